@@ -1,0 +1,1 @@
+"""The API group `fairlead.dev`: pydantic models, and the CRDs generated from them."""

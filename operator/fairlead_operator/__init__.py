@@ -1,0 +1,1 @@
+"""Watches RemoteHosts and McpTokens and applies what should exist for them."""

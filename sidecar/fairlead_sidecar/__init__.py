@@ -1,0 +1,1 @@
+"""One SSH host served as one MCP endpoint."""

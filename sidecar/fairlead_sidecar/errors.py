@@ -1,0 +1,125 @@
+"""Every failure that an agent or the operator is told about, with one name for each.
+
+`code` is what tools return (snake_case), `reason` is the same thing as a condition reason (CamelCase).
+"""
+
+from typing import ClassVar
+
+
+class FairleadError(Exception):
+    """A failure with a name; the message says what happened, `hint` what to do."""
+
+    code: ClassVar[str] = "internal_error"
+    reason: ClassVar[str] = "InternalError"
+    retriable: ClassVar[bool] = False
+    """Whether the same call may succeed later without anybody changing anything."""
+    default_hint: ClassVar[str] = "This is a fault of Fairlead itself; its log has the cause."
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint if hint is not None else self.default_hint
+
+
+class LinkError(FairleadError):
+    """The SSH connection to the host could not be made or was lost."""
+
+
+class HostUnreachable(LinkError):
+    """No TCP connection: refused, no route, no answer, unknown host name."""
+
+    code = "host_unreachable"
+    reason = "Unreachable"
+    retriable = True
+    default_hint = "Check that the host is up and that address, port and network are right; it is retried by itself."
+
+
+class AuthenticationFailed(LinkError):
+    """The server refused the login."""
+
+    code = "authentication_failed"
+    reason = "AuthenticationFailed"
+    default_hint = "Put a credential that the host accepts for this user into the Secret, or mend authorized_keys."
+
+
+class HostKeyMismatch(LinkError):
+    """The server presented a key that is not trusted."""
+
+    code = "host_key_mismatch"
+    reason = "HostKeyMismatch"
+    default_hint = "Compare the fingerprint with the host's own; change the pin only if you know why the key changed."
+
+
+class CredentialsNotFound(LinkError):
+    """The Secret is missing or holds none of the keys that can log in."""
+
+    code = "credentials_not_found"
+    reason = "SecretNotFound"
+    default_hint = "Create the Secret with `ssh-privatekey` or `password`."
+
+
+class CredentialsInvalid(LinkError):
+    """A credential can't be read: malformed key, wrong passphrase."""
+
+    code = "credentials_invalid"
+    reason = "CredentialsInvalid"
+    default_hint = "Mend the named key of the Secret."
+
+
+class ProtocolFailure(LinkError):
+    """What answers is no SSH server that we can talk to."""
+
+    code = "ssh_protocol_error"
+    reason = "ProtocolError"
+    retriable = True
+    default_hint = "Check that the port belongs to an SSH server with current algorithms."
+
+
+class ConnectionLost(LinkError):
+    """The connection broke while the call was under way; what it did up to then is unknown."""
+
+    code = "connection_lost"
+    reason = "ConnectionLost"
+    retriable = True
+    default_hint = "The command may have run in part: look at the host's state before repeating it."
+
+
+class PolicyDenied(FairleadError):
+    """The host's policy forbids it, whoever asks."""
+
+    code = "policy_denied"
+    reason = "PolicyDenied"
+    default_hint = "Ask the host's owner to change spec.policy if this is needed."
+
+
+class InvalidRequest(FairleadError):
+    """The arguments make no sense; nothing was done."""
+
+    code = "invalid_request"
+    reason = "InvalidRequest"
+    default_hint = "Correct the argument that the message names."
+
+
+class CommandTimedOut(FairleadError):
+    """The command ran past its deadline and was killed."""
+
+    code = "command_timed_out"
+    reason = "CommandTimedOut"
+    default_hint = "Give a longer timeout (up to the host's limit) or start less work."
+
+
+class FileError(FairleadError):
+    """The host refused the file operation: missing, no permission, no space, not a directory."""
+
+    code = "file_error"
+    reason = "FileError"
+    default_hint = "Check the path and the account's rights on the host."
+
+
+class TooBusy(FairleadError):
+    """All SSH sessions the host allows are in use."""
+
+    code = "host_busy"
+    reason = "HostBusy"
+    retriable = True
+    default_hint = "Try again when other calls have ended, or raise maxConnections."

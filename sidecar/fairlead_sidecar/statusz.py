@@ -1,0 +1,49 @@
+"""What the sidecar tells the operator at `/statusz` on the internal port.
+
+`GET /statusz` answers at once. `GET /statusz?after=V&timeout=S` answers when `version` differs from V, or after S
+seconds with what holds then (long poll; S at most 60).
+"""
+
+from enum import StrEnum
+
+from pydantic import AwareDatetime
+
+from fairlead_sidecar.config import Model
+
+
+class LinkState(StrEnum):
+    """Where the SSH link stands."""
+
+    CONNECTING = "Connecting"
+    CONNECTED = "Connected"
+    FAILED = "Failed"
+    """The last try failed (another one follows with back-off); `reason` and `message` say why."""
+
+
+class LinkStatus(Model):
+    """The SSH link, in the words of the conditions."""
+
+    state: LinkState
+    reason: str
+    """`Connecting`, `Connected`, or an error's reason from `fairlead_sidecar.errors`: `Unreachable`, …"""
+    message: str
+    """A sentence for people: what is wrong and what to do."""
+    host_key_fingerprint: str | None = None
+    """`SHA256:…` of the key the server presented last, trusted or not."""
+    server_version: str | None = None
+    """The server's identification, e.g. `SSH-2.0-OpenSSH_9.2p1`."""
+    since: AwareDatetime
+    """When this state and reason began."""
+
+
+class Statusz(Model):
+    """One snapshot."""
+
+    version: str
+    """Opaque; differs after every change, also across restarts of the process."""
+    config_digest: str | None
+    """Digest of the configuration in force; None before the first one was loaded."""
+    config_error: str | None = None
+    """Why a newer configuration file was refused, while the one in force goes on."""
+    link: LinkStatus
+    tool_count: int
