@@ -1,0 +1,154 @@
+"""The cluster's binaries: each built once from its own pinned Go module, then taken from the cache.
+
+A tool's cache directory is named after a hash of everything that decides what comes out: `go.mod`, `go.sum`, own source, the build
+flags and the Go version. A changed pin therefore builds anew, and two checkouts with the same pins share one build.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.cluster.console import ClusterError, step
+
+TOOLS = Path(__file__).parent / "tools"
+KUBERNETES_VERSION = "1.34.4"
+_KUBERNETES_MAJOR, _KUBERNETES_MINOR, _ = KUBERNETES_VERSION.split(".")
+
+
+@dataclass(frozen=True)
+class Tool:
+    """One Go module below `tools/` and the programs it yields."""
+
+    name: str
+    """The directory below `tools/`."""
+    packages: dict[str, str]
+    """Program name to the Go package of its main function."""
+    variables: tuple[tuple[str, str], ...] = ()
+    """String variables that the linker sets, by full name."""
+    minutes: float = 0.1
+    """About how long the first build takes on two cores, downloads included."""
+
+    @property
+    def linker_flags(self) -> str:
+        """What `go build -ldflags` is given: no symbol tables, and the variables."""
+        return " ".join(["-s", "-w", *(f"-X {name}={value}" for name, value in self.variables)])
+
+
+ETCD = Tool("etcd", {"etcd": "go.etcd.io/etcd/server/v3"}, minutes=0.5)
+KUBERNETES = Tool(
+    "kubernetes",
+    {
+        name: f"k8s.io/kubernetes/cmd/{name}"
+        for name in ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy", "kubectl")
+    },
+    variables=(
+        ("k8s.io/component-base/version.gitVersion", f"v{KUBERNETES_VERSION}"),
+        ("k8s.io/component-base/version.gitMajor", _KUBERNETES_MAJOR),
+        ("k8s.io/component-base/version.gitMinor", _KUBERNETES_MINOR),
+    ),
+    minutes=6,
+)
+COREDNS = Tool("coredns", {"coredns": "github.com/coredns/coredns"}, minutes=2.5)
+HELM = Tool("helm", {"helm": "helm.sh/helm/v3/cmd/helm"}, minutes=1.5)
+TRAEFIK = Tool("traefik", {"traefik": "github.com/traefik/traefik/v3/cmd/traefik"}, minutes=9.5)
+PAUSE = Tool("pause", {"pause": "."})
+
+CLUSTER_TOOLS = (PAUSE, ETCD, KUBERNETES, COREDNS, HELM, TRAEFIK)
+"""What the own cluster needs, in the order of building: what others wait for comes first."""
+
+
+def cache_dir() -> Path:
+    """Where binaries and image layers are kept across checkouts: `$XDG_CACHE_HOME/fairlead`."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "fairlead"
+
+
+def key(tool: Tool) -> str:
+    """Twelve hex digits that change with whatever decides the result."""
+    go = _go()
+    source = TOOLS / tool.name
+    version = subprocess.run([go, "env", "GOVERSION"], cwd=source, check=True, capture_output=True, text=True).stdout
+    digest = hashlib.sha256(f"{version}\n{tool.linker_flags}\n{sorted(tool.packages.items())}\n".encode())
+    for path in sorted(source.iterdir()):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:12]
+
+
+def directory(tool: Tool) -> Path:
+    """Where the tool's programs are, or will be once they are built."""
+    return cache_dir() / "bin" / f"{tool.name}-{key(tool)}"
+
+
+def ensure(tools: Iterable[Tool] = CLUSTER_TOOLS) -> dict[str, Path]:
+    """Build what the cache does not hold; return every program's path by name.
+
+    Raises ClusterError when Go is missing or a build fails.
+    """
+    programs: dict[str, Path] = {}
+    for tool in tools:
+        target = directory(tool)
+        if not target.exists():
+            _build(tool, target)
+        programs |= {name: target / name for name in tool.packages}
+    return programs
+
+
+def missing(tools: Iterable[Tool] = CLUSTER_TOOLS) -> list[Tool]:
+    """The tools that would have to be built."""
+    return [tool for tool in tools if not directory(tool).exists()]
+
+
+def _build(tool: Tool, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with _lock(target.with_suffix(".lock")):
+        if target.exists():  # another process built it while this one waited
+            return
+        with step(f"build {tool.name} from source (about {tool.minutes:g} min the first time)"):
+            log = target.with_suffix(".log")
+            unfinished = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+            try:
+                for name, package in tool.packages.items():
+                    _go_build(tool, package, unfinished / name, log)
+                unfinished.chmod(0o755)
+                unfinished.rename(target)
+            finally:
+                shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _go_build(tool: Tool, package: str, output: Path, log: Path) -> None:
+    command = [_go(), "build", "-mod=readonly", "-trimpath", "-buildvcs=false", "-ldflags", tool.linker_flags]
+    with log.open("ab") as out:
+        done = subprocess.run(
+            [*command, "-o", str(output), package],
+            cwd=TOOLS / tool.name,
+            env=os.environ | {"CGO_ENABLED": "0", "GOWORK": "off"},
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+    if done.returncode:
+        tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
+        raise ClusterError(f"go build {package} failed; the whole log is in {log}\n{tail}")
+
+
+def _go() -> str:
+    go = shutil.which("go")
+    if go is None:
+        raise ClusterError("Go is missing: the cluster's binaries are built from source; install Go 1.26 or newer from https://go.dev/dl")
+    return go
+
+
+@contextmanager
+def _lock(path: Path) -> Iterator[None]:
+    with path.open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
