@@ -1,1 +1,39 @@
 """The API group `fairlead.dev`: pydantic models, and the CRDs generated from them."""
+
+from fairlead_api.auth import AuthType, DeletionPolicy, HostKeyType, KeyAlgorithm
+from fairlead_api.base import API_VERSION, GROUP, VERSION
+from fairlead_api.conditions import HostCondition, HostReason, TokenCondition, TokenReason
+from fairlead_api.endpoint import EndpointType
+from fairlead_api.host_policy import ToolGroup
+from fairlead_api.mcptoken import DEFAULT_TTL, McpToken, McpTokenSpec, McpTokenStatus, Permission
+from fairlead_api.meta import Condition, ConditionStatus, LabelSelector, ObjectMeta
+from fairlead_api.remotehost import EndpointAddress, RemoteHost, RemoteHostSpec, RemoteHostStatus
+
+__all__ = [
+    "API_VERSION",
+    "DEFAULT_TTL",
+    "GROUP",
+    "VERSION",
+    "AuthType",
+    "Condition",
+    "ConditionStatus",
+    "DeletionPolicy",
+    "EndpointAddress",
+    "EndpointType",
+    "HostCondition",
+    "HostKeyType",
+    "HostReason",
+    "KeyAlgorithm",
+    "LabelSelector",
+    "McpToken",
+    "McpTokenSpec",
+    "McpTokenStatus",
+    "ObjectMeta",
+    "Permission",
+    "RemoteHost",
+    "RemoteHostSpec",
+    "RemoteHostStatus",
+    "TokenCondition",
+    "TokenReason",
+    "ToolGroup",
+]

@@ -1,0 +1,101 @@
+"""How Fairlead logs in, and how the host proves what it is."""
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field
+
+from fairlead_api.base import ApiModel, Cel, ListType
+from fairlead_api.strings import ObjectName, PublicKey
+from fairlead_api.unions import TypedUnion
+
+
+class AuthType(StrEnum):
+    """Where the credentials come from."""
+
+    SECRET = "Secret"
+    GENERATED = "Generated"
+
+
+class SecretAuth(ApiModel):
+    """Credentials in a Secret of the same namespace."""
+
+    name: Annotated[
+        ObjectName,
+        Field(
+            description="Name of the Secret. Keys that are read: `ssh-privatekey`, with `passphrase` and `ssh-certificate`"
+            " where needed, and `password`. A changed Secret is used at once, without a restart."
+        ),
+    ]
+
+
+class KeyAlgorithm(StrEnum):
+    """The kind of a generated key."""
+
+    ED25519 = "Ed25519"
+    RSA = "RSA"
+
+
+class DeletionPolicy(StrEnum):
+    """What becomes of the generated key when the RemoteHost is deleted."""
+
+    DELETE = "Delete"
+    RETAIN = "Retain"
+
+
+class GeneratedAuth(ApiModel):
+    """A key pair that Fairlead generates; the private half stays in a Secret."""
+
+    algorithm: Annotated[
+        KeyAlgorithm,
+        Field(
+            description="Ed25519, or RSA (4096 bits) for servers that know nothing newer. It can't be changed afterwards."
+        ),
+        Cel(
+            "self == oldSelf", "can't be changed: delete the RemoteHost and create it anew to get a key of another kind"
+        ),
+    ] = KeyAlgorithm.ED25519
+    deletion_policy: Annotated[
+        DeletionPolicy,
+        Field(description="Delete: the key goes with the RemoteHost. Retain: its Secret stays and is used again."),
+    ] = DeletionPolicy.DELETE
+
+
+class Auth(TypedUnion):
+    """The credentials of the login: `type`, and the member of that name."""
+
+    type: Annotated[AuthType, Field(description="Where the credentials come from.")]
+    secret: Annotated[SecretAuth | None, Field(description="With type Secret: your own credentials.")] = None
+    generated: Annotated[
+        GeneratedAuth | None,
+        Field(
+            description="With type Generated: a new key pair, whose public half appears in status.publicKey. May be left out."
+        ),
+    ] = None
+
+
+class HostKeyType(StrEnum):
+    """How the host's key is verified."""
+
+    PINNED = "Pinned"
+
+
+class PinnedKeys(ApiModel):
+    """Public keys that are written down in the spec."""
+
+    public_keys: Annotated[
+        tuple[PublicKey, ...],
+        Field(
+            min_length=1,
+            max_length=16,
+            description="The host must present one of these keys. Each is a line as in /etc/ssh/ssh_host_*_key.pub on the host.",
+        ),
+        ListType("set"),
+    ]
+
+
+class HostKey(TypedUnion):
+    """The verification of the host: `type`, and the member of that name."""
+
+    type: Annotated[HostKeyType, Field(description="How the host's key is verified.")]
+    pinned: Annotated[PinnedKeys | None, Field(description="With type Pinned: the keys to trust.")] = None

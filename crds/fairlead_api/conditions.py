@@ -1,0 +1,134 @@
+"""Condition types and reasons: the words in which status says what holds, and why."""
+
+from enum import StrEnum
+from typing import Self
+
+
+class Documented(StrEnum):
+    """A string enum whose members carry a sentence of documentation in `doc`."""
+
+    doc: str
+
+    def __new__(cls, value: str, doc: str) -> Self:
+        """Make the member `value`, documented by `doc`."""
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.doc = doc
+        return member
+
+
+class HostCondition(Documented):
+    """The condition types of a RemoteHost."""
+
+    CREDENTIALS_READY = "CredentialsReady", "The SSH credentials exist and can be read."
+    HOST_KEY_TRUSTED = "HostKeyTrusted", "The key that the host presented is one that the spec trusts."
+    CONNECTED = "Connected", "An SSH login succeeded and its connection is up."
+    EXPOSED = (
+        "Exposed",
+        "The public URL reaches this host's endpoint. It never gates Ready: the URL may not be reachable from inside the cluster.",
+    )
+    READY = "Ready", "A real SSH login and a real MCP handshake through the Service succeeded: agents can work."
+
+
+class TokenCondition(Documented):
+    """The condition types of an McpToken."""
+
+    READY = "Ready", "The Secret holds the token, and every host that it is for accepts it."
+
+
+class HostReason(Documented):
+    """The reasons in a RemoteHost's conditions."""
+
+    READY = "Ready", "Everything works."
+    SUSPENDED = "Suspended", "spec.suspended is true: there is no pod and no connection."
+    INVALID_SPEC = (
+        "InvalidSpec",
+        "The operator can't read the object; the message names the field. Usually the CRDs are newer than the operator: upgrade the operator.",
+    )
+    NAME_CONFLICT = (
+        "NameConflict",
+        "An object with a name that Fairlead needs exists and belongs to somebody else: rename or delete one of the two.",
+    )
+    APPLY_FAILED = (
+        "ApplyFailed",
+        "The API server refused an object that belongs to this host; the message holds its answer (quota, admission policy, missing permission).",
+    )
+    POD_NOT_READY = (
+        "PodNotReady",
+        "The pod that holds the connection isn't running yet; the message says what it waits for.",
+    )
+    CONFIGURATION_PENDING = "ConfigurationPending", "The pod hasn't loaded the newest configuration yet."
+    HANDSHAKE_FAILED = "HandshakeFailed", "The MCP handshake through the Service failed; the message says how."
+
+    CREDENTIALS_FOUND = "CredentialsFound", "The Secret exists and holds usable keys."
+    KEY_GENERATED = "KeyGenerated", "A key pair was generated; put status.publicKey into the account's authorized_keys."
+    SECRET_NOT_FOUND = (
+        "SecretNotFound",
+        "The Secret that spec.auth.secret names doesn't exist, or holds neither ssh-privatekey nor password.",
+    )
+    CREDENTIALS_INVALID = (
+        "CredentialsInvalid",
+        "A key in the Secret can't be read: malformed private key, or a wrong or missing passphrase.",
+    )
+
+    HOST_KEY_MATCHES = "HostKeyMatches", "The host presented one of the pinned keys."
+    HOST_KEY_MISMATCH = (
+        "HostKeyMismatch",
+        "The host presented another key than the pinned ones. Compare status.hostKeyFingerprint with the host's own; change the pin only if you know why the key changed.",
+    )
+    HOST_KEY_NOT_SEEN = "HostKeyNotSeen", "No connection got far enough yet to see the host's key."
+
+    CONNECTING = "Connecting", "The first connection is under way."
+    CONNECTED = "Connected", "The SSH login succeeded."
+    UNREACHABLE = (
+        "Unreachable",
+        "No TCP connection to address and port: refused, no route, no answer or an unknown host name. It is retried by itself.",
+    )
+    AUTHENTICATION_FAILED = (
+        "AuthenticationFailed",
+        "The host refused the login: the username or the credential is wrong, or the key isn't in authorized_keys.",
+    )
+    PROTOCOL_ERROR = "ProtocolError", "What answers is no SSH server that Fairlead can talk to."
+    CONNECTION_LOST = "ConnectionLost", "The connection broke; it is made anew by itself."
+    INTERNAL_ERROR = "InternalError", "A fault of Fairlead itself; the log of operator or pod has the cause."
+
+    EXPOSED = "Exposed", "The public URL answered as this host's endpoint."
+    INSECURE_HTTP = (
+        "InsecureHTTP",
+        "The public URL answered, but without TLS: tokens travel in the clear. Configure TLS for the endpoint.",
+    )
+    ENDPOINT_CONFLICT = (
+        "EndpointConflict",
+        "An older RemoteHost has the same host and path: give this one another path.",
+    )
+    ENDPOINT_UNREACHABLE = (
+        "EndpointUnreachable",
+        "The public URL didn't answer the operator; it may still answer from outside.",
+    )
+    ENDPOINT_MISROUTED = (
+        "EndpointMisrouted",
+        "Something else answers at the public URL: check the Ingress class, DNS and what is in front.",
+    )
+    NO_PUBLIC_URL = (
+        "NoPublicURL",
+        "Neither spec.endpoint nor the operator's default names a domain: the endpoint is only reachable through its Service.",
+    )
+
+
+class TokenReason(Documented):
+    """The reasons in an McpToken's Ready condition."""
+
+    READY = "Ready", "The token works on every host that it is for."
+    DISTRIBUTING = "Distributing", "Some hosts haven't loaded the token yet."
+    NO_HOSTS = "NoHosts", "No RemoteHost in the namespace matches spec.hosts; the token works as soon as one does."
+    SUSPENDED = "Suspended", "spec.suspended is true: no host accepts the token."
+    EXPIRED = "Expired", "The token's time is over: set a later expirationTime or a longer ttl, or delete it."
+    NAME_CONFLICT = (
+        "NameConflict",
+        "A Secret of that name exists and belongs to somebody else: choose another secretName.",
+    )
+    INVALID_SPEC = (
+        "InvalidSpec",
+        "The operator can't read the object; the message names the field. Usually the CRDs are newer than the operator: upgrade the operator.",
+    )
+    APPLY_FAILED = "ApplyFailed", "The API server refused the Secret; the message holds its answer."

@@ -1,0 +1,145 @@
+"""McpToken: a credential for agents, and what it may do on which hosts."""
+
+from datetime import timedelta
+from enum import StrEnum
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import AwareDatetime, Field
+
+from fairlead_api.base import API_VERSION, ApiModel, Cel, ListType, ObservedModel
+from fairlead_api.meta import Condition, LabelSelector, ObjectMeta
+from fairlead_api.quantities import DurationBetween
+from fairlead_api.strings import HostName, ObjectName, Subject
+
+DEFAULT_TTL = timedelta(hours=720)
+"""How long a token lives whose spec says neither `ttl` nor `expirationTime`."""
+
+
+class Permission(StrEnum):
+    """What a token may do; each tool needs exactly one of these."""
+
+    VIEW = "View"
+    READ = "Read"
+    EXECUTE = "Execute"
+    WRITE = "Write"
+
+
+class HostSelection(ApiModel):
+    """RemoteHosts of the same namespace: the union of `names` and `selector`."""
+
+    rules = (
+        Cel(
+            "has(self.names) || has(self.selector)",
+            "name the hosts: set names, or selector ('selector: {}' means all hosts of the namespace)",
+        ),
+    )
+
+    names: Annotated[
+        tuple[HostName, ...] | None,
+        Field(
+            min_length=1,
+            max_length=256,
+            description="Names of RemoteHosts; they need not exist yet. Absent: only `selector` counts.",
+        ),
+        ListType("set"),
+    ] = None
+    selector: Annotated[
+        LabelSelector | None,
+        Field(
+            description="Labels of RemoteHosts; `{}` selects all of the namespace, those to come included. Absent: only `names` counts."
+        ),
+    ] = None
+
+    def matches(self, name: str, labels: dict[str, str]) -> bool:
+        """Whether the token is for the host of this name and with these labels."""
+        return name in (self.names or ()) or (self.selector is not None and self.selector.matches(labels))
+
+
+class McpTokenSpec(ApiModel):
+    """Who the token is for, what it may do where, and for how long."""
+
+    rules = (
+        Cel(
+            "!(has(self.ttl) && has(self.expirationTime))",
+            "set either ttl or expirationTime, not both: remove one of them",
+        ),
+        Cel(
+            "has(self.secretName) == has(oldSelf.secretName) && (!has(self.secretName) || self.secretName == oldSelf.secretName)",
+            "secretName can't be changed: delete the McpToken and create it anew",
+        ),
+    )
+
+    subject: Annotated[
+        Subject, Field(description="Who uses the token, such as cursor-admin. It appears in every audit line.")
+    ]
+    hosts: Annotated[HostSelection, Field(description="The hosts that accept the token, in the same namespace.")]
+    permissions: Annotated[
+        tuple[Permission, ...],
+        Field(
+            min_length=1,
+            max_length=16,
+            description="What the token may do: View (state of the connection), Read (read and list files), Execute (run"
+            " commands, hence whatever the account may do), Write (write files).",
+        ),
+        ListType("set"),
+    ]
+    ttl: Annotated[
+        timedelta | None,
+        DurationBetween("1s", "8760h"),
+        Field(
+            description="How long the token is valid, counted from the McpToken's creation. With neither ttl nor expirationTime: 720h."
+        ),
+    ] = None
+    expiration_time: Annotated[
+        AwareDatetime | None,
+        Field(
+            description="When the token stops working (RFC 3339). With neither ttl nor expirationTime: 720h after creation."
+        ),
+    ] = None
+    secret_name: Annotated[
+        ObjectName | None,
+        Field(
+            description="Name of the Secret that receives the token. Absent: `mcpt-<name>`. It can't be changed afterwards."
+        ),
+    ] = None
+    suspended: Annotated[
+        bool,
+        Field(
+            description="true: no host accepts the token, and its open streams are cut; false again: the same token works again."
+        ),
+    ] = False
+
+
+class McpTokenStatus(ObservedModel):
+    """What the operator found out."""
+
+    observed_generation: Annotated[
+        int | None, Field(ge=0, description="The `metadata.generation` that this status belongs to.")
+    ] = None
+    conditions: Annotated[
+        tuple[Condition, ...], Field(max_length=16, description="Ready."), ListType("map", ("type",))
+    ] = ()
+    token_id: Annotated[
+        str | None,
+        Field(alias="tokenID", max_length=64, description="The public part of the token, as audit lines show it."),
+    ] = None
+    secret_name: Annotated[
+        str | None, Field(max_length=253, description="Name of the Secret that holds the token.")
+    ] = None
+    expiration_time: Annotated[AwareDatetime | None, Field(description="When the token stops working.")] = None
+    host_count: Annotated[int | None, Field(ge=0, description="How many RemoteHosts the token is for at present.")] = (
+        None
+    )
+
+
+class McpToken(ApiModel):
+    """A credential for agents: apply it, and a Secret appears with a token for the hosts that it names."""
+
+    KIND: ClassVar[str] = "McpToken"
+    PLURAL: ClassVar[str] = "mcptokens"
+
+    api_version: Literal["fairlead.dev/v1alpha1"] = API_VERSION
+    kind: Literal["McpToken"] = "McpToken"
+    metadata: ObjectMeta
+    spec: Annotated[McpTokenSpec, Field(description="What should be.")]
+    status: Annotated[McpTokenStatus, Field(description="What is.")] = McpTokenStatus()

@@ -1,0 +1,108 @@
+"""RemoteHost: one host, its SSH connection, and the MCP endpoint that serves it."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from fairlead_api.auth import Auth, HostKey
+from fairlead_api.base import API_VERSION, ApiModel, ListType, ObservedModel
+from fairlead_api.endpoint import Endpoint
+from fairlead_api.host_policy import Connection, Limits, Policy, Tools
+from fairlead_api.meta import Condition, ObjectMeta
+from fairlead_api.resources import Sidecar
+from fairlead_api.strings import Address, Username
+
+
+class RemoteHostSpec(ApiModel):
+    """What the host is, how to log in, and what agents may do there."""
+
+    address: Annotated[
+        Address, Field(description="Host name or IP address of the SSH server, as seen from the cluster.")
+    ]
+    port: Annotated[int, Field(ge=1, le=65535, description="TCP port of the SSH server.")] = 22
+    username: Annotated[
+        Username,
+        Field(description="The account to log in to. A token with Execute can do whatever this account may do."),
+    ]
+    description: Annotated[
+        str, Field(max_length=1024, description="What the host is for, in a sentence. Agents read it.")
+    ] = ""
+    auth: Annotated[Auth, Field(description="How to log in.")]
+    host_key: Annotated[
+        HostKey, Field(description="How the host proves that it is the right one. This can't be turned off.")
+    ]
+    connection: Annotated[Connection, Field(description="How the SSH connections are made and watched.")] = Connection()
+    tools: Annotated[Tools | None, Field(description="Which tools agents get. Absent: all groups.")] = None
+    policy: Annotated[
+        Policy | None,
+        Field(description="What may be done on the host, whoever asks. Absent: whatever the account may do."),
+    ] = None
+    limits: Annotated[Limits, Field(description="Bounds of one call.")] = Limits()
+    endpoint: Annotated[
+        Endpoint | None,
+        Field(description="Where the MCP endpoint is served. Absent: as the operator's default endpoint says."),
+    ] = None
+    sidecar: Annotated[Sidecar, Field(description="The pod that holds the connection.")] = Sidecar()
+    suspended: Annotated[
+        bool,
+        Field(description="true: no pod and no connection; the object, its generated key and its URL are kept."),
+    ] = False
+
+
+class EndpointAddress(ObservedModel):
+    """A URL at which the endpoint answers."""
+
+    type: Annotated[
+        Literal["Internal", "External"], Field(description="Internal: inside the cluster; External: outside.")
+    ]
+    url: Annotated[str, Field(max_length=1024, description="The URL of the MCP endpoint.")]
+
+
+class RemoteHostStatus(ObservedModel):
+    """What the operator found out."""
+
+    observed_generation: Annotated[
+        int | None, Field(ge=0, description="The `metadata.generation` that this status belongs to.")
+    ] = None
+    conditions: Annotated[
+        tuple[Condition, ...],
+        Field(max_length=16, description="CredentialsReady, HostKeyTrusted, Connected, Exposed and Ready."),
+        ListType("map", ("type",)),
+    ] = ()
+    url: Annotated[
+        str | None,
+        Field(max_length=1024, description="The URL for agents; appears once the host was Ready for the first time."),
+    ] = None
+    addresses: Annotated[
+        tuple[EndpointAddress, ...],
+        Field(max_length=8, description="All URLs at which the endpoint answers."),
+        ListType("map", ("type",)),
+    ] = ()
+    public_key: Annotated[
+        str | None,
+        Field(
+            max_length=4096, description="The public half of a generated key, ready for the account's authorized_keys."
+        ),
+    ] = None
+    host_key_fingerprint: Annotated[
+        str | None,
+        Field(max_length=128, description="`SHA256:...` of the key that the host presented last, trusted or not."),
+    ] = None
+    ssh_server_version: Annotated[
+        str | None,
+        Field(max_length=256, description="The identification of the SSH server, such as SSH-2.0-OpenSSH_9.2p1."),
+    ] = None
+    tool_count: Annotated[int | None, Field(ge=0, description="How many tools the endpoint offers.")] = None
+
+
+class RemoteHost(ApiModel):
+    """One host that agents work on through MCP: an SSH connection, held by a pod, served at a URL."""
+
+    KIND: ClassVar[str] = "RemoteHost"
+    PLURAL: ClassVar[str] = "remotehosts"
+
+    api_version: Literal["fairlead.dev/v1alpha1"] = API_VERSION
+    kind: Literal["RemoteHost"] = "RemoteHost"
+    metadata: ObjectMeta
+    spec: Annotated[RemoteHostSpec, Field(description="What should be.")]
+    status: Annotated[RemoteHostStatus, Field(description="What is.")] = RemoteHostStatus()
