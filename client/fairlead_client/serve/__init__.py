@@ -1,0 +1,1 @@
+"""`fairlead serve`: one host served without a cluster."""
