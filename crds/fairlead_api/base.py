@@ -84,6 +84,9 @@ class ApiModel(BaseModel):
         schema = handler.resolve_ref_schema(reference)
         if rules := cls.cel_rules():
             schema[VALIDATIONS] = [rule.as_schema() for rule in rules]
+        # Pydantic encodes a bare default by its type and not by its field, which would make PT5M of 5m.
+        for name, value in cls.model_construct().to_manifest().items():
+            schema["properties"][name]["default"] = value
         return reference
 
     def to_manifest(self) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""What is generated from the models: the CRDs, the chart's copies of them, and the reference pages."""
