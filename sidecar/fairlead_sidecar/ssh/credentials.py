@@ -1,0 +1,130 @@
+"""The credentials of a login, read afresh from the mounted Secret each time."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import asyncssh
+
+from fairlead_sidecar.config import SecretFiles
+from fairlead_sidecar.errors import CredentialsInvalid, CredentialsNotFound
+
+PRIVATE_KEY = "ssh-privatekey"
+PASSPHRASE = "passphrase"  # noqa: S105 - the name of a file, not a secret
+CERTIFICATE = "ssh-certificate"
+PASSWORD = "password"  # noqa: S105 - the name of a file, not a secret
+KEYS = (PRIVATE_KEY, PASSPHRASE, CERTIFICATE, PASSWORD)
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a login offers to the server."""
+
+    client_keys: tuple[asyncssh.SSHKey | tuple[asyncssh.SSHKey, asyncssh.SSHCertificate], ...]
+    password: str | None
+    description: str
+    """For messages: which credentials these are, with the fingerprint of a key, never a secret."""
+
+
+def load_credentials(auth: SecretFiles) -> Credentials:
+    """Read the mounted Secret.
+
+    Blocks (an encrypted key takes tens of milliseconds to open): call it from a thread.
+
+    Raises:
+        CredentialsNotFound: The Secret is not there or holds neither a private key nor a password.
+        CredentialsInvalid: One of its keys can't be used; the message names it.
+    """
+    private_key = _read(auth, PRIVATE_KEY)
+    password = _read(auth, PASSWORD)
+    if private_key is None and password is None:
+        raise CredentialsNotFound(
+            f"Secret {auth.secret_name} is missing or holds neither `{PRIVATE_KEY}` nor `{PASSWORD}`."
+        )
+    keys: list[asyncssh.SSHKey | tuple[asyncssh.SSHKey, asyncssh.SSHCertificate]] = []
+    descriptions = []
+    if private_key is not None:
+        key = _parse_key(auth, private_key, _read(auth, PASSPHRASE))
+        certificate = _parse_certificate(auth, key, _read(auth, CERTIFICATE))
+        # With a certificate the bare key is offered too, as ssh does: the host may know either.
+        keys = [(key, certificate), key] if certificate else [key]
+        descriptions.append(
+            f"the {'certificate and ' if certificate else ''}private key {key.get_fingerprint()} "
+            f"(Secret {auth.secret_name}, key `{PRIVATE_KEY}`)"
+        )
+    if password is not None:
+        descriptions.append(f"the password (Secret {auth.secret_name}, key `{PASSWORD}`)")
+    return Credentials(
+        client_keys=tuple(keys),
+        password=None if password is None else _parse_password(auth, password),
+        description=" and ".join(descriptions),
+    )
+
+
+def files_version(directory: Path) -> tuple[tuple[str, int, int], ...]:
+    """A value that changes when any of the credential files does; cheap enough to look at every second."""
+    found = []
+    for name in KEYS:
+        try:
+            stat = (directory / name).stat()
+        except OSError:
+            continue
+        found.append((name, stat.st_ino, stat.st_mtime_ns))
+    return tuple(found)
+
+
+def _read(auth: SecretFiles, name: str) -> bytes | None:
+    path = auth.directory / name
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise CredentialsInvalid(
+            f"Key `{name}` of Secret {auth.secret_name} can't be read: {error.strerror}."
+        ) from error
+
+
+def _parse_key(auth: SecretFiles, data: bytes, passphrase: bytes | None) -> asyncssh.SSHKey:
+    where = f"Key `{PRIVATE_KEY}` of Secret {auth.secret_name}"
+    phrase = None if passphrase is None else passphrase.rstrip(b"\r\n")
+    # Editors and pipes leave out or double the last line end, Windows ones write CRLF; none of it means anything.
+    data = data.replace(b"\r\n", b"\n").strip() + b"\n"
+    try:
+        return asyncssh.import_private_key(data, phrase)
+    except asyncssh.KeyEncryptionError as error:
+        if phrase is None:
+            raise CredentialsInvalid(
+                f"{where} is encrypted and the Secret holds no `{PASSPHRASE}`.",
+                hint=f"Add the passphrase to the Secret as `{PASSPHRASE}`, or use a key without one.",
+            ) from error
+        raise CredentialsInvalid(
+            f"{where} does not open with the Secret's `{PASSPHRASE}`: the passphrase is wrong.",
+            hint=f"Correct `{PASSPHRASE}` in Secret {auth.secret_name}.",
+        ) from error
+    except asyncssh.KeyImportError as error:
+        raise CredentialsInvalid(
+            f"{where} is no private key that can be read: {error}.",
+            hint="It must be an OpenSSH or PEM private key, complete with its BEGIN and END lines.",
+        ) from error
+
+
+def _parse_certificate(auth: SecretFiles, key: asyncssh.SSHKey, data: bytes | None) -> asyncssh.SSHCertificate | None:
+    if data is None:
+        return None
+    where = f"Key `{CERTIFICATE}` of Secret {auth.secret_name}"
+    try:
+        certificate = asyncssh.import_certificate(data.strip() + b"\n")
+    except asyncssh.KeyImportError as error:
+        raise CredentialsInvalid(
+            f"{where} is no SSH certificate: {error}.", hint="It must be the content of a `…-cert.pub` file."
+        ) from error
+    if certificate.key.public_data != key.public_data:
+        raise CredentialsInvalid(f"{where} belongs to another key than `{PRIVATE_KEY}` of the same Secret.")
+    return certificate
+
+
+def _parse_password(auth: SecretFiles, data: bytes) -> str:
+    try:
+        return data.rstrip(b"\r\n").decode()
+    except UnicodeDecodeError as error:
+        raise CredentialsInvalid(f"Key `{PASSWORD}` of Secret {auth.secret_name} is not valid UTF-8.") from error

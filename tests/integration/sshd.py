@@ -1,0 +1,319 @@
+"""A private OpenSSH server for tests: own keys, own port on 127.0.0.1, nothing outside its own directory.
+
+    def test_something(sshd: Sshd) -> None:      # the fixture; logs in as root
+        config = sshd.sidecar_config()           # what a Link needs
+
+`sshd_factory(...)` makes further ones: another account, MaxSessions, passwords. An unprivileged account lives in a
+mount namespace of the server only (its own /etc/passwd), so that the machine's accounts stay untouched.
+"""
+
+import contextlib
+import pwd
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import asyncssh
+import psutil
+import pytest
+
+from fairlead_sidecar.config import PinnedHostKeys, SecretFiles, SidecarConfig, Target
+
+STARTUP_SECONDS = 20.0
+PASSWORD = "open sesame 42"
+"""The password of accounts that have one."""
+_PASSWORD_HASH = "$6$fairlead$o6g988yqpZN/6gPOXFqlSBaKYUY44yuok4sMly/iXe5IIqQChbWRtxdhruGHG7Ytqnj1PtrdysTyCVVbwsr1S."
+
+
+class Sshd:
+    """One server, with its keys, its login account and its processes."""
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        username: str = "root",
+        shell: str = "/bin/bash",
+        password: bool = False,
+        host_key_types: tuple[str, ...] = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ssh-rsa"),
+        options: dict[str, str] | None = None,
+        mounts: tuple[str, ...] = (),
+    ) -> None:
+        """Prepare one.
+
+        `password` gives an account other than root the password PASSWORD; `options` are sshd_config lines; `mounts`
+        are shell commands run in the server's own mount namespace.
+        """
+        self.directory = directory
+        self.username = username
+        self.shell = shell
+        self.password = password
+        self.options = options or {}
+        self.mounts = mounts
+        self.address = "127.0.0.1"
+        self.port = free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._family: list[psutil.Process] = []
+        directory.mkdir(parents=True, exist_ok=True)
+        self.log = directory / "sshd.log"
+        self.home = directory / "home"
+        """The account's home directory (for root: not its real one, only where its authorized_keys lie)."""
+        (self.home / ".ssh").mkdir(parents=True)
+        self.host_keys = {kind: asyncssh.generate_private_key(kind) for kind in host_key_types}
+        self.client_key = asyncssh.generate_private_key("ssh-ed25519")
+        """The key that may log in."""
+        self.secret = directory / "secret"
+        """A directory as a mounted Secret looks like, holding the client key."""
+        self.secret.mkdir()
+        (self.secret / "ssh-privatekey").write_bytes(self.client_key.export_private_key())
+        self.authorize(self.client_key)
+        self._write_configuration()
+
+    # --- what a client needs -------------------------------------------------------------------------------------
+
+    @property
+    def host_key(self) -> str:
+        """The first host key as one OpenSSH line, ready for a pin."""
+        key = next(iter(self.host_keys.values()))
+        return key.export_public_key().decode().strip()
+
+    @property
+    def fingerprint(self) -> str:
+        """`SHA256:…` of the first host key."""
+        return next(iter(self.host_keys.values())).get_fingerprint()
+
+    def sidecar_config(self, **changes: Any) -> SidecarConfig:
+        """A configuration that logs in to this server; `changes` replace top-level fields."""
+        fields: dict[str, Any] = {
+            "instance": str(uuid.uuid4()),
+            "namespace": "shop",
+            "name": "web-01",
+            "target": Target(address=self.address, port=self.port, username=self.username),
+            "auth": SecretFiles(directory=self.secret, secret_name="web-01-ssh"),
+            "host_key": PinnedHostKeys(public_keys=(self.host_key,)),
+        }
+        return SidecarConfig(**{**fields, **changes})
+
+    def authorize(self, *keys: asyncssh.SSHKey, prefix: str = "") -> None:
+        """Let exactly these keys log in; `prefix` is an authorized_keys option list, e.g. `command="…"`."""
+        lines = [f"{prefix} {key.export_public_key().decode().strip()}".strip() for key in keys]
+        (self.home / ".ssh" / "authorized_keys").write_text("\n".join(lines) + "\n")
+
+    # --- the process ---------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start the server and wait until it answers."""
+        assert self._process is None, "sshd runs already"
+        Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                ["unshare", "--mount", "--propagation", "private", "sh", "-c", self._start_script()],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        until(self._answers, f"sshd on port {self.port}", seconds=STARTUP_SECONDS)
+
+    def stop(self) -> None:
+        """End the server, its connections and all they started, as a shutdown of the host does; idempotent."""
+        if self._process is None:
+            return
+        for process in self._members():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        self._process.wait(STARTUP_SECONDS)
+        self._process = None
+        self._family = []
+
+    def restart(self) -> None:
+        """Stop and start on the same port with the same keys."""
+        self.stop()
+        self.start()
+
+    def stop_listening(self) -> None:
+        """End only the listener: connections go on, new ones are refused."""
+        assert self._process is not None
+        self._members()
+        self._process.kill()
+        self._process.wait(STARTUP_SECONDS)
+
+    def drop_connections(self) -> None:
+        """End the processes that serve connections; the listener and the commands stay."""
+        for process in self.connection_processes():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+
+    def freeze(self) -> None:
+        """Stop listener and connections without closing anything: a host that has hung."""
+        for process in [*self.connection_processes(), self._listener()]:
+            process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Go on after `freeze`."""
+        for process in [*self.connection_processes(), self._listener()]:
+            process.send_signal(signal.SIGCONT)
+
+    def connection_processes(self) -> list[psutil.Process]:
+        """The sshd processes of the open connections."""
+        found = []
+        for process in self._listener().children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if process.name() == "sshd":
+                    found.append(process)
+        return found
+
+    def change_host_keys(self) -> None:
+        """Give the server new host keys of the same types; takes effect at the next start."""
+        self.host_keys = {kind: asyncssh.generate_private_key(kind) for kind in self.host_keys}
+        self._write_configuration()
+
+    def _listener(self) -> psutil.Process:
+        assert self._process is not None, "sshd does not run"
+        return psutil.Process(self._process.pid)
+
+    def _members(self) -> list[psutil.Process]:
+        # Children outlive the listener under another parent, so remember every one that was ever seen.
+        with contextlib.suppress(psutil.NoSuchProcess):
+            listener = self._listener()
+            self._family = [p for p in [*self._family, listener, *listener.children(recursive=True)] if p.is_running()]
+        for process in list(self._family):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                self._family += process.children(recursive=True)
+        return list(dict.fromkeys(self._family))
+
+    def _answers(self) -> bool:
+        assert self._process is not None
+        if self._process.poll() is not None:
+            raise AssertionError(f"sshd ended with code {self._process.returncode}:\n{self.log.read_text()}")
+        try:
+            with socket.create_connection((self.address, self.port), timeout=1) as connection:
+                return connection.recv(8).startswith(b"SSH-2.0")
+        except OSError:
+            return False
+
+    # --- its files -----------------------------------------------------------------------------------------------
+
+    @property
+    def remote_home(self) -> str:
+        """The home directory as the server sees it."""
+        return pwd.getpwnam("root").pw_dir if self.username == "root" else f"/home/{self.username}"
+
+    def local(self, remote: str) -> Path:
+        """Where a path below the unprivileged account's home lies for the test."""
+        return self.home / Path(remote).relative_to(self.remote_home)
+
+    def _write_configuration(self) -> None:
+        lines = {
+            "Port": str(self.port),
+            "ListenAddress": self.address,
+            "PidFile": "none",
+            "AuthorizedKeysFile": str(self.home / ".ssh" / "authorized_keys")
+            if self.username == "root"
+            else f"{self.remote_home}/.ssh/authorized_keys",
+            "PermitRootLogin": "yes",
+            "StrictModes": "no",
+            "UsePAM": "no",
+            "UseDNS": "no",
+            "PasswordAuthentication": "yes" if self.password else "no",
+            "KbdInteractiveAuthentication": "no",
+            "LogLevel": "VERBOSE",
+            "PrintMotd": "no",
+            **self.options,
+        }
+        text = "".join(f"{name} {value}\n" for name, value in lines.items())
+        for kind, key in self.host_keys.items():
+            path = self.directory / f"host-key-{kind}"
+            path.write_bytes(key.export_private_key())
+            path.chmod(0o600)
+            text += f"HostKey {path}\n"
+        (self.directory / "sshd_config").write_text(text + "Subsystem sftp internal-sftp\n")
+
+    def _start_script(self) -> str:
+        steps = ["set -e", *self.mounts]
+        if self.username != "root":
+            steps += self._private_account()
+        sshd = shutil.which("sshd", path="/usr/sbin:/usr/local/sbin:/sbin:/usr/bin")
+        assert sshd is not None
+        steps.append(shlex.join(["exec", sshd, "-D", "-e", "-f", str(self.directory / "sshd_config")]))
+        return "\n".join(steps)
+
+    def _private_account(self) -> list[str]:
+        """Shell lines that give the server's mount namespace an account of its own."""
+        uid = 59_000
+        hashed = _PASSWORD_HASH if self.password else "*"
+        entries = {
+            "passwd": f"{self.username}:x:{uid}:{uid}::{self.remote_home}:{self.shell}",
+            "group": f"{self.username}:x:{uid}:",
+            "shadow": f"{self.username}:{hashed}:20000:0:99999:7:::",
+        }
+        steps = ["mount -t tmpfs tmpfs /home", f"mkdir {self.remote_home}"]
+        for name, line in entries.items():
+            private = self.directory / f"etc-{name}"
+            private.write_text((Path("/etc") / name).read_text().rstrip("\n") + f"\n{line}\n")
+            private.chmod(0o640 if name == "shadow" else 0o644)
+            steps.append(shlex.join(["mount", "--bind", str(private), f"/etc/{name}"]))
+        steps.append(shlex.join(["mount", "--bind", str(self.home), self.remote_home]))
+        steps.append(shlex.join(["chown", "-R", f"{uid}:{uid}", self.remote_home]))
+        return steps
+
+
+SshdFactory = Callable[..., Sshd]
+
+
+@pytest.fixture
+def sshd_factory(tmp_path: Path) -> Iterator[SshdFactory]:
+    """Make started servers: `sshd_factory(username="deploy", options={"MaxSessions": "2"})`; all end with the test."""
+    require_sshd()
+    servers: list[Sshd] = []
+
+    def make(**settings: Any) -> Sshd:
+        server = Sshd(tmp_path / f"sshd-{len(servers)}", **settings)
+        servers.append(server)
+        server.start()
+        return server
+
+    yield make
+    for server in servers:
+        server.stop()
+
+
+@pytest.fixture
+def sshd(sshd_factory: SshdFactory) -> Sshd:
+    """A started server that root logs in to with a key."""
+    return sshd_factory()
+
+
+def require_sshd() -> None:
+    """Fail with a sentence that says what this machine lacks."""
+    missing = []
+    if shutil.which("sshd", path="/usr/sbin:/usr/local/sbin:/sbin:/usr/bin") is None:
+        missing.append("the OpenSSH server (Debian: apt-get install openssh-server)")
+    if shutil.which("unshare") is None:
+        missing.append("unshare (Debian: apt-get install util-linux)")
+    if psutil.Process().uids().effective != 0:
+        missing.append("root (sshd has to log in as several accounts)")
+    if missing:
+        pytest.fail("The tests with a private sshd need " + ", ".join(missing) + ".", pytrace=False)
+
+
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def until(condition: Callable[[], bool], what: str, *, seconds: float = 10.0) -> None:
+    """Wait until `condition()` holds; fail naming `what` if it does not in time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {seconds} s in vain for: {what}"
+        time.sleep(0.02)
