@@ -123,3 +123,28 @@ class TooBusy(FairleadError):
     reason = "HostBusy"
     retriable = True
     default_hint = "Try again when other calls have ended, or raise maxConnections."
+
+
+class PermissionDenied(FairleadError):
+    """The token lacks the permission that the tool needs."""
+
+    code = "permission_denied"
+    reason = "PermissionDenied"
+    default_hint = "Use a token whose permissions include it (spec.permissions of the McpToken)."
+
+
+class TokenRevoked(FairleadError):
+    """The token was deleted, suspended or expired while the call ran."""
+
+    code = "token_revoked"
+    reason = "TokenRevoked"
+    default_hint = "Ask for a new token."
+
+
+class Cancelled(FairleadError):
+    """The call was ended before it was done: by its client, or because the sidecar stops."""
+
+    code = "cancelled"
+    reason = "Cancelled"
+    retriable = True
+    default_hint = "The command was killed; look at the host's state before repeating it."

@@ -1,0 +1,67 @@
+"""The public ASGI application, the same for the pod, `fairlead serve`, tests and conformance runs."""
+
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+from mcp.server.lowlevel.server import Server
+from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Mount
+
+from fairlead_sidecar.access import responses
+from fairlead_sidecar.access.body import MAX_BYTES
+from fairlead_sidecar.access.gate import Gate
+from fairlead_sidecar.audit import AuditLog
+from fairlead_sidecar.mcp_server import build_server
+from fairlead_sidecar.reload import ConfigSource
+from fairlead_sidecar.sidecar import Sidecar
+
+logger = logging.getLogger(__name__)
+
+MAX_SESSIONS = 1000
+"""Sessions of the handshake protocols that may be open at once; idle ones end after 30 minutes."""
+
+
+def create_app(
+    source: ConfigSource,
+    *,
+    audit: AuditLog | None = None,
+    make_server: Callable[[Sidecar], Server[Any]] = build_server,
+) -> Starlette:
+    """The application that serves MCP (Streamable HTTP, both protocol eras) at `<endpoint.path>/mcp`.
+
+    Its lifespan follows `source`, keeps the SSH link up and ends everything behind it; the server that runs it must
+    send lifespan events. `app.state.sidecar` is the `Sidecar`, for the internal application and for shutting down:
+    call its `drain()` before the server stops, else open streams hold the server up.
+
+    Args:
+        source: `FileSource`, `StaticSource` or another source of configurations; it may have none yet (answers 503).
+        audit: Where the audit trail goes; standard output by default.
+        make_server: Gives the MCP server; only conformance runs put another one there.
+    """
+    sidecar = Sidecar(source, audit=audit)
+    manager = StreamableHTTPSessionManager(
+        make_server(sidecar), max_request_body_size=MAX_BYTES, max_sessions=MAX_SESSIONS
+    )
+    sidecar.sessions.attach(manager)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        async with manager.run(), sidecar.running():
+            yield
+
+    app = Starlette(
+        routes=[Mount("/", Gate(sidecar, manager.handle_request))],
+        lifespan=lifespan,
+        exception_handlers={Exception: _internal_error},
+    )
+    app.state.sidecar = sidecar
+    return app
+
+
+async def _internal_error(_request: Request, _error: Exception) -> Response:
+    return responses.error(500, "internal_error", "The sidecar failed; its log has the cause.")

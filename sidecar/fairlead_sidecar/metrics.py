@@ -1,0 +1,80 @@
+"""Prometheus metrics of one sidecar, in a registry of its own. Every label has a bounded set of values."""
+
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+
+from fairlead_sidecar.ssh.observer import Direction
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+
+
+class Metrics:
+    """All metrics; also the link's observer."""
+
+    def __init__(self, sessions: Callable[[], int]) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        self._calls = Counter(
+            "fairlead_calls",
+            "Tool calls by outcome: ok, cancelled, or the error's code.",
+            ["tool", "outcome"],
+            registry=self.registry,
+        )
+        self._durations = Histogram(
+            "fairlead_call_duration_seconds",
+            "Duration of tool calls.",
+            ["tool"],
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self._denied = Counter(
+            "fairlead_denied", "Requests and calls that were refused.", ["reason"], registry=self.registry
+        )
+        self._connected = Gauge(
+            "fairlead_ssh_connected", "Whether the SSH link is up (1) or not (0).", registry=self.registry
+        )
+        self._reconnects = Counter(
+            "fairlead_ssh_reconnects", "How often the lost SSH link came back.", registry=self.registry
+        )
+        self._bytes = Counter(
+            "fairlead_bytes",
+            "Payload bytes over SSH, received from the host or sent to it.",
+            ["direction"],
+            registry=self.registry,
+        )
+        self._generation = Gauge(
+            "fairlead_config_generation",
+            "Generation of the RemoteHost whose configuration is in force.",
+            registry=self.registry,
+        )
+        Gauge(
+            "fairlead_sessions", "Open MCP sessions of the handshake protocols.", registry=self.registry
+        ).set_function(sessions)
+        for direction in ("received", "sent"):
+            self._bytes.labels(direction)
+
+    def call(self, tool: str, outcome: str, seconds: float) -> None:
+        """A tool call ended."""
+        self._calls.labels(tool, outcome).inc()
+        self._durations.labels(tool).observe(seconds)
+
+    def denial(self, reason: str) -> None:
+        """Something was refused."""
+        self._denied.labels(reason).inc()
+
+    def generation(self, generation: int) -> None:
+        """A configuration came into force."""
+        self._generation.set(generation)
+
+    def on_reconnect(self) -> None:
+        """See `fairlead_sidecar.ssh.observer.Observer`."""
+        self._reconnects.inc()
+
+    def on_bytes(self, direction: Direction, count: int) -> None:
+        """See `fairlead_sidecar.ssh.observer.Observer`."""
+        self._bytes.labels(direction).inc(count)
+
+    def on_state(self, *, connected: bool) -> None:
+        """See `fairlead_sidecar.ssh.observer.Observer`."""
+        self._connected.set(connected)

@@ -1,0 +1,99 @@
+"""Where the configuration comes from, and what it becomes once read."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from pydantic import ValidationError
+
+from fairlead_sidecar.access.grants import Grants
+from fairlead_sidecar.config import SidecarConfig, digest
+from fairlead_sidecar.policy import CompiledPolicy, PolicyInvalid
+
+
+class ConfigRefused(Exception):
+    """A configuration can't come into force; the message says why, without repeating its values."""
+
+
+@dataclass(frozen=True)
+class Active:
+    """A configuration in force, with what is derived from it once."""
+
+    config: SidecarConfig
+    digest: str
+    policy: CompiledPolicy
+    grants: Grants
+
+    @property
+    def mcp_path(self) -> str:
+        """The path MCP answers at."""
+        return self.config.endpoint.path.rstrip("/") + "/mcp"
+
+
+def activate(raw: bytes) -> Active:
+    """Read a configuration file's content.
+
+    Raises:
+        ConfigRefused: It does not fit the contract, or its policy has a bad pattern.
+    """
+    try:
+        config = SidecarConfig.parse(raw)
+        return Active(config=config, digest=digest(raw), policy=CompiledPolicy(config.policy), grants=Grants(config))
+    except ValidationError as error:
+        problems = [
+            f"{'.'.join(str(part) for part in problem['loc']) or 'file'}: {problem['msg']}"
+            for problem in error.errors(include_input=False, include_url=False, include_context=False)
+        ]
+        raise ConfigRefused("; ".join(problems[:5])) from None
+    except PolicyInvalid as error:
+        raise ConfigRefused(str(error)) from error
+
+
+class ConfigSource(Protocol):
+    """Something that has a configuration, now or later, and may change it."""
+
+    def poll(self) -> bytes | None:
+        """The content when it differs from what the last call gave, else None. Never waits.
+
+        Raises:
+            OSError: It is there but can't be read.
+        """
+
+
+class FileSource:
+    """A file, typically mounted from a Secret, whose content is replaced as a whole (by rename or by symbolic link)."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._seen: tuple[int, int, int] | None = None
+
+    def poll(self) -> bytes | None:
+        """See `ConfigSource`; a file that is not there yet, or no longer, changes nothing."""
+        try:
+            with self.path.open("rb") as file:
+                status = os.fstat(file.fileno())
+                seen = (status.st_ino, status.st_mtime_ns, status.st_size)
+                if seen == self._seen:
+                    return None
+                content = file.read()
+        except FileNotFoundError:
+            return None
+        self._seen = seen
+        return content
+
+
+class StaticSource:
+    """A configuration held in memory; `replace` changes it as a new file would."""
+
+    def __init__(self, config: SidecarConfig) -> None:
+        self._next: bytes | None = config.render().encode()
+
+    def replace(self, config: SidecarConfig) -> None:
+        """Let `config` come into force at the next poll."""
+        self._next = config.render().encode()
+
+    def poll(self) -> bytes | None:
+        """See `ConfigSource`."""
+        content, self._next = self._next, None
+        return content

@@ -1,0 +1,87 @@
+"""Runs the public and the internal application on sockets, in one event loop, until told to stop."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Callable, Iterator
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.types import ASGIApp
+
+from fairlead_sidecar.health import create_internal_app
+from fairlead_sidecar.sidecar import Sidecar
+
+SHUTDOWN_TIMEOUT = 5
+"""Seconds that answers still under way get after everything was ended."""
+
+
+async def serve(
+    app: Starlette,
+    *,
+    public: socket.socket,
+    internal: socket.socket | None = None,
+    stop: asyncio.Event,
+    on_started: Callable[[], None] = lambda: None,
+) -> None:
+    """Serve until `stop` is set; then end all calls (their remote commands die), all streams, the link, the servers.
+
+    Args:
+        app: From `fairlead_sidecar.app.create_app`.
+        public: Bound socket for MCP.
+        internal: Bound socket for health, status and metrics; None serves none.
+        stop: Setting it begins the shutdown.
+        on_started: Called once all sockets are served.
+    """
+    sidecar: Sidecar = app.state.sidecar
+    servers = [(_server(app, lifespan=True), public)]
+    if internal is not None:
+        servers.append((_server(create_internal_app(sidecar), lifespan=False), internal))
+    running = [asyncio.create_task(server.serve(sockets=[bound])) for server, bound in servers]
+    watch = asyncio.create_task(stop.wait())
+    try:
+        # uvicorn has a flag for it, no event.
+        while not all(server.started for server, _ in servers) and not any(  # noqa: ASYNC110 - see above
+            task.done() for task in running
+        ):
+            await asyncio.sleep(0.005)
+        on_started()
+        await asyncio.wait([watch, *running], return_when=asyncio.FIRST_COMPLETED)
+        await sidecar.drain()
+    finally:
+        watch.cancel()
+        for server, _ in servers:
+            server.should_exit = True
+        await asyncio.gather(*running)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A bound TCP socket for `serve`.
+
+    Raises:
+        OSError: The address is in use or not this machine's.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family, backlog=1024)
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals to the process: two servers share it."""
+        yield
+
+
+def _server(app: ASGIApp, *, lifespan: bool) -> uvicorn.Server:
+    config = uvicorn.Config(
+        app,
+        http="httptools",
+        ws="none",
+        lifespan="on" if lifespan else "off",
+        # An access log would write URLs, and with them what people wrongly put into them; the audit trail has it all.
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        timeout_graceful_shutdown=SHUTDOWN_TIMEOUT,
+    )
+    return _Server(config)

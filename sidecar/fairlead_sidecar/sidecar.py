@@ -1,0 +1,194 @@
+"""One sidecar: the configuration in force, the link that follows it, and everything that must end when it changes."""
+
+import asyncio
+import contextlib
+import logging
+import secrets
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
+
+from fairlead_sidecar.access.sessions import Sessions
+from fairlead_sidecar.access.work import Item, Work
+from fairlead_sidecar.audit import AuditLog
+from fairlead_sidecar.metrics import Metrics
+from fairlead_sidecar.reload import Active, ConfigRefused, ConfigSource, activate
+from fairlead_sidecar.ssh.link import Link
+from fairlead_sidecar.statusz import LinkState, LinkStatus, Statusz
+from fairlead_sidecar.tools.catalogue import offered
+
+logger = logging.getLogger(__name__)
+
+POLL_INTERVAL = 0.25
+"""Seconds between two looks at the configuration and at the clock: a part of the 2 s that revocation may take."""
+DRAIN_TIMEOUT = 15.0
+"""Seconds that ending the running commands may take at shutdown; the pod's grace period is 30 s."""
+
+
+class Sidecar:
+    """Everything behind the HTTP surface.
+
+    Args:
+        source: Where the configuration comes from; may have none yet.
+        audit: Where calls and denials are written; standard output by default.
+    """
+
+    def __init__(self, source: ConfigSource, *, audit: AuditLog | None = None) -> None:
+        self.audit = audit or AuditLog()
+        self.work = Work()
+        self.sessions = Sessions()
+        self.metrics = Metrics(self.sessions.count)
+        self.active: Active | None = None
+        """The configuration in force; None before the first one."""
+        self.link: Link | None = None
+        self.draining = False
+        self.on_active: list[Callable[[Active], None]] = []
+        """Called whenever another configuration comes into force."""
+        self._source = source
+        self._config_error: str | None = None
+        self._followed: Active | None = None
+        self._follow_wanted = asyncio.Event()
+        self._link_task: asyncio.Task[None] | None = None
+        self._boot = secrets.token_hex(4)
+        self._version = 0
+        self._changed = asyncio.Event()
+        self._started = datetime.now(UTC)
+
+    @property
+    def ready(self) -> bool:
+        """Whether MCP is served; independent of the host."""
+        return self.active is not None and not self.draining
+
+    def status(self) -> Statusz:
+        """The snapshot that `/statusz` gives."""
+        waiting = LinkStatus(
+            state=LinkState.CONNECTING,
+            reason="Connecting",
+            message="No configuration was loaded yet.",
+            since=self._started,
+        )
+        return Statusz(
+            version=f"{self._boot}-{self._version}",
+            config_digest=self._followed.digest if self._followed else None,
+            config_error=self._config_error,
+            link=self.link.status() if self.link else waiting,
+            tool_count=len(offered(self.active.config.groups)) if self.active else 0,
+        )
+
+    async def status_after(self, version: str | None, timeout: float) -> Statusz:
+        """The snapshot as soon as its version differs from `version`, or after `timeout` seconds as it is then."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                while self.status().version == version and not self.draining:
+                    await self._changed.wait()
+        return self.status()
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Follow the configuration and keep the link up while the block runs; end everything behind it."""
+        self._load()
+        tasks = [asyncio.create_task(self._watch()), asyncio.create_task(self._follow())]
+        try:
+            yield
+        finally:
+            await self.drain()
+            if self._link_task is not None:
+                tasks.append(self._link_task)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def drain(self) -> None:
+        """Refuse what is new, end open streams, cancel running calls and wait until their commands are dead."""
+        self.draining = True
+        self._bump()
+        self.work.cut(lambda item: item.needs is not None)
+        try:
+            async with asyncio.timeout(DRAIN_TIMEOUT):
+                await self.work.calls_done()
+        except TimeoutError:
+            logger.warning("Some commands could not be ended within %s s", DRAIN_TIMEOUT)
+        # A moment for the answers of the calls that were just cancelled; then idle streams end too.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await self.work.idle()
+        self.work.cut(lambda _: True)
+
+    def _bump(self) -> None:
+        self._version += 1
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(POLL_INTERVAL)
+            try:
+                self._load()
+                await self._enforce()
+            except Exception:  # whatever happens in one round, revocation must go on
+                logger.exception("Looking at the configuration failed")
+
+    def _load(self) -> None:
+        try:
+            raw = self._source.poll()
+            if raw is None:
+                return
+            active = activate(raw)
+        except (OSError, ConfigRefused) as error:
+            message = str(error)
+            if message != self._config_error:
+                self._config_error = message
+                logger.warning("The configuration was refused: %s", message)
+                self._bump()
+            return
+        self._accept(active)
+
+    def _accept(self, active: Active) -> None:
+        self.active, self._config_error = active, None
+        self.metrics.generation(active.config.generation)
+        for listener in self.on_active:
+            listener(active)
+        if self.link is None:
+            self.link = Link(active.config, on_change=self._bump, observer=self.metrics)
+            self._link_task = asyncio.create_task(self._keep_link(self.link))
+            self._followed = active
+        else:
+            self._follow_wanted.set()
+        logger.info("Configuration %s is in force", active.digest[:12])
+        self._bump()
+
+    async def _keep_link(self, link: Link) -> None:
+        while True:
+            try:
+                await link.run()
+            except Exception:  # a fault in the link must show in the log and heal, not silence the host for good
+                logger.exception("The link failed; it is started anew")
+            await asyncio.sleep(1)
+
+    async def _follow(self) -> None:
+        """Let the link take over changes, apart from `_watch` so that a slow login never delays a revocation."""
+        while True:
+            await self._follow_wanted.wait()
+            self._follow_wanted.clear()
+            active, link = self.active, self.link
+            if active is None or link is None:
+                continue
+            try:
+                await link.reconfigure(active.config)
+            except Exception:  # as in _keep_link
+                logger.exception("The link could not take over the configuration")
+            self._followed = active
+            self._bump()
+
+    async def _enforce(self) -> None:
+        active = self.active
+        if active is None:
+            return
+
+        def condemned(item: Item) -> bool:
+            caller = active.grants.current(item.key)
+            return caller is None or (item.needs is not None and item.needs not in caller.permissions)
+
+        ended = self.work.cut(condemned)
+        if ended:
+            logger.info("Ended %d streams and calls whose token is no longer valid for them", ended)
+        await self.sessions.keep(active.grants.owners())

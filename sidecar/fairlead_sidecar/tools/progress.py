@@ -1,0 +1,58 @@
+"""A command's live output as progress notifications, at a pace that any client can take."""
+
+import asyncio
+import codecs
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+from fairlead_sidecar.ssh.result import Stream
+
+INTERVAL = 0.2
+"""Seconds between two notifications, at least."""
+MESSAGE_CHARACTERS = 8192
+"""What one notification carries at most; the newest output is kept and the gap is named."""
+
+
+class LiveOutput:
+    """Takes output as fast as it comes and reports it in slices. The command never waits for a slow client."""
+
+    def __init__(self, report: Callable[[float, str], Awaitable[None]]) -> None:
+        self._report = report
+        decoder = codecs.getincrementaldecoder("utf-8")
+        self._decoders: dict[Stream, codecs.IncrementalDecoder] = {
+            "stdout": decoder("replace"),
+            "stderr": decoder("replace"),
+        }
+        self._pending = ""
+        self._skipped = 0
+        self._total = 0
+        self._news = asyncio.Event()
+
+    async def write(self, stream: Stream, data: bytes) -> None:
+        """Take a piece of `stdout` or `stderr`."""
+        self._total += len(data)
+        text = self._pending + self._decoders[stream].decode(data)
+        self._skipped += max(0, len(text) - MESSAGE_CHARACTERS)
+        self._pending = text[-MESSAGE_CHARACTERS:]
+        self._news.set()
+
+    @contextlib.asynccontextmanager
+    async def reporting(self) -> AsyncIterator[None]:
+        """Report while the block runs; what is left at its end is in the result anyway."""
+        task = asyncio.create_task(self._run())
+        try:
+            yield
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    async def _run(self) -> None:
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            if self._pending:
+                gap = f"[… {self._skipped} characters left out …]\n" if self._skipped else ""
+                message, self._pending, self._skipped = gap + self._pending, "", 0
+                await self._report(float(self._total), message)
+            await asyncio.sleep(INTERVAL)

@@ -1,0 +1,72 @@
+"""What a tool is: its place in the access table, its words for the model, its types, and the function behind it."""
+
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any
+
+import mcp_types as types
+from pydantic import BaseModel, ConfigDict
+
+from fairlead_sidecar.config import Limits, Permission, ToolGroup
+from fairlead_sidecar.errors import FairleadError
+from fairlead_sidecar.policy import CompiledPolicy
+from fairlead_sidecar.ssh.link import Link
+
+
+class Arguments(BaseModel):
+    """Base of all tool arguments: an argument that the tool does not know is an error."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Result(BaseModel):
+    """Base of all structured results."""
+
+    host: str
+    """Name of the host that the tool worked on."""
+
+
+@dataclass
+class Call:
+    """What a tool works with during one call."""
+
+    host: str
+    link: Link
+    limits: Limits
+    policy: CompiledPolicy
+    progress: Callable[[float, str], Awaitable[None]] | None
+    """Sends a progress notification (a value that grows, a message); None when the client asked for none."""
+    facts: dict[str, Any] = field(default_factory=dict)
+    """What the tool adds to its audit line. Never file content, never a secret."""
+
+
+class Failed(Exception):
+    """A failure with a part of the result, so that nothing learned is lost."""
+
+    def __init__(self, error: FairleadError, result: Result) -> None:
+        super().__init__(error.message)
+        self.error = error
+        self.result = result
+
+
+@dataclass(frozen=True)
+class Tool:
+    """One row of the published table tool, group, permission, scope; and what runs."""
+
+    name: str
+    title: str
+    description: str
+    """For the model that chooses among tools."""
+    group: ToolGroup | None
+    """None: always there."""
+    permission: Permission
+    annotations: types.ToolAnnotations
+    arguments: type[Arguments]
+    result: type[Result]
+    run: Callable[[Call, Any], Coroutine[Any, Any, Result]]
+    """Called with the validated `arguments`.
+
+    Raises:
+        FairleadError: It failed; the message is for the agent.
+        Failed: It failed with a part of the result.
+    """
