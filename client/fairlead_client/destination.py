@@ -13,7 +13,7 @@ _FORM = re.compile(
 )
 # The same as OpenSSH refuses: both end up in ProxyCommand and Match exec lines of a person's own configuration.
 _HOST = re.compile(r"[A-Za-z0-9_.:%][A-Za-z0-9_.:%-]*")
-_UNSAFE_IN_USERNAME = re.compile(r"""[\x00-\x20\x7f'`"$\\;&<>|(){}:]|^-""")
+_UNSAFE_IN_USERNAME = re.compile(r"""[\x00-\x20\x7f'`";&<>|(){}]|^-|\\\Z""")
 _EXAMPLES = "web-01, deploy@web-01, deploy@web-01:2222 or deploy@[2001:db8::1]:22"
 
 

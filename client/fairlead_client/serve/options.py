@@ -3,8 +3,10 @@
 import os
 import uuid
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
+from fairlead_api.quantities import format_duration
 from fairlead_client.client_configs import server_name
 from fairlead_client.destination import Destination
 from fairlead_sidecar.config import (
@@ -48,8 +50,7 @@ class ServeOptions:
     """Empty: wherever the account may read."""
     write_paths: tuple[str, ...] = ()
     read_only: bool = False
-    command_timeout: float = 300.0
-    """Seconds."""
+    command_timeout: timedelta = timedelta(minutes=5)
     output_bytes: int = 1024 * 1024
 
     @property
@@ -78,7 +79,7 @@ class ServeOptions:
             *(("--write-path", path) for path in self.write_paths),
         ]
         if self.command_timeout != defaults.command_timeout:
-            valued.append(("--timeout", f"{self.command_timeout:g}"))
+            valued.append(("--timeout", format_duration(self.command_timeout)))
         if self.output_bytes != defaults.output_bytes:
             valued.append(("--output-bytes", self.output_bytes))
         read_only = ("--read-only",) if self.read_only else ()
@@ -127,7 +128,7 @@ def build_config(
             commands=CommandPolicy(allow=options.allow or None, deny=options.deny),
             paths=PathPolicy(read=options.read_paths or None, write=options.write_paths or None),
         ),
-        limits=Limits(command_timeout=options.command_timeout, output_bytes=options.output_bytes),
+        limits=Limits(command_timeout=options.command_timeout.total_seconds(), output_bytes=options.output_bytes),
         tokens=tokens,
     )
 

@@ -18,6 +18,7 @@ from fairlead_client.destination import Destination
         ("[fe80::1%eth0]:22", Destination("fe80::1%eth0", None, 22)),
         ("user@corp@web-01", Destination("web-01", "user@corp")),
         ("ssh://deploy@web-01:2222", Destination("web-01", "deploy", 2222)),
+        ("CORP\\deploy@web-01", Destination("web-01", "CORP\\deploy")),
         ("ssh://web-01/", Destination("web-01")),
     ],
 )
@@ -41,6 +42,7 @@ def test_destination_is_read_as_ssh_reads_it(text: str, expected: Destination) -
         ("web-01;id", "is no host name"),
         ("$(id)@web-01", "is no user name"),
         ("-l@web-01", "is no user name"),
+        ("deploy\\@web-01", "is no user name"),
     ],
 )
 def test_malformed_destination_is_refused_with_what_is_wrong(text: str, complaint: str) -> None:

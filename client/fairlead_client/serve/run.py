@@ -1,0 +1,198 @@
+"""Runs the sidecar for one host, on HTTP or stdio, for as long as the person wants it."""
+
+import asyncio
+import logging
+import os
+import secrets
+import signal
+import socket
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import click
+import uvloop
+from mcp.server.stdio import stdio_server
+
+from fairlead_client.client_configs import http_snippets, render, stdio_snippets
+from fairlead_client.serve.explain import explain
+from fairlead_client.serve.options import LISTEN_ADDRESS, ServeOptions, build_config, grant
+from fairlead_client.serve.target import SshConfigError, resolve
+from fairlead_client.serve.token import TokenError, obtain
+from fairlead_sidecar import tokens
+from fairlead_sidecar.access.grants import Caller
+from fairlead_sidecar.app import create_app
+from fairlead_sidecar.audit import AuditLog
+from fairlead_sidecar.config import Target
+from fairlead_sidecar.mcp_server import build_server
+from fairlead_sidecar.reload import StaticSource
+from fairlead_sidecar.server import listen, serve
+from fairlead_sidecar.sidecar import Sidecar
+from fairlead_sidecar.statusz import LinkState, LinkStatus
+
+LONG_POLL_SECONDS = 60.0
+
+
+class ServeError(Exception):
+    """It can't be served; the message says why and what to do."""
+
+
+def run(options: ServeOptions, environment: Mapping[str, str] = os.environ) -> int:
+    """Serve until stopped.
+
+    Returns:
+        The exit code: 0 when it was stopped (signal, end of stdin), 1 when it could not begin.
+    """
+    logging.basicConfig(level=logging.WARNING, format="fairlead: %(levelname)s: %(message)s", stream=sys.stderr)
+    try:
+        target = resolve(options.destination, options.ssh_config)
+        begin = (
+            _serve_stdio(options, target, environment) if options.stdio else _serve_http(options, target, environment)
+        )
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(begin)
+    except (ServeError, SshConfigError, TokenError) as error:
+        say(f"fairlead: {error}")
+        return 1
+    except KeyboardInterrupt:
+        # The second one: the first asks for an orderly end.
+        return 130
+    return 0
+
+
+def say(text: str) -> None:
+    """Tell the person; standard output belongs to MCP or to the audit trail."""
+    click.echo(text, err=True)
+
+
+async def _serve_http(options: ServeOptions, target: Target, environment: Mapping[str, str]) -> None:
+    listener = _listen(options.listen_port)
+    port: int = listener.getsockname()[1]
+    token = obtain(options.token_file, environment)
+    granted = grant(token.parsed.id, tokens.sha256_hex(token.parsed.text), options.permissions)
+    config = build_config(options, target, tokens=(granted,), listen_port=port)
+    app = create_app(StaticSource(config))
+    sidecar: Sidecar = app.state.sidecar
+    stop = _stop_on_signals()
+    url = f"http://{LISTEN_ADDRESS}:{port}/mcp"
+
+    async def introduce() -> None:
+        try:
+            await _announce_connection(sidecar, options, target)
+        except ServeError:
+            stop.set()
+            raise
+        say(f"MCP server at {url}, token {token.origin}. Ctrl-C ends it.\n")
+        say(render(http_snippets(options.name, url, token.bearer)) + "\n")
+        await _narrate(sidecar)
+
+    introduction = asyncio.create_task(introduce())
+    try:
+        await serve(app, public=listener, stop=stop)
+    finally:
+        await _finish(introduction)
+
+
+async def _serve_stdio(options: ServeOptions, target: Target, environment: Mapping[str, str]) -> None:
+    # The other end of stdin is whoever started this process: no token, yet the same permissions and audit as with one.
+    secret = tokens.sha256_hex(secrets.token_hex(32))
+    granted = grant("stdio", secret, options.permissions)
+    config = build_config(options, target, tokens=(granted,), listen_port=None)
+    caller = Caller(
+        key=secret, owner=granted.uid, subject=granted.subject, token_id=granted.id, permissions=granted.permissions
+    )
+    sidecar = Sidecar(StaticSource(config), audit=AuditLog(sys.stderr))
+    server = build_server(sidecar, local_caller=caller)
+    stop = _stop_on_signals()
+    async with sidecar.running():
+        await _announce_connection(sidecar, options, target)
+        if sys.stdin.isatty():
+            command = (str(_program()), *options.stdio_arguments())
+            snippets = stdio_snippets(options.name, command, agent="SSH_AUTH_SOCK" in environment)
+            say("This speaks MCP on stdin and stdout: a client starts it. Put this into yours (Ctrl-C ends it here):\n")
+            say(render(snippets) + "\n")
+        narration = asyncio.create_task(_narrate(sidecar))
+        stopped = asyncio.create_task(stop.wait())
+        async with stdio_server() as (read, write):
+            serving = asyncio.create_task(server.run(read, write, server.create_initialization_options()))
+            await asyncio.wait([serving, stopped], return_when=asyncio.FIRST_COMPLETED)
+            await sidecar.drain()
+            if stop.is_set():
+                # A thread waits in read() on stdin and nothing can wake it: an ordinary exit would wait for it.
+                sys.stderr.flush()
+                os._exit(0)
+            await serving
+        for task in (narration, stopped):
+            task.cancel()
+
+
+def _listen(port: int) -> socket.socket:
+    try:
+        return listen(LISTEN_ADDRESS, port)
+    except OSError as error:
+        msg = (
+            f"cannot listen on port {port} of {LISTEN_ADDRESS}: {(error.strerror or str(error)).lower()}. "
+            "Choose another with --listen-port, or 0 for a free one."
+        )
+        raise ServeError(msg) from error
+
+
+async def _announce_connection(sidecar: Sidecar, options: ServeOptions, target: Target) -> None:
+    """Wait for the outcome of the first login.
+
+    Raises:
+        ServeError: It failed.
+    """
+    status = sidecar.status()
+    while status.link.state is LinkState.CONNECTING:
+        status = await sidecar.status_after(status.version, LONG_POLL_SECONDS)
+    if status.link.state is LinkState.FAILED:
+        raise ServeError(explain(status.link, options, target))
+    say(f"Connected to {target.username}@{target.address}:{target.port} ({_seen(status.link)}).")
+
+
+async def _narrate(sidecar: Sidecar) -> None:
+    """Say how the link fares, for as long as it is served."""
+    status = sidecar.status()
+    said = status.link.state
+    while not sidecar.draining:
+        status = await sidecar.status_after(status.version, LONG_POLL_SECONDS)
+        if sidecar.draining or status.link.state is said:
+            continue
+        if status.link.state is LinkState.CONNECTED:
+            said = LinkState.CONNECTED
+            say(f"Connected again ({_seen(status.link)}).")
+        elif status.link.state is LinkState.FAILED:
+            said = LinkState.FAILED
+            say(f"Not connected: {status.link.message} It is tried again until it works.")
+
+
+def _seen(status: LinkStatus) -> str:
+    return ", ".join(part for part in (status.host_key_fingerprint, status.server_version) if part)
+
+
+def _stop_on_signals() -> asyncio.Event:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def ask() -> None:
+        stop.set()
+        # A second Ctrl-C does not wait for the host any more.
+        loop.remove_signal_handler(signal.SIGINT)
+
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        loop.add_signal_handler(number, ask)
+    return stop
+
+
+async def _finish(task: asyncio.Task[None]) -> None:
+    """Let a task's own error come out; end it where it still runs."""
+    if not task.done():
+        task.cancel()
+        await asyncio.wait([task])
+    if not task.cancelled():
+        task.result()
+
+
+def _program() -> Path:
+    return Path(sys.argv[0]).absolute()
