@@ -13,7 +13,7 @@ from fairlead_api.unions import TypedUnion
 class AuthType(StrEnum):
     """Where the credentials come from."""
 
-    SECRET = "Secret"
+    SECRET = "Secret"  # noqa: S105 a kind of object, no password
     GENERATED = "Generated"
 
 
@@ -23,8 +23,8 @@ class SecretAuth(ApiModel):
     name: Annotated[
         ObjectName,
         Field(
-            description="Name of the Secret. Keys that are read: `ssh-privatekey`, with `passphrase` and `ssh-certificate`"
-            " where needed, and `password`. A changed Secret is used at once, without a restart."
+            description="Name of the Secret. Keys that are read: `ssh-privatekey`, with `passphrase` and"
+            " `ssh-certificate` where needed, and `password`. A changed Secret is used at once, without a restart."
         ),
     ]
 
@@ -49,7 +49,8 @@ class GeneratedAuth(ApiModel):
     algorithm: Annotated[
         KeyAlgorithm,
         Field(
-            description="Ed25519, or RSA (4096 bits) for servers that know nothing newer. It can't be changed afterwards."
+            description="Ed25519, or RSA (4096 bits) for servers that know nothing newer."
+            " It can't be changed afterwards."
         ),
         Cel(
             "self == oldSelf", "can't be changed: delete the RemoteHost and create it anew to get a key of another kind"
@@ -69,7 +70,8 @@ class Auth(TypedUnion):
     generated: Annotated[
         GeneratedAuth | None,
         Field(
-            description="With type Generated: a new key pair, whose public half appears in status.publicKey. May be left out."
+            description="With type Generated: a new key pair, whose public half appears in status.publicKey."
+            " May be left out."
         ),
     ] = None
 
@@ -88,7 +90,8 @@ class PinnedKeys(ApiModel):
         Field(
             min_length=1,
             max_length=16,
-            description="The host must present one of these keys. Each is a line as in /etc/ssh/ssh_host_*_key.pub on the host.",
+            description="The host must present one of these keys. Each is a line as in /etc/ssh/ssh_host_*_key.pub"
+            " on the host.",
         ),
         ListType("set"),
     ]

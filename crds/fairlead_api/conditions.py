@@ -3,6 +3,11 @@
 from enum import StrEnum
 from typing import Self
 
+_INVALID_SPEC = (
+    "The operator can't read the object; the message names the field. Usually the CRDs are newer than the operator:"
+    " upgrade the operator."
+)
+
 
 class Documented(StrEnum):
     """A string enum whose members carry a sentence of documentation in `doc`."""
@@ -25,7 +30,7 @@ class HostCondition(Documented):
     CONNECTED = "Connected", "An SSH login succeeded and its connection is up."
     EXPOSED = (
         "Exposed",
-        "The public URL reaches this host's endpoint. It never gates Ready: the URL may not be reachable from inside the cluster.",
+        "The public URL reaches this host's endpoint. It never gates Ready: it may be reachable from outside only.",
     )
     READY = "Ready", "A real SSH login and a real MCP handshake through the Service succeeded: agents can work."
 
@@ -43,15 +48,15 @@ class HostReason(Documented):
     SUSPENDED = "Suspended", "spec.suspended is true: there is no pod and no connection."
     INVALID_SPEC = (
         "InvalidSpec",
-        "The operator can't read the object; the message names the field. Usually the CRDs are newer than the operator: upgrade the operator.",
+        _INVALID_SPEC,
     )
     NAME_CONFLICT = (
         "NameConflict",
-        "An object with a name that Fairlead needs exists and belongs to somebody else: rename or delete one of the two.",
+        "An object of a name that Fairlead needs belongs to somebody else: rename or delete one of the two.",
     )
     APPLY_FAILED = (
         "ApplyFailed",
-        "The API server refused an object that belongs to this host; the message holds its answer (quota, admission policy, missing permission).",
+        "The API server refused an object of this host; the message holds its answer (quota, policy, permission).",
     )
     POD_NOT_READY = (
         "PodNotReady",
@@ -74,7 +79,7 @@ class HostReason(Documented):
     HOST_KEY_MATCHES = "HostKeyMatches", "The host presented one of the pinned keys."
     HOST_KEY_MISMATCH = (
         "HostKeyMismatch",
-        "The host presented another key than the pinned ones. Compare status.hostKeyFingerprint with the host's own; change the pin only if you know why the key changed.",
+        "The host presented a key that isn't pinned. Compare status.hostKeyFingerprint with the host's own first.",
     )
     HOST_KEY_NOT_SEEN = "HostKeyNotSeen", "No connection got far enough yet to see the host's key."
 
@@ -82,7 +87,7 @@ class HostReason(Documented):
     CONNECTED = "Connected", "The SSH login succeeded."
     UNREACHABLE = (
         "Unreachable",
-        "No TCP connection to address and port: refused, no route, no answer or an unknown host name. It is retried by itself.",
+        "No TCP connection: refused, no route, no answer or an unknown host name. It is retried by itself.",
     )
     AUTHENTICATION_FAILED = (
         "AuthenticationFailed",
@@ -111,7 +116,7 @@ class HostReason(Documented):
     )
     NO_PUBLIC_URL = (
         "NoPublicURL",
-        "Neither spec.endpoint nor the operator's default names a domain: the endpoint is only reachable through its Service.",
+        "Neither spec.endpoint nor the operator's default says where: the endpoint is reachable by its Service only.",
     )
 
 
@@ -129,6 +134,6 @@ class TokenReason(Documented):
     )
     INVALID_SPEC = (
         "InvalidSpec",
-        "The operator can't read the object; the message names the field. Usually the CRDs are newer than the operator: upgrade the operator.",
+        _INVALID_SPEC,
     )
     APPLY_FAILED = "ApplyFailed", "The API server refused the Secret; the message holds its answer."

@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import Field
 
 from fairlead_api.base import ApiModel, Cel
-from fairlead_api.strings import DomainName, ObjectName, Url, UrlPath
+from fairlead_api.strings import DomainName, ObjectName, Url, UrlPath, label_key_rule
 from fairlead_api.unions import TypedUnion
 
 
@@ -49,7 +49,7 @@ class IngressEndpoint(ApiModel):
             description="Annotations of the Ingress, added to the operator's defaults. Absent: only those.",
         ),
         Cel(
-            r"self.all(key, key.size() <= 317 && key.matches('^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$'))",
+            f"self.all(key, {label_key_rule('key')})",
             "has a key that is no annotation key: write it like example.com/key",
         ),
         Cel(
@@ -70,7 +70,7 @@ class Endpoint(TypedUnion):
     url: Annotated[
         Url | None,
         Field(
-            description="The URL of the MCP endpoint as agents see it; needed only where something in front of the Ingress"
-            " changes it. Absent: made from scheme, host and path."
+            description="The URL of the MCP endpoint as agents see it; needed only where something in front of the"
+            " Ingress changes it. Absent: made from scheme, host and path."
         ),
     ] = None

@@ -32,7 +32,8 @@ class Connection(ApiModel):
         Field(
             ge=1,
             le=32,
-            description="At most this many SSH connections at once; more than one is opened only where the host's MaxSessions is used up.",
+            description="At most this many SSH connections at once; more than one is opened only where the host's"
+            " MaxSessions is used up.",
         ),
     ] = 4
 
@@ -66,7 +67,8 @@ class CommandPolicy(ApiModel):
         Field(
             min_length=1,
             max_length=64,
-            description="RE2 patterns: only command lines in which one of these is found may run. Absent: no restriction.",
+            description="RE2 patterns: only command lines in which one of these is found may run."
+            " Absent: no restriction.",
         ),
         ListType("atomic"),
     ] = None

@@ -46,7 +46,8 @@ class HostSelection(ApiModel):
     selector: Annotated[
         LabelSelector | None,
         Field(
-            description="Labels of RemoteHosts; `{}` selects all of the namespace, those to come included. Absent: only `names` counts."
+            description="Labels of RemoteHosts; `{}` selects all of the namespace, those to come included."
+            " Absent: only `names` counts."
         ),
     ] = None
 
@@ -64,7 +65,8 @@ class McpTokenSpec(ApiModel):
             "set either ttl or expirationTime, not both: remove one of them",
         ),
         Cel(
-            "has(self.secretName) == has(oldSelf.secretName) && (!has(self.secretName) || self.secretName == oldSelf.secretName)",
+            "has(self.secretName) == has(oldSelf.secretName)"
+            " && (!has(self.secretName) || self.secretName == oldSelf.secretName)",
             "secretName can't be changed: delete the McpToken and create it anew",
         ),
     )
@@ -78,8 +80,8 @@ class McpTokenSpec(ApiModel):
         Field(
             min_length=1,
             max_length=16,
-            description="What the token may do: View (state of the connection), Read (read and list files), Execute (run"
-            " commands, hence whatever the account may do), Write (write files).",
+            description="What the token may do: View (state of the connection), Read (read and list files), Execute"
+            " (run commands, hence whatever the account may do), Write (write files).",
         ),
         ListType("set"),
     ]
@@ -87,25 +89,29 @@ class McpTokenSpec(ApiModel):
         timedelta | None,
         DurationBetween("1s", "8760h"),
         Field(
-            description="How long the token is valid, counted from the McpToken's creation. With neither ttl nor expirationTime: 720h."
+            description="How long the token is valid, counted from the McpToken's creation."
+            " With neither ttl nor expirationTime: 720h."
         ),
     ] = None
     expiration_time: Annotated[
         AwareDatetime | None,
         Field(
-            description="When the token stops working (RFC 3339). With neither ttl nor expirationTime: 720h after creation."
+            description="When the token stops working (RFC 3339)."
+            " With neither ttl nor expirationTime: 720h after creation."
         ),
     ] = None
     secret_name: Annotated[
         ObjectName | None,
         Field(
-            description="Name of the Secret that receives the token. Absent: `mcpt-<name>`. It can't be changed afterwards."
+            description="Name of the Secret that receives the token. Absent: `mcpt-<name>`."
+            " It can't be changed afterwards."
         ),
     ] = None
     suspended: Annotated[
         bool,
         Field(
-            description="true: no host accepts the token, and its open streams are cut; false again: the same token works again."
+            description="true: no host accepts the token, and its open streams are cut; false again: the same token"
+            " works again."
         ),
     ] = False
 

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import AwareDatetime, Field
 
 from fairlead_api.base import ApiModel, Cel, ListType, ObservedModel
-from fairlead_api.strings import LabelKey, LabelValue
+from fairlead_api.strings import LabelKey, LabelValue, label_key_rule
 
 
 class ObjectMeta(ObservedModel):
@@ -18,8 +18,8 @@ class ObjectMeta(ObservedModel):
     uid: str = ""
     resource_version: str = ""
     generation: int = 0
-    labels: dict[str, str] = {}
-    annotations: dict[str, str] = {}
+    labels: dict[str, str] = Field(default_factory=dict)
+    annotations: dict[str, str] = Field(default_factory=dict)
     creation_timestamp: datetime | None = None
     deletion_timestamp: datetime | None = None
 
@@ -77,7 +77,7 @@ class LabelSelector(ApiModel):
             description="Labels that an object must carry with exactly these values. Absent: no such requirement.",
         ),
         Cel(
-            r"self.all(key, key.size() <= 317 && key.matches('^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$'))",
+            f"self.all(key, {label_key_rule('key')})",
             "has a key that is no label key: write it like role or example.com/role",
         ),
     ] = None

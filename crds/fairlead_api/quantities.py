@@ -17,8 +17,8 @@ _DURATION_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)")
 _MICROSECONDS = {"ms": 1000, "s": 1_000_000, "m": 60_000_000, "h": 3_600_000_000}
 _DURATION_MAX_LENGTH = 32
 
-BYTES_PATTERN = r"^[0-9]+(\.[0-9]+)?(Ki|Mi|Gi|k|M|G)?$"
-_BYTES = re.compile(r"([0-9]+(?:\.[0-9]+)?)(Ki|Mi|Gi|k|M|G)?")
+BYTES_PATTERN = r"^[0-9]+(Ki|Mi|Gi|k|M|G)?$"
+_BYTES = re.compile(r"([0-9]+)(Ki|Mi|Gi|k|M|G)?")
 _FACTORS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
 _BYTES_MAX_LENGTH = 20
 
@@ -53,16 +53,13 @@ def parse_bytes(value: str | int) -> int:
     """Read a Kubernetes quantity as a whole number of bytes: `1Mi`, `512k`, `1048576`.
 
     Raises:
-        ValueError: It is no such quantity, or no whole number of bytes.
+        ValueError: It is not written like that.
     """
     text = str(value)
     match = _BYTES.fullmatch(text) if len(text) <= _BYTES_MAX_LENGTH else None
     if match is None:
         raise ValueError(f"{text!r} is not a size: write it like 64Ki, 1Mi or 1048576")
-    size = Decimal(match[1]) * _FACTORS[match[2] or ""]
-    if size != int(size):
-        raise ValueError(f"{text!r} is no whole number of bytes")
-    return int(size)
+    return int(match[1]) * _FACTORS[match[2] or ""]
 
 
 def format_bytes(size: int) -> str:

@@ -12,13 +12,21 @@ from fairlead_api.base import Cel
 DNS1123_LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 DNS1123_SUBDOMAIN = rf"{DNS1123_LABEL}(\\.{DNS1123_LABEL})*"
 LABEL_NAME = "[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?"
+_HOST_LABEL = "[A-Za-z0-9_]([-A-Za-z0-9_]*[A-Za-z0-9_])?"
+
+
+def label_key_rule(key: str) -> str:
+    """CEL that says whether the expression `key` is a label key (Kubernetes' qualified name)."""
+    return f"{key}.size() <= 317 && {key}.matches('^({DNS1123_SUBDOMAIN}/)?{LABEL_NAME}$')"
+
 
 ObjectName = Annotated[
     str,
     Field(min_length=1, max_length=253),
     Cel(
         f"self.matches('^{DNS1123_SUBDOMAIN}$')",
-        "must be the name of an object: lower-case letters, digits, '-' and '.', beginning and ending with a letter or digit",
+        "must be the name of an object: lower-case letters, digits, '-' and '.', beginning and ending with a letter"
+        " or digit",
     ),
 ]
 """The name of a Kubernetes object (DNS-1123 subdomain)."""
@@ -38,8 +46,9 @@ Address = Annotated[
     str,
     Field(min_length=1, max_length=253),
     Cel(
-        "isIP(self) || self.matches('^[A-Za-z0-9_]([-A-Za-z0-9_]*[A-Za-z0-9_])?(\\\\.[A-Za-z0-9_]([-A-Za-z0-9_]*[A-Za-z0-9_])?)*\\\\.?$')",
-        "must be a host name or an IP address alone: the user goes to username, the port to port, and IPv6 has no brackets",
+        f"isIP(self) || self.matches('^{_HOST_LABEL}(\\\\.{_HOST_LABEL})*\\\\.?$')",
+        "must be a host name or an IP address alone: the user goes to username, the port to port, and IPv6 has no"
+        " brackets",
     ),
 ]
 """A host name or IP address."""
@@ -59,7 +68,8 @@ Subject = Annotated[
     Field(min_length=1, max_length=128),
     Cel(
         "self.matches('^[A-Za-z0-9][-A-Za-z0-9_.@:/+]*$')",
-        "must name who uses the token: letters, digits and - _ . @ : / +, without spaces, beginning with a letter or digit",
+        "must name who uses the token: letters, digits and - _ . @ : / +, without spaces, beginning with a letter"
+        " or digit",
     ),
 ]
 """Who a token belongs to, as audit lines show it."""
@@ -68,7 +78,8 @@ PublicKey = Annotated[
     str,
     Field(min_length=20, max_length=4096),
     Cel(
-        "self.matches('^(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(256|384|521)) AAAA[A-Za-z0-9+/]+={0,2}( [^\\\\n\\\\r]*)?$')",
+        "self.matches('^(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(256|384|521))"
+        " AAAA[A-Za-z0-9+/]+={0,2}( [^\\\\n\\\\r]*)?$')",
         "must be one public key line as in the host's /etc/ssh/ssh_host_*_key.pub, such as 'ssh-ed25519 AAAA...':"
         " without the host name that ssh-keyscan puts in front, and no fingerprint",
     ),
@@ -77,10 +88,13 @@ PublicKey = Annotated[
 
 Pattern = Annotated[
     str,
-    Field(min_length=1, max_length=256),
-    Cel("''.matches(self) || true", "is no valid RE2 pattern: mend it, see https://github.com/google/re2/wiki/Syntax"),
+    Field(min_length=1, max_length=512),
+    Cel(
+        "''.matches(self) ? true : true",
+        "is no valid RE2 pattern: mend it, see https://github.com/google/re2/wiki/Syntax",
+    ),
 ]
-"""A regular expression in RE2's syntax; the API server evaluates it once, which fails where it is malformed."""
+"""A regular expression in RE2's syntax. The rule holds for each: evaluating a malformed one is what fails."""
 
 Path = Annotated[
     str,
@@ -117,7 +131,8 @@ Url = Annotated[
     Field(min_length=8, max_length=1024),
     Cel(
         "isURL(self) && self.matches('^https?://[^@?#]+$')",
-        "must be a full URL such as https://mcp.example.com/shop/web-01/mcp: http or https, without user, query or fragment",
+        "must be a full URL such as https://mcp.example.com/shop/web-01/mcp: http or https, without user, query or"
+        " fragment",
     ),
 ]
 """The public URL of an endpoint."""
@@ -126,7 +141,7 @@ LabelKey = Annotated[
     str,
     Field(min_length=1, max_length=317),
     Cel(
-        f"self.matches('^({DNS1123_SUBDOMAIN}/)?{LABEL_NAME}$')",
+        label_key_rule("self"),
         "must be a label key such as role or example.com/role",
     ),
 ]

@@ -1,7 +1,8 @@
 """Unions in the Kubernetes way: `type`, plus the one member of that name."""
 
 from collections.abc import Mapping
-from typing import Any, get_args
+from enum import StrEnum
+from typing import Any, cast, get_args
 
 from pydantic import BaseModel, model_validator
 
@@ -23,8 +24,7 @@ class TypedUnion(ApiModel):
     @classmethod
     def _members(cls) -> Mapping[str, tuple[str, type[BaseModel]]]:
         """Value of `type` -> alias and model of its member."""
-        kinds = cls.model_fields["type"].annotation
-        assert isinstance(kinds, type)
+        kinds = cast("type[StrEnum]", cls.model_fields["type"].annotation)
         by_alias = {field.alias: field.annotation for field in cls.model_fields.values()}
         return {str(kind): (_member_name(kind), get_args(by_alias[_member_name(kind)])[0]) for kind in kinds}
 

@@ -10,7 +10,8 @@ from fairlead_api.remotehost import RemoteHost
 from fairlead_api.strings import HOST_NAME_MAX_LENGTH
 
 _NAME_RULE = Cel(
-    f"self.metadata.name.size() <= {HOST_NAME_MAX_LENGTH} && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
+    f"self.metadata.name.size() <= {HOST_NAME_MAX_LENGTH}"
+    " && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
     f"metadata.name must begin with a letter, hold only lower-case letters, digits and '-',"
     f" and have at most {HOST_NAME_MAX_LENGTH} characters",
 )

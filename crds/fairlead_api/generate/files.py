@@ -50,11 +50,11 @@ def _read(path: Path) -> str:
 class _Dumper(yaml.SafeDumper):
     """Block style without anchors: an alias is hard to read and no YAML for people."""
 
-    def ignore_aliases(self, data: Any) -> bool:
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 PyYAML's signature
         return True
 
-    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
-        super().increase_indent(flow, False)
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:  # noqa: ARG002 PyYAML's signature
+        super().increase_indent(flow, indentless=False)
 
 
 def _yaml(document: dict[str, Any]) -> str:

@@ -7,6 +7,15 @@ from fairlead_api.base import GROUP, VALIDATIONS, VERSION
 from fairlead_api.conditions import Documented, HostCondition, HostReason, TokenCondition, TokenReason
 from fairlead_api.generate.crd import Kind, schema_of
 
+_STRICTNESS = (
+    "Objects that break a rule are refused at `kubectl apply`. Fields that aren't listed here are refused by kubectl"
+    " and Helm (strict field validation); from clients that don't ask for it, the API server drops them."
+)
+_CONDITIONS = (
+    "Each condition has a `status` (True, False, Unknown), a `reason` from the tables below and a `message` that says"
+    " what to do. There is no `phase`."
+)
+
 
 def kind_page(kind: Kind) -> str:
     """One kind's page, in Markdown."""
@@ -16,13 +25,11 @@ def kind_page(kind: Kind) -> str:
         "",
         schema["description"],
         "",
-        f"`apiVersion: {GROUP}/{VERSION}`, `kind: {kind.name}`, namespaced; short name `{kind.short_name}`,"
-        " category `fairlead`.",
+        f"`apiVersion: {GROUP}/{VERSION}`, namespaced; short name `{kind.short_name}`, category `fairlead`.",
         "",
-        *(f"{_sentence(rule['message'])}" for rule in schema[VALIDATIONS]),
+        *(f"`{rule['message'].replace(' ', '` ', 1)}." for rule in schema[VALIDATIONS]),
         "",
-        "Objects that break a rule are refused at `kubectl apply`. Fields that aren't listed here are refused by kubectl and"
-        " Helm (strict field validation); clients that don't ask for it get them dropped by the API server.",
+        _STRICTNESS,
         "",
     ]
     for part in ("spec", "status"):
@@ -38,13 +45,7 @@ def kind_page(kind: Kind) -> str:
 
 def conditions_page() -> str:
     """The page of conditions and reasons, in Markdown."""
-    lines = [
-        "# Conditions and reasons",
-        "",
-        "Each condition has `status` (True, False, Unknown), a `reason` from the tables below and a `message` that says what"
-        " to do. There is no `phase`.",
-        "",
-    ]
+    lines = ["# Conditions and reasons", "", _CONDITIONS, ""]
     tables: tuple[tuple[str, type[Documented]], ...] = (
         ("Conditions of a RemoteHost", HostCondition),
         ("Reasons in a RemoteHost's conditions", HostReason),
@@ -59,7 +60,7 @@ def conditions_page() -> str:
 
 
 def _fields(schema: dict[str, Any], prefix: str) -> Iterator[tuple[str, dict[str, Any], bool]]:
-    """Each field below an object: its dotted path, its schema, and whether it is required; in the order of the schema."""
+    """Each field below an object: its dotted path, its schema, and whether it is required."""
     for name, field in schema.get("properties", {}).items():
         path = f"{prefix}{name}"
         yield path, field, name in schema.get("required", [])
@@ -88,23 +89,30 @@ def _inline(value: Any) -> str:
 
 
 def _type(schema: dict[str, Any]) -> str:
-    if "enum" in schema:
-        return " \\| ".join(f"`{value}`" for value in schema["enum"])
     if schema.get("x-kubernetes-int-or-string"):
         return "quantity"
-    if schema["type"] == "array":
-        return f"list of {_type(schema['items'])}, {schema.get('minItems', 0)}-{schema['maxItems']}"
-    if "additionalProperties" in schema:
-        return f"map of {_type(schema['additionalProperties'])}, {schema.get('minProperties', 0)}-{schema['maxProperties']}"
-    if schema["type"] == "integer" and "maximum" in schema:
-        return f"integer, {schema['minimum']}-{schema['maximum']}"
+    match schema["type"]:
+        case "array":
+            return f"list of {schema.get('minItems', 0)} to {schema['maxItems']}: {_type(schema['items'])}"
+        case "object" if "additionalProperties" in schema:
+            bounds = f"{schema.get('minProperties', 0)} to {schema['maxProperties']}"
+            return f"map of {bounds}: {_type(schema['additionalProperties'])}"
+        case "integer" if "maximum" in schema:
+            return f"integer, {schema['minimum']} to {schema['maximum']}"
+        case "string":
+            return _string_type(schema)
+        case other:
+            return str(other)
+
+
+def _string_type(schema: dict[str, Any]) -> str:
+    if "enum" in schema:
+        return " | ".join(f"`{value}`" for value in schema["enum"])
     if schema.get("format") == "date-time":
         return "time"
-    if schema["type"] == "string" and any("duration(" in rule["rule"] for rule in schema.get(VALIDATIONS, [])):
+    if any("duration(" in rule["rule"] for rule in schema.get(VALIDATIONS, [])):
         return "duration"
-    if schema["type"] == "string" and "maxLength" in schema:
-        return f"string, at most {schema['maxLength']}"
-    return str(schema["type"])
+    return f"string of at most {schema['maxLength']}"
 
 
 def _rules(schema: dict[str, Any], path: str) -> Iterator[str]:
@@ -118,9 +126,5 @@ def _rules(schema: dict[str, Any], path: str) -> Iterator[str]:
         yield from _rules(schema["additionalProperties"], f"{path}.*")
 
 
-def _sentence(text: str) -> str:
-    return text[0].upper() + text[1:] + "."
-
-
 def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|").replace("\\\\|", "\\|")
+    return " ".join(text.split()).replace("|", "\\|")

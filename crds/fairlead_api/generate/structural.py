@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from fairlead_api.base import VALIDATIONS
+from fairlead_api.base import VALIDATIONS, Cel
 
 Schema = dict[str, Any]
 
@@ -27,7 +27,11 @@ def _convert(schema: Schema, definitions: dict[str, Schema]) -> Schema:
         # A structural schema closes objects by itself: fields that it doesn't name are pruned or refused.
         del result["additionalProperties"]
     if "properties" in result:
-        result["properties"] = {name: _convert(value, definitions) for name, value in result["properties"].items()}
+        required = result.get("required", [])
+        result["properties"] = {
+            name: _explain_emptiness(_convert(value, definitions), name in required)
+            for name, value in result["properties"].items()
+        }
     for key in ("items", "additionalProperties"):
         if key in result:
             result[key] = _convert(result[key], definitions)
@@ -60,6 +64,15 @@ def _resolve(schema: Schema, definitions: dict[str, Schema]) -> Schema:
     target = _resolve(target, definitions)
     rules = [*target.get(VALIDATIONS, []), *beside.get(VALIDATIONS, [])]
     return {**target, **beside, **({VALIDATIONS: rules} if rules else {})}
+
+
+def _explain_emptiness(schema: Schema, required: bool) -> Schema:
+    """Say what to do about an empty list or map; the API server's own words for `minItems` only count."""
+    if not (schema.get("minItems") or schema.get("minProperties")):
+        return schema
+    advice = "add an entry" if required else "add an entry, or remove the field"
+    rule = Cel("self.size() > 0", f"is empty: {advice}").as_schema()
+    return {**schema, VALIDATIONS: [rule, *schema.get(VALIDATIONS, [])]}
 
 
 def _shortest(default: Any, schema: Schema) -> Any:
