@@ -1,1 +1,1 @@
-"""The real one-node cluster."""
+"""The real cluster that tests, demo and benchmarks run on."""

@@ -21,6 +21,7 @@ from tests.cluster.console import ClusterError, step
 
 TOOLS = Path(__file__).parent / "tools"
 KUBERNETES_VERSION = "1.34.4"
+TRAEFIK_VERSION = "3.6.12"
 _KUBERNETES_MAJOR, _KUBERNETES_MINOR, _ = KUBERNETES_VERSION.split(".")
 
 
@@ -59,7 +60,12 @@ KUBERNETES = Tool(
 )
 COREDNS = Tool("coredns", {"coredns": "github.com/coredns/coredns"}, minutes=2.5)
 HELM = Tool("helm", {"helm": "helm.sh/helm/v3/cmd/helm"}, minutes=1.5)
-TRAEFIK = Tool("traefik", {"traefik": "github.com/traefik/traefik/v3/cmd/traefik"}, minutes=9.5)
+TRAEFIK = Tool(
+    "traefik",
+    {"traefik": "github.com/traefik/traefik/v3/cmd/traefik"},
+    variables=(("github.com/traefik/traefik/v3/pkg/version.Version", TRAEFIK_VERSION),),
+    minutes=9.5,
+)
 PAUSE = Tool("pause", {"pause": "."})
 
 CLUSTER_TOOLS = (PAUSE, ETCD, KUBERNETES, COREDNS, HELM, TRAEFIK)
@@ -143,7 +149,9 @@ def _go_build(tool: Tool, package: str, output: Path, log: Path) -> None:
 def _go() -> str:
     go = shutil.which("go")
     if go is None:
-        raise ClusterError("Go is missing: the cluster's binaries are built from source; install Go 1.26 or newer from https://go.dev/dl")
+        raise ClusterError(
+            "Go is missing: the cluster's binaries are built from source; install Go 1.26 or newer from https://go.dev/dl"
+        )
     return go
 
 

@@ -1,0 +1,98 @@
+"""The cluster's commands: `python -m tests.cluster COMMAND`."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import sys
+from dataclasses import asdict
+
+import click
+
+from tests.cluster import build, choose, current, kind, own
+from tests.cluster.console import ClusterError, say
+from tests.cluster.images import load
+from tests.cluster.images.catalogue import IMAGES
+from tests.cluster.state import Description, State
+
+_CLUSTERS = {"own": own, "kind": kind, "current": current}
+
+
+@click.group(help=__doc__)
+def main() -> None:
+    """Every command prints its steps on stderr and its result, if it has one, on stdout."""
+
+
+@main.command()
+def up() -> None:
+    """Bring the cluster up, or repair it. CLUSTER=own|kind|current chooses the kind."""
+    choice = choose.choose(os.environ.get("CLUSTER", ""))
+    state = State.of_checkout()
+    say(f"==> cluster: {choice.kind}, because {choice.reason}")
+    _refuse_change(state, choice.kind)
+    description = _CLUSTERS[choice.kind].up(state)
+    say(f"The cluster is up. Ingress: {description.ingress_url or 'unknown; set FAIRLEAD_INGRESS_URL'}")
+    say('For kubectl and helm in this shell: eval "$(make -s cluster-env)"')
+
+
+@main.command()
+def down() -> None:
+    """Remove every trace of the cluster but the cache of binaries and images."""
+    state = State.of_checkout()
+    if state.root.exists():
+        _CLUSTERS[_kind_of(state) or "own"].down(state)
+    else:
+        say("==> no cluster is up")
+
+
+@main.command()
+def env() -> None:
+    """Print shell exports for kubectl, helm and the tests."""
+    description = State.of_checkout().describe()
+    for name, value in description.environment.items():
+        click.echo(f"export {name}={shlex.quote(value)}")
+    click.echo(f"export PATH={shlex.quote(':'.join(description.path))}:$PATH")
+
+
+@main.command()
+def describe() -> None:
+    """Print the description of the cluster as JSON."""
+    click.echo(json.dumps(asdict(State.of_checkout().describe()), indent=2))
+
+
+@main.command()
+@click.argument("names", nargs=-1, type=click.Choice([image.name for image in IMAGES]))
+def images(names: tuple[str, ...]) -> None:
+    """Build the images (all, or those named), load them into the cluster, and print their references as JSON."""
+    wanted = [image for image in IMAGES if not names or image.name in names]
+    click.echo(json.dumps(load.ensure(State.of_checkout(), wanted), indent=2))
+
+
+@main.command()
+def binaries() -> None:
+    """Build the own cluster's programs into the cache."""
+    if not build.missing():
+        say("==> all binaries are in the cache")
+    build.ensure()
+
+
+def _kind_of(state: State) -> str | None:
+    path = state.root / "cluster.json"
+    return Description(**json.loads(path.read_text())).kind if path.exists() else None
+
+
+def _refuse_change(state: State, wanted: str) -> None:
+    present = _kind_of(state)
+    if present not in (None, wanted):
+        raise ClusterError(
+            f"a cluster of the kind {present} is up: run `make cluster-down` first, or set CLUSTER={present}"
+        )
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except ClusterError as error:
+        say(f"error: {error}")
+        sys.exit(1)

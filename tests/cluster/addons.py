@@ -1,0 +1,56 @@
+"""What runs in the cluster before anybody's workload: DNS, and traefik as the Ingress controller."""
+
+from __future__ import annotations
+
+import base64
+import json
+import subprocess
+from collections.abc import Iterable
+from pathlib import Path
+from string import Template
+
+from tests.cluster.console import ClusterError
+from tests.cluster.pki import Pair
+
+INGRESS_HOST = "ingress.test"
+"""Pods reach the Ingress controller by this name and by all names below it; `.test` never exists outside (RFC 6761)."""
+
+_MANIFESTS = Path(__file__).parent / "manifests"
+
+
+class _Manifest(Template):
+    """Placeholders in capitals only, so that a Corefile's own dollar signs and braces stay as they are."""
+
+    idpattern = "(?-i:[A-Z_]+)"
+
+
+def manifest(name: str, **values: object) -> str:
+    """Return the manifest of that name with its placeholders filled."""
+    return _Manifest((_MANIFESTS / f"{name}.yaml").read_text()).substitute(
+        {key.upper(): value for key, value in values.items()}
+    )
+
+
+def tls_secret(namespace: str, name: str, pair: Pair) -> str:
+    """Return the manifest of a Secret that holds a certificate and its key."""
+    data = {"tls.crt": _base64(pair.certificate), "tls.key": _base64(pair.key)}
+    metadata = {"name": name, "namespace": namespace}
+    return json.dumps(
+        {"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls", "metadata": metadata, "data": data}
+    )
+
+
+def apply(kubectl: Path, kubeconfig: Path, manifests: Iterable[str]) -> None:
+    """Apply manifests by server-side apply.
+
+    Raises ClusterError with kubectl's message.
+    """
+    command = [str(kubectl), "--kubeconfig", str(kubeconfig), "apply", "--server-side", "--force-conflicts", "-f", "-"]
+    text = "\n---\n".join(manifests)
+    done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise ClusterError(f"kubectl apply failed: {done.stderr.strip()}")
+
+
+def _base64(path: Path) -> str:
+    return base64.b64encode(path.read_bytes()).decode()

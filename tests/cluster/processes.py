@@ -1,0 +1,109 @@
+"""Programs that go on after this one: started detached, known by pid and start time, so that a recycled pid is never touched."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.cluster.console import ClusterError
+
+
+@dataclass(frozen=True)
+class Processes:
+    """The detached programs of one cluster: one record and one log per name."""
+
+    records: Path
+    logs: Path
+
+    def pid(self, name: str) -> int | None:
+        """Return the pid of the named program while it runs, else None."""
+        try:
+            record = json.loads((self.records / f"{name}.json").read_text())
+        except FileNotFoundError:
+            return None
+        pid = int(record["pid"])
+        return pid if _identity(pid) == record["identity"] else None
+
+    def ensure(
+        self, name: str, command: Sequence[str], born: Callable[[], AbstractContextManager[None]] = nullcontext
+    ) -> bool:
+        """Start the program unless it runs with this very command; say whether it was started.
+
+        `born` makes the context in which it is started, such as a pid namespace.
+        """
+        pid = self.pid(name)
+        if pid is not None:
+            if json.loads((self.records / f"{name}.json").read_text())["command"] == list(command):
+                return False
+            self.stop(name)
+        self.records.mkdir(parents=True, exist_ok=True)
+        self.logs.mkdir(parents=True, exist_ok=True)
+        with (self.logs / f"{name}.log").open("ab") as log, born():
+            started = subprocess.Popen(
+                list(command), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd="/"
+            )
+        record = {"pid": started.pid, "identity": _identity(started.pid), "command": list(command)}
+        (self.records / f"{name}.json").write_text(json.dumps(record))
+        return True
+
+    def stop(self, name: str, *, grace: float = 10) -> None:
+        """End the program: SIGTERM, and SIGKILL after `grace` seconds."""
+        pid = self.pid(name)
+        if pid is not None:
+            os.kill(pid, signal.SIGTERM if grace else signal.SIGKILL)
+            deadline = time.monotonic() + grace
+            while self.pid(name) is not None:
+                if grace and time.monotonic() > deadline:
+                    os.kill(pid, signal.SIGKILL)
+                    deadline = float("inf")
+                _reap(pid)
+                time.sleep(0.02)
+        (self.records / f"{name}.json").unlink(missing_ok=True)
+
+    def tail(self, name: str, lines: int = 15) -> str:
+        """Return the end of the program's log."""
+        try:
+            text = (self.logs / f"{name}.log").read_text(errors="replace")
+        except FileNotFoundError:
+            return ""
+        return "\n".join(text.splitlines()[-lines:])
+
+
+def wait_until(check: Callable[[], bool], what: str, *, timeout: float, explain: Callable[[], str] = str) -> None:
+    """Poll `check` until it is true.
+
+    Raises ClusterError naming `what`, with what `explain` returns, after `timeout` seconds.
+    """
+    deadline = time.monotonic() + timeout
+    while not check():
+        if time.monotonic() > deadline:
+            raise ClusterError(f"waited {timeout:g} s in vain for {what}\n{explain()}".strip())
+        time.sleep(0.05)
+
+
+def _identity(pid: int) -> str | None:
+    """Boot and start time of a living process, which together with the pid never repeat; None when there is none."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    fields = stat.rpartition(")")[2].split()  # from field 3 on, see proc(5)
+    state, start_time = fields[0], fields[19]
+    if state in "ZX":
+        return None
+    return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()}/{start_time}"
+
+
+def _reap(pid: int) -> None:
+    """Collect the exit status if the process happens to be a child of this one."""
+    try:
+        os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        return
