@@ -27,18 +27,20 @@ async def call(url: str, token: str, tool: str, **arguments: Any) -> dict[str, A
         return {**(result.structured_content or {}), "is_error": result.is_error}
 
 
-def initialize(url: str, token: str | None, **headers: str) -> httpx.Response:
+def initialize(url: str, token: str | None) -> httpx.Response:
     """The first request of the handshake era, as a bare HTTP response."""
-    authorization = {"Authorization": f"Bearer {token}"} if token is not None else {}
-    body = {
-        "jsonrpc": "2.0",
-        "id": 1,
-        "method": "initialize",
-        "params": {
-            "protocolVersion": "2025-06-18",
-            "capabilities": {},
-            "clientInfo": {"name": "bare-http", "version": "1"},
-        },
-    }
-    accept = {"Accept": "application/json, text/event-stream"}
-    return httpx.post(url, json=body, headers={**accept, **authorization, **headers}, timeout=30)
+    client = {"name": "bare-http", "version": "1"}
+    return _post(url, token, "initialize", {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": client})
+
+
+def call_over_http(url: str, token: str, tool: str, **arguments: Any) -> httpx.Response:
+    """A tool call as a bare HTTP response."""
+    return _post(url, token, "tools/call", {"name": tool, "arguments": arguments})
+
+
+def _post(url: str, token: str | None, method: str, params: dict[str, Any]) -> httpx.Response:
+    headers = {"Accept": "application/json, text/event-stream"}
+    if token is not None:
+        headers["Authorization"] = f"Bearer {token}"
+    body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+    return httpx.post(url, json=body, headers=headers, timeout=30)

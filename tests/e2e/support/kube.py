@@ -2,8 +2,7 @@
 
 import json
 import subprocess
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import yaml
@@ -23,7 +22,6 @@ class Kube:
 
     kubectl: str
     kubeconfig: str
-    environment: Mapping[str, str] = field(repr=False)
 
     def run(self, *arguments: str, stdin: str | None = None, check: bool = True, timeout: float = 60) -> str:
         """Kubectl's standard output.
@@ -38,7 +36,6 @@ class Kube:
             text=True,
             check=False,
             timeout=timeout,
-            env=dict(self.environment),
         )
         if check and result.returncode:
             raise KubectlError(f"kubectl {' '.join(arguments)}: {result.stderr.strip()}")

@@ -1,0 +1,81 @@
+"""One cluster and one installed operator for the whole run; a namespace of its own for every test."""
+
+import uuid
+from collections.abc import Iterator
+
+import pytest
+
+from tests.cluster.state import Description, State
+from tests.e2e.support.hosts import Shop, SshHost, deploy_ssh_host
+from tests.e2e.support.install import Installation, install
+from tests.e2e.support.kube import Kube, Object
+from tests.e2e.support.objects import mcp_token, remote_host, secret
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Description:
+    """The cluster that `make cluster` brought up."""
+    return State.of_checkout().describe()
+
+
+@pytest.fixture(scope="session")
+def kube(cluster: Description) -> Kube:
+    """kubectl for that cluster."""
+    return Kube(cluster.kubectl, cluster.kubeconfig)
+
+
+@pytest.fixture(scope="session")
+def installation(cluster: Description, kube: Kube) -> Installation:
+    """Fairlead, installed with its chart as the README says."""
+    return install(cluster, kube)
+
+
+def _namespace(name: str, *, level: str) -> Object:
+    labels = {"pod-security.kubernetes.io/enforce": level, "fairlead.dev/end-to-end-test": "true"}
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
+
+
+@pytest.fixture(scope="session")
+def hosts_namespace(kube: Kube) -> Iterator[str]:
+    """Where the SSH servers run that Fairlead logs in to: outside the namespaces it manages hosts in."""
+    name = f"hosts-{uuid.uuid4().hex[:6]}"
+    kube.apply(_namespace(name, level="privileged"))
+    yield name
+    kube.run("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture(scope="session")
+def ssh_host(kube: Kube, hosts_namespace: str) -> SshHost:
+    """An SSH server that all tests share; who breaks one deploys its own."""
+    return deploy_ssh_host(kube, hosts_namespace, "shared")
+
+
+@pytest.fixture
+def own_ssh_host(kube: Kube, hosts_namespace: str) -> Iterator[SshHost]:
+    """An SSH server that the test may break."""
+    host = deploy_ssh_host(kube, hosts_namespace, f"own-{uuid.uuid4().hex[:6]}")
+    yield host
+    kube.run("delete", "deployment,service,secret", "-n", hosts_namespace, "-l", f"app={host.name}", "--wait=false")
+
+
+@pytest.fixture
+def namespace(kube: Kube, installation: Installation) -> Iterator[str]:
+    """A namespace for one test, with the strictest Pod Security that Kubernetes has."""
+    name = f"shop-{uuid.uuid4().hex[:6]}"
+    kube.apply(_namespace(name, level="restricted"))
+    yield name
+    kube.run("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture
+def shop(kube: Kube, installation: Installation, namespace: str, ssh_host: SshHost) -> Shop:
+    """One Ready host `web-01` with one working token `agent`: where most tests begin."""
+    shop = Shop(kube, installation, namespace, ssh_host)
+    kube.apply(
+        secret(namespace, "web-01-ssh", ssh_privatekey=ssh_host.private_key),
+        remote_host(namespace, "web-01", ssh_host.address, ssh_host.public_host_key),
+        mcp_token(namespace, "agent", ["web-01"]),
+    )
+    shop.wait_ready("web-01")
+    shop.wait_token_ready("agent")
+    return shop
