@@ -45,17 +45,17 @@ def hosts_namespace(kube: Kube) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def ssh_host(kube: Kube, hosts_namespace: str) -> SshHost:
+def ssh_host(kube: Kube, installation: Installation, hosts_namespace: str) -> SshHost:
     """An SSH server that all tests share; who breaks one deploys its own."""
     return deploy_ssh_host(kube, hosts_namespace, "shared")
 
 
 @pytest.fixture
-def own_ssh_host(kube: Kube, hosts_namespace: str) -> Iterator[SshHost]:
+def own_ssh_host(kube: Kube, installation: Installation, hosts_namespace: str) -> Iterator[SshHost]:
     """An SSH server that the test may break."""
     host = deploy_ssh_host(kube, hosts_namespace, f"own-{uuid.uuid4().hex[:6]}")
     yield host
-    kube.run("delete", "deployment,service,secret", "-n", hosts_namespace, "-l", f"app={host.name}", "--wait=false")
+    kube.run("delete", "deployment,service,secret", "-n", hosts_namespace, "-l", host.selector, "--wait=false")
 
 
 @pytest.fixture

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 
 import asyncssh
 
+from tests.cluster import sshhost
+from tests.cluster.images import load
+from tests.cluster.state import State
 from tests.e2e.support.install import Installation
 from tests.e2e.support.kube import Kube, Object, wait_condition
 from tests.e2e.support.waiting import wait_until
@@ -27,6 +30,11 @@ class SshHost:
         """The name under which pods reach it on port 22."""
         return f"{self.name}.{self.namespace}.svc.cluster.local"
 
+    @property
+    def selector(self) -> str:
+        """What selects the server's pods."""
+        return f"app.kubernetes.io/instance={self.name}"
+
     def run(self, *command: str, check: bool = True) -> str:
         """Run a command in the pod as root, past SSH: what the test looks at, Fairlead can't have made up."""
         return self.kube.run("exec", "-n", self.namespace, f"deploy/{self.name}", "--", *command, check=check)
@@ -43,7 +51,7 @@ class SshHost:
             self.kube.run("rollout", "status", "-n", self.namespace, f"deployment/{self.name}", "--timeout=60s")
         else:
             wait_until(
-                lambda: not self.kube.list("pods", self.namespace, f"app={self.name}"),
+                lambda: not self.kube.list("pods", self.namespace, self.selector),
                 timeout=60,
                 what="the host is off",
             )
@@ -103,3 +111,17 @@ def private_pem(key: asyncssh.SSHKey, passphrase: str | None = None) -> str:
 def public_line(key: asyncssh.SSHKey) -> str:
     """The public half as one line without comment."""
     return " ".join(key.export_public_key("openssh").decode().split()[:2])
+
+
+def deploy_ssh_host(kube: Kube, namespace: str, name: str) -> SshHost:
+    """Start an SSH server with fresh keys and wait until it is Ready."""
+    host_key, user_key = new_key(), new_key()
+    image = load.loaded(State.of_checkout())["sshhost"]
+    kube.apply(
+        *sshhost.manifests(
+            name, namespace, image=image, host_key=private_pem(host_key), authorized_keys=public_line(user_key)
+        )
+    )
+    host = SshHost(kube, namespace, name, private_pem(user_key), public_line(host_key))
+    kube.run("rollout", "status", "-n", namespace, f"deployment/{name}", "--timeout=60s", timeout=70)
+    return host
