@@ -7,7 +7,7 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 export PYTHONDONTWRITEBYTECODE ?= 1
 
-.PHONY: help venv lock lint fmt typecheck generate check-generated unit integration e2e test clean
+.PHONY: help venv lock lint fmt typecheck generate check-generated unit integration e2e test demo bench bench-cluster
 
 help: ## list the tasks
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort -u | awk -F ':.*## ' '{printf "  \033[36m%-18s\033[0m %s\n", $$1, $$2}'
@@ -23,12 +23,13 @@ $(VENV)/.installed: requirements/dev.txt pyproject.toml
 	@$(PYTHON) -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
+COMPILE = $(VENV)/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url
+
 lock: venv ## write requirements/*.txt anew from pyproject.toml
-	@for target in operator sidecar; do \
-	  $(VENV)/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
-	    pyproject.toml --extra $$target -o requirements/$$target.txt; done
-	@$(VENV)/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
-	    pyproject.toml --all-extras --group dev -o requirements/dev.txt
+	@for target in operator sidecar; do $(COMPILE) pyproject.toml --extra $$target -o requirements/$$target.txt; done
+	@$(COMPILE) pyproject.toml --all-extras --group dev -o requirements/dev.txt
+	@$(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' \
+	  | $(COMPILE) - -o requirements/build.txt
 
 fmt: venv ## format the code
 	@$(VENV)/bin/ruff check -q --fix . && $(VENV)/bin/ruff format -q .
@@ -42,10 +43,33 @@ typecheck: venv ## strict mypy
 generate: venv ## write the CRDs and the reference pages anew from the code
 	@$(PYTHON) -m fairlead_api
 
+check-generated: venv ## fail when a generated file is stale
+	@$(PYTHON) -m fairlead_api --check
+
 unit: venv ## fast tests without a network
 	@$(PYTHON) -m pytest tests/unit
 
-integration: venv ## the sidecar against a real private sshd
+integration: venv ## the sidecar and `fairlead serve` against a real private sshd
+	@$(PYTHON) -m tests.cluster ssh-packages
 	@$(PYTHON) -m pytest tests/integration
+
+e2e: cluster images ## the whole path on the real cluster
+	@$(PYTHON) -m pytest tests/e2e
+
+test: ## everything, as CI runs it: static checks, unit, integration, end to end
+	@$(MAKE) --no-print-directory lint typecheck check-generated
+	@$(MAKE) --no-print-directory unit
+	@$(MAKE) --no-print-directory integration
+	@$(MAKE) --no-print-directory e2e
+	@if [ -n "$${CI:-}" ]; then $(MAKE) --no-print-directory cluster-down; fi
+
+demo: venv ## from nothing to an agent's first command, through the Ingress of a real cluster
+	@$(PYTHON) -m tests.demo
+
+bench: venv ## latency and memory, side by side with bare asyncssh and a no-op MCP server
+	@$(PYTHON) -m benchmarks
+
+bench-cluster: cluster images ## time to Ready, time to revoke, CPU per pod, on the real cluster
+	@$(PYTHON) -m benchmarks cluster
 
 include tests/cluster/cluster.mk

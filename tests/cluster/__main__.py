@@ -10,7 +10,7 @@ from dataclasses import asdict
 
 import click
 
-from tests.cluster import build, choose, current, kind, own
+from tests.cluster import build, choose, current, kind, own, packages
 from tests.cluster.console import ClusterError, say
 from tests.cluster.images import load
 from tests.cluster.images.catalogue import IMAGES
@@ -75,6 +75,12 @@ def binaries() -> None:
     if not build.missing():
         say("==> all binaries are in the cache")
     build.ensure()
+
+
+@main.command()
+def ssh_packages() -> None:
+    """Install OpenSSH where it is missing: what the integration tests run against."""
+    packages.ensure(packages.SSH)
 
 
 def _kind_of(state: State) -> str | None:

@@ -1,4 +1,4 @@
-"""The Debian packages that the own cluster and the image builder use; installed only where a command of theirs is missing."""
+"""The Debian packages that cluster and image builder use; installed only where a command of theirs is missing."""
 
 from __future__ import annotations
 
@@ -23,6 +23,9 @@ NODE = {
 
 IMAGES = {"buildah": "buildah", "debootstrap": "debootstrap"}
 """Command to package, for images built without a container engine."""
+
+SSH = {"sshd": "openssh-server", "ssh": "openssh-client"}
+"""Command to package, for the integration tests' private SSH servers."""
 
 _CNI_DIRECTORIES = (Path("/usr/lib/cni"), Path("/opt/cni/bin"))
 
