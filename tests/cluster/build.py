@@ -1,7 +1,8 @@
 """The cluster's binaries: each built once from its own pinned Go module, then taken from the cache.
 
-A tool's cache directory is named after a hash of everything that decides what comes out: `go.mod`, `go.sum`, own source, the build
-flags and the Go version. A changed pin therefore builds anew, and two checkouts with the same pins share one build.
+A tool's cache directory is named after a hash of everything that decides what comes out: `go.mod`, `go.sum`, own
+source, the build flags and the Go version. A changed pin therefore builds anew, and two checkouts with the same pins
+share a build.
 """
 
 from __future__ import annotations

@@ -44,7 +44,8 @@ def choose(wanted: str) -> Choice:
     if kind is None:
         return Choice("kind", f"a container engine and kind are at hand, and an own cluster is not possible: {own}")
     raise ClusterError(
-        f"no cluster is possible here: for an own one, {own}; for kind, {kind}; to use the context of your kubeconfig, set CLUSTER=current"
+        f"no cluster is possible here: for an own one, {own}; for kind, {kind}; "
+        "to use the context of your kubeconfig, set CLUSTER=current"
     )
 
 

@@ -58,7 +58,8 @@ def pullable_images(names: tuple[str, ...]) -> dict[str, str]:
     template = os.environ.get("IMAGE", "")
     if "{name}" not in template:
         raise ClusterError(
-            "CLUSTER=current pulls its images: set IMAGE to where you pushed them, such as IMAGE='registry.example.com/fairlead/{name}:dev'"
+            "CLUSTER=current pulls its images: set IMAGE to where you pushed them, "
+            "such as IMAGE='registry.example.com/fairlead/{name}:dev'"
         )
     return {name: template.replace("{name}", name) for name in names}
 

@@ -1,6 +1,7 @@
-"""The node's own pid, mount and network namespaces, all held by one process: when that one ends, the kernel ends everything in them.
+"""The node's own pid, mount and network namespaces, all held by one process.
 
-So nothing can be left behind, however the cluster came to its end: no process, no mount, no interface, and no name to clean up.
+When that one ends, the kernel ends everything in them. So nothing can be left behind, however the cluster came to its
+end: no process, no mount, no interface, and no name to clean up.
 """
 
 from __future__ import annotations
@@ -52,12 +53,9 @@ def children_in_new_pid_namespace() -> Iterator[None]:
         join(Path("/proc/self/ns/pid"), CLONE_NEWPID)
 
 
-def entering(holder: int, *kinds: str) -> list[str]:
-    """Return the command prefix that runs a program in the mount and network namespaces (or those in `kinds`) of `holder`."""
-    return ["nsenter", *(f"--{kind}=/proc/{holder}/ns/{_FILES[kind]}" for kind in kinds or _FILES), "--"]
-
-
-_FILES = {"mount": "mnt", "net": "net"}
+def entering(holder: int) -> list[str]:
+    """Return the command prefix that runs a program in the mount and network namespaces of `holder`."""
+    return ["nsenter", f"--mount=/proc/{holder}/ns/mnt", f"--net=/proc/{holder}/ns/net", "--"]
 
 
 def _error(call: str) -> OSError:

@@ -27,13 +27,17 @@ DOMAIN = "cluster.local"
 CONFIG = Path("/run/fairlead")
 """Where the node sees the state directory's `etc`: the same short path for every cluster."""
 SILENT = "203.0.113.0/24"
-"""Addresses from which nothing ever answers (TEST-NET-3), to meet a timeout; any other address outside is unreachable at once."""
+"""Addresses from which nothing ever answers (TEST-NET-3), to meet a timeout; others outside are unreachable at once."""
 
 # The kubelet sets these for the whole machine; it gets copies instead.
-_KERNEL_KNOBS = "vm/overcommit_memory vm/panic_on_oom kernel/panic kernel/panic_on_oops kernel/keys/root_maxkeys kernel/keys/root_maxbytes"
+_KERNEL_KNOBS = (
+    "vm/overcommit_memory vm/panic_on_oom kernel/panic kernel/panic_on_oops"
+    " kernel/keys/root_maxkeys kernel/keys/root_maxbytes"
+)
 
-# Runs as root in new mount, network and pid namespaces. Its /run and /var are its own, so that containerd and kubelet keep their standard
-# paths without a trace on the machine; binds are made below a temporary root first, because the originals may be under /var or /run.
+# Runs as root in new mount, network and pid namespaces. Its /run and /var are its own, so that containerd and kubelet
+# keep their standard paths without a trace on the machine; binds are made elsewhere first, because the originals may
+# be under /var or /run.
 _INIT = f"""set -eu
 state=$1 programs=$2 pause=$3
 mount -t proc proc /proc

@@ -80,7 +80,7 @@ def _clear(state: State, machine: Node) -> None:
 
 
 def _start(machine: Node, programs: Mapping[str, Path], ports: Mapping[str, int]) -> dict[str, str]:
-    """Start all programs of the control plane and the node; return the names of the images that the add-ons run from."""
+    """Start all programs of the control plane and the node; return the names of the add-ons' images."""
     machine.ensure_namespaces(programs["pause"])
     control_plane = ControlPlane(machine, programs)
     control_plane.ensure_credentials(f"https://127.0.0.1:{ports['api']}")

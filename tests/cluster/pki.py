@@ -52,7 +52,7 @@ class Authority:
     def issue(
         self, name: str, common_name: str, *, organizations: Iterable[str] = (), hosts: Iterable[str] = ()
     ) -> Pair:
-        """Make a certificate once: for a server that answers at `hosts` when any are given, and for a client in any case.
+        """Make a certificate once: for a client, and with `hosts` for a server that answers there too.
 
         The common name and the organizations are the Kubernetes user and groups.
         """

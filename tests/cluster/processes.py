@@ -1,4 +1,7 @@
-"""Programs that go on after this one: started detached, known by pid and start time, so that a recycled pid is never touched."""
+"""Programs that go on after this one: started detached, known by pid and start time.
+
+So a recycled pid is never taken for the program that had it before.
+"""
 
 from __future__ import annotations
 

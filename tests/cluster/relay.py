@@ -1,7 +1,8 @@
 """The way in: listens on this machine's loopback, connects inside the cluster's network namespace.
 
-Run as a program: `relay.py NAMESPACE_FILE LISTEN_PORT=HOST:PORT ...`. A socket stays in the network namespace in which it was made; so the
-program makes its listeners first and then moves into the other namespace for good, where all its connections are made.
+Run as a program: `relay.py NAMESPACE_FILE LISTEN_PORT=HOST:PORT ...`. A socket stays in the network namespace in
+which it was made; so the program makes its listeners first and then moves into the other namespace for good, where it
+connects.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import asyncio
 import contextlib
 import socket
 import sys
+from functools import partial
 from pathlib import Path
 
 from tests.cluster.namespaces import CLONE_NEWNET, join
@@ -26,11 +28,11 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
         writer.write_eof()
 
 
-async def _relay(host: str, port: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _relay(target: tuple[str, int], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Join one accepted connection with a new one to the target; asyncio sets TCP_NODELAY on both."""
     with contextlib.closing(writer):
         try:
-            inner_reader, inner_writer = await asyncio.open_connection(host, port)
+            inner_reader, inner_writer = await asyncio.open_connection(*target)
         except OSError:
             return  # the target is down: the caller sees its connection closed
         with contextlib.closing(inner_writer):
@@ -50,10 +52,8 @@ async def serve(namespace: Path, routes: dict[int, tuple[str, int]]) -> None:
     listeners = [(socket.create_server(("127.0.0.1", port)), target) for port, target in routes.items()]
     join(namespace, CLONE_NEWNET)
     async with contextlib.AsyncExitStack() as stack:
-        for listener, (host, port) in listeners:
-            server = await asyncio.start_server(
-                lambda reader, writer, host=host, port=port: _relay(host, port, reader, writer), sock=listener
-            )
+        for listener, target in listeners:
+            server = await asyncio.start_server(partial(_relay, target), sock=listener)
             await stack.enter_async_context(server)
         await asyncio.get_running_loop().create_future()
 

@@ -1,4 +1,4 @@
-"""Where one checkout's cluster keeps what it knows: a directory of its own, and in it one JSON file that describes the cluster."""
+"""Where one checkout's cluster keeps what it knows: a directory, and in it one JSON file that describes the cluster."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Description:
     ingress_ca: str
     """The PEM file that verifies `ingress_tls_url`; empty when public authorities do."""
     ingress_pod_host: str
-    """A DNS name under which pods reach the Ingress controller at the ports of both URLs; so do names below it; empty when unknown."""
+    """The name by which pods reach the Ingress controller at the ports of both URLs, as any name below it; or empty."""
     namespace_holder: int
     """The process whose namespaces the cluster lives in (`nsenter --net=/proc/PID/ns/net`); 0 when there is none."""
     faults: bool
@@ -71,7 +71,7 @@ class State:
 
     @staticmethod
     def of_checkout() -> State:
-        """`$XDG_STATE_HOME/fairlead/cluster-<hash of the checkout's path>`, so that two checkouts can each have a cluster."""
+        """Return `$XDG_STATE_HOME/fairlead/cluster-<hash of the checkout's path>`: each checkout can have a cluster."""
         base = os.environ.get("XDG_STATE_HOME")
         home = Path(base) if base else Path.home() / ".local" / "state"
         digest = hashlib.sha256(os.fsencode(REPOSITORY)).hexdigest()[:8]

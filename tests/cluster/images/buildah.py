@@ -1,4 +1,4 @@
-"""Builds images where there is no container engine and no registry: a base by debootstrap, the rest by buildah in a chroot.
+"""Builds images where there is no container engine: a base by debootstrap, the rest by buildah in a chroot.
 
 Both run in mount and pid namespaces of their own, so that no mount of theirs outlives them, however they end.
 """

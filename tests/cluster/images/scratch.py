@@ -21,8 +21,8 @@ def write_archive(program: Path, image: str, archive: Path) -> None:
     with tarfile.open(fileobj=layer, mode="w") as tar:
         member = tarfile.TarInfo(program.name)
         member.mode, member.size = 0o755, program.stat().st_size
-        with program.open("rb") as content:
-            tar.addfile(member, content)
+        with program.open("rb") as executable:
+            tar.addfile(member, executable)
     blobs: dict[str, bytes] = {}
 
     def blob(content: bytes, media_type: str) -> dict[str, object]:
