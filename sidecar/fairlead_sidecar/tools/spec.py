@@ -49,7 +49,7 @@ class Failed(Exception):
         self.result = result
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Tool:
     """One row of the published table tool, group, permission, scope; and what runs."""
 
