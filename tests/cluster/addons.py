@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import subprocess
 from collections.abc import Iterable
@@ -25,10 +26,13 @@ class _Manifest(Template):
 
 
 def manifest(name: str, **values: object) -> str:
-    """Return the manifest of that name with its placeholders filled."""
-    return _Manifest((_MANIFESTS / f"{name}.yaml").read_text()).substitute(
-        {key.upper(): value for key, value in values.items()}
-    )
+    """Return the manifest of that name with its placeholders filled.
+
+    `$DIGEST` changes with all the rest: as an annotation of pods it makes new ones when their configuration changes.
+    """
+    template = (_MANIFESTS / f"{name}.yaml").read_text()
+    digest = hashlib.sha256(f"{template}{sorted(values.items())}".encode()).hexdigest()[:16]
+    return _Manifest(template).substitute({key.upper(): value for key, value in values.items()}, DIGEST=digest)
 
 
 def tls_secret(namespace: str, name: str, pair: Pair) -> str:

@@ -7,18 +7,17 @@ share a build.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.cluster.console import ClusterError, step
+from tests.cluster.locks import exclusive
 
 TOOLS = Path(__file__).parent / "tools"
 KUBERNETES_VERSION = "1.34.4"
@@ -116,7 +115,7 @@ def missing(tools: Iterable[Tool] = CLUSTER_TOOLS) -> list[Tool]:
 
 def _build(tool: Tool, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    with _lock(target.with_suffix(".lock")):
+    with exclusive(target.with_suffix(".lock")):
         if target.exists():  # another process built it while this one waited
             return
         with step(f"build {tool.name} from source (about {tool.minutes:g} min the first time)"):
@@ -154,10 +153,3 @@ def _go() -> str:
             "Go is missing: the cluster's binaries are built from source; install Go 1.26 or newer from https://go.dev/dl"
         )
     return go
-
-
-@contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    with path.open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield

@@ -214,11 +214,11 @@ class Node:
         self.ensure_running("kube-proxy", [*command, *network, *conntrack, "--conntrack-tcp-timeout-close-wait=0s"])
 
     def load_image(self, archive: Path) -> None:
-        """Import an OCI archive into containerd."""
+        """Import an image archive into containerd."""
         holder = self._living_holder()
         with archive.open("rb") as content, namespaces.children_in(holder):
             process = subprocess.Popen(
-                [*namespaces.entering(holder), "ctr", "-n", "k8s.io", "images", "import", "--no-unpack", "-"],
+                [*namespaces.entering(holder), "ctr", "-n", "k8s.io", "images", "import", "-"],
                 stdin=content,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,

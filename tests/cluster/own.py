@@ -65,7 +65,7 @@ def images(state: State) -> set[str]:
 
 
 def load_image(state: State, archive: Path) -> None:
-    """Load an OCI archive into the node."""
+    """Load an image archive into the node."""
     node_of(state).load_image(archive)
 
 
@@ -74,6 +74,7 @@ def _clear(state: State, machine: Node) -> None:
     state.withdraw()
     machine.processes.stop("relay", grace=0)
     machine.remove()
+    (state.root / "images.json").unlink(missing_ok=True)
     for path in state.root.iterdir():
         if path.is_dir():
             shutil.rmtree(path)

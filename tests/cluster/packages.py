@@ -35,7 +35,8 @@ def ensure(commands: Mapping[str, str], *, cni: bool = False) -> None:
 
     Raises ClusterError that names what is missing.
     """
-    missing = {command: package for command, package in commands.items() if shutil.which(command) is None}
+    search = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"  # a user's own PATH often lacks these
+    missing = {command: package for command, package in commands.items() if shutil.which(command, path=search) is None}
     if cni and cni_directory() is None:
         missing["the CNI plugin ptp"] = "containernetworking-plugins"
     if not missing:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from tests.cluster.console import ClusterError
+from tests.cluster.locks import exclusive
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -79,8 +79,8 @@ class State:
 
     @property
     def name(self) -> str:
-        """A name that no other checkout's cluster has: `fairlead-<hash>`."""
-        return self.root.name.replace("cluster", "fairlead")
+        """A name that no other cluster on this machine has: `fairlead-<hash of the state directory's path>`."""
+        return f"fairlead-{hashlib.sha256(os.fsencode(self.root)).hexdigest()[:8]}"
 
     @property
     def kubeconfig(self) -> Path:
@@ -122,8 +122,7 @@ class State:
         """Keep other commands of this checkout away from the cluster meanwhile."""
         self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
         path = self.root.with_suffix(".lock")
-        with path.open("w") as handle:
-            fcntl.flock(handle, fcntl.LOCK_EX)
+        with exclusive(path):
             yield
             if not self.root.exists():
                 path.unlink()

@@ -35,7 +35,7 @@ _AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
 
 
 class Buildah:
-    """Builds into an OCI archive, with no engine."""
+    """Builds into an image archive, with no engine."""
 
     def prepare(self) -> None:
         """Install what is missing, and make the base image once."""
@@ -74,7 +74,15 @@ class Buildah:
         self._buildah(
             "build", *options, *volumes, *target, "-t", reference, "-f", str(image.dockerfile), str(image.context)
         )
-        self._buildah("push", "--disable-compression", "--quiet", reference, f"oci-archive:{archive}:{reference}")
+        # A docker-archive leaves its layers uncompressed: what takes seconds to pack and unpack saves nothing here.
+        self._buildah("push", "--quiet", reference, f"docker-archive:{archive}:{reference}")
+        self._forget_outdated(image, reference)
+
+    def _forget_outdated(self, image: Image, reference: str) -> None:
+        names = ["--format", "{{.Name}}:{{.Tag}}", "--filter", f"reference={reference.rpartition(':')[0]}"]
+        for name in self._buildah("images", *names).stdout.split():
+            if name != reference:
+                self._buildah("rmi", name)
 
     def _make_base(self) -> None:
         with tempfile.TemporaryDirectory(prefix="base-", dir=_images()) as directory:

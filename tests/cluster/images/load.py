@@ -12,6 +12,7 @@ from tests.cluster.console import say, step
 from tests.cluster.images.buildah import Buildah
 from tests.cluster.images.catalogue import IMAGES, OPERATOR, SIDECAR, Image
 from tests.cluster.images.engine import Engine
+from tests.cluster.locks import exclusive
 from tests.cluster.state import Description, State
 
 
@@ -26,18 +27,20 @@ def ensure(state: State, images: Iterable[Image] = IMAGES) -> dict[str, str]:
     else:
         builder = Buildah() if description.kind == "own" else Engine(choose.container_engine() or "docker")
         builder.prepare()
-        references = {}
+        references = loaded(state)
         for image in images:
             references[image.name] = image.reference(builder.base)
-            archive = _build(builder, image, references[image.name])
-            _load(state, description, archive, references[image.name])
+            with exclusive(cache_dir() / "images" / "lock"):
+                archive = _build(builder, image, references[image.name])
+                _load(state, description, archive, references[image.name])
     (state.root / "images.json").write_text(json.dumps(references, indent=2) + "\n")
     return references
 
 
 def loaded(state: State) -> dict[str, str]:
-    """Return what `ensure` returned the last time."""
-    references: dict[str, str] = json.loads((state.root / "images.json").read_text())
+    """Return the references of the images that `ensure` loaded last, by name."""
+    path = state.root / "images.json"
+    references: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
     return references
 
 
