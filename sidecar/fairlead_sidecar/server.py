@@ -34,25 +34,32 @@ async def serve(
         on_started: Called once all sockets are served.
     """
     sidecar: Sidecar = app.state.sidecar
-    servers = [(_server(app, lifespan=True), public)]
-    if internal is not None:
-        servers.append((_server(create_internal_app(sidecar), lifespan=False), internal))
-    running = [asyncio.create_task(server.serve(sockets=[bound])) for server, bound in servers]
-    watch = asyncio.create_task(stop.wait())
-    try:
-        # uvicorn has a flag for it, no event.
-        while not all(server.started for server, _ in servers) and not any(  # noqa: ASYNC110 - see above
-            task.done() for task in running
-        ):
-            await asyncio.sleep(0.005)
-        on_started()
-        await asyncio.wait([watch, *running], return_when=asyncio.FIRST_COMPLETED)
-        await sidecar.drain()
-    finally:
-        watch.cancel()
-        for server, _ in servers:
-            server.should_exit = True
-        await asyncio.gather(*running)
+    with public, internal or contextlib.nullcontext():
+        # Entered here and not by uvicorn, which answers a failure in it by ending the process.
+        async with app.router.lifespan_context(app):
+            servers = [(_server(app), public)]
+            if internal is not None:
+                servers.append((_server(create_internal_app(sidecar)), internal))
+            running = [asyncio.create_task(server.serve(sockets=[bound])) for server, bound in servers]
+            watch = asyncio.create_task(stop.wait())
+            try:
+                await _started([server for server, _ in servers], running)
+                on_started()
+                await asyncio.wait([watch, *running], return_when=asyncio.FIRST_COMPLETED)
+                await sidecar.drain()
+            finally:
+                watch.cancel()
+                for server, _ in servers:
+                    server.should_exit = True
+                await asyncio.gather(*running)
+
+
+async def _started(servers: list[uvicorn.Server], running: list[asyncio.Task[None]]) -> None:
+    def undecided() -> bool:
+        return not all(server.started for server in servers) and not any(task.done() for task in running)
+
+    while undecided():  # noqa: ASYNC110 - uvicorn has a flag for it, no event
+        await asyncio.sleep(0.005)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -72,14 +79,16 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _server(app: ASGIApp, *, lifespan: bool) -> uvicorn.Server:
+def _server(app: ASGIApp) -> uvicorn.Server:
     config = uvicorn.Config(
         app,
         http="httptools",
         ws="none",
-        lifespan="on" if lifespan else "off",
+        lifespan="off",
         # An access log would write URLs, and with them what people wrongly put into them; the audit trail has it all.
         access_log=False,
+        # The audit trail names the TCP peer, and what a proxy claims beside it.
+        proxy_headers=False,
         log_config=None,
         server_header=False,
         timeout_graceful_shutdown=SHUTDOWN_TIMEOUT,
