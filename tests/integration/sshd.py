@@ -3,8 +3,8 @@
     def test_something(sshd: Sshd) -> None:      # the fixture; logs in as root
         config = sshd.sidecar_config()           # what a Link needs
 
-`sshd_factory(...)` makes further ones: another account, MaxSessions, passwords. An unprivileged account lives in a
-mount namespace of the server only (its own /etc/passwd), so that the machine's accounts stay untouched.
+`sshd_factory(...)` makes further ones: another account, MaxSessions, passwords. An unprivileged account and the home
+directory live in a mount namespace of the server only, so that the machine's accounts and files stay untouched.
 """
 
 import contextlib
@@ -64,7 +64,7 @@ class Sshd:
         directory.mkdir(parents=True, exist_ok=True)
         self.log = directory / "sshd.log"
         self.home = directory / "home"
-        """The account's home directory (for root: not its real one, only where its authorized_keys lie)."""
+        """The account's home directory, which the server and its commands see at `remote_home`."""
         (self.home / ".ssh").mkdir(parents=True)
         self.host_keys = {kind: asyncssh.generate_private_key(kind) for kind in host_key_types}
         self.client_key = asyncssh.generate_private_key("ssh-ed25519")
@@ -207,7 +207,7 @@ class Sshd:
         return pwd.getpwnam("root").pw_dir if self.username == "root" else f"/home/{self.username}"
 
     def local(self, remote: str) -> Path:
-        """Where a path below the unprivileged account's home lies for the test."""
+        """Where a path below the account's home lies for the test."""
         return self.home / Path(remote).relative_to(self.remote_home)
 
     def _write_configuration(self) -> None:
@@ -215,9 +215,7 @@ class Sshd:
             "Port": str(self.port),
             "ListenAddress": self.address,
             "PidFile": "none",
-            "AuthorizedKeysFile": str(self.home / ".ssh" / "authorized_keys")
-            if self.username == "root"
-            else f"{self.remote_home}/.ssh/authorized_keys",
+            "AuthorizedKeysFile": f"{self.remote_home}/.ssh/authorized_keys",
             "PermitRootLogin": "yes",
             "StrictModes": "no",
             "UsePAM": "no",
@@ -240,6 +238,8 @@ class Sshd:
         steps = ["set -e", *self.mounts]
         if self.username != "root":
             steps += self._private_account()
+        # Root too gets a home of its own: its real one may hold start-up files, and is none of a test's business.
+        steps.append(shlex.join(["mount", "--bind", str(self.home), self.remote_home]))
         sshd = shutil.which("sshd", path="/usr/sbin:/usr/local/sbin:/sbin:/usr/bin")
         assert sshd is not None
         steps.append(shlex.join(["exec", sshd, "-D", "-e", "-f", str(self.directory / "sshd_config")]))
@@ -260,8 +260,7 @@ class Sshd:
             private.write_text((Path("/etc") / name).read_text().rstrip("\n") + f"\n{line}\n")
             private.chmod(0o640 if name == "shadow" else 0o644)
             steps.append(shlex.join(["mount", "--bind", str(private), f"/etc/{name}"]))
-        steps.append(shlex.join(["mount", "--bind", str(self.home), self.remote_home]))
-        steps.append(shlex.join(["chown", "-R", f"{uid}:{uid}", self.remote_home]))
+        steps.append(shlex.join(["chown", "-R", f"{uid}:{uid}", str(self.home)]))
         return steps
 
 

@@ -14,6 +14,8 @@ CERTIFICATE = "ssh-certificate"
 PASSWORD = "password"  # noqa: S105 - the name of a file, not a secret
 KEYS = (PRIVATE_KEY, PASSPHRASE, CERTIFICATE, PASSWORD)
 
+FilesVersion = tuple[tuple[str, int, int], ...]
+
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
@@ -60,7 +62,7 @@ def load_credentials(auth: SecretFiles) -> Credentials:
     )
 
 
-def files_version(directory: Path) -> tuple[tuple[str, int, int], ...]:
+def files_version(directory: Path) -> FilesVersion:
     """A value that changes when any of the credential files does; cheap enough to look at every second."""
     found = []
     for name in KEYS:

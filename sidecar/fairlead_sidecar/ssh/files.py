@@ -124,7 +124,8 @@ class RemoteFiles:
     @asynccontextmanager
     async def _sftp(self, path: str) -> AsyncIterator[asyncssh.SFTPClient]:
         try:
-            yield await self._link.sftp()
+            async with self._link.sftp() as client:
+                yield client
         except asyncssh.SFTPError as error:
             raise FileError(f"{path}: {error.reason}.") from error
 

@@ -1,30 +1,39 @@
-"""The link to one host: keeps it up, says how it stands, runs commands through it."""
+"""The link to one host: keeps it up, says how it stands, gives out sessions on it."""
 
 import asyncio
 import time
-from collections.abc import Callable
-from datetime import UTC, datetime
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 
 import asyncssh
 
-from fairlead_sidecar.config import KnownHosts, LocalAccount, PinnedHostKeys, SidecarConfig
-from fairlead_sidecar.errors import (
-    AuthenticationFailed,
-    ConnectionLost,
-    HostKeyMismatch,
-    HostUnreachable,
-    LinkError,
-    ProtocolFailure,
-)
-from fairlead_sidecar.ssh.credentials import load_credentials
+from fairlead_sidecar.config import SecretFiles, SidecarConfig, Target
+from fairlead_sidecar.errors import ConnectionLost, HostUnreachable, LinkError
+from fairlead_sidecar.ssh.backoff import Backoff
+from fairlead_sidecar.ssh.command import Collector, NotTaken, follow, result
+from fairlead_sidecar.ssh.credentials import FilesVersion, files_version
+from fairlead_sidecar.ssh.executioner import Executioner
+from fairlead_sidecar.ssh.failures import Stage, no_answer
+from fairlead_sidecar.ssh.launcher import Launcher, encode_command
+from fairlead_sidecar.ssh.login import Login, Progress, login, new_progress, trusted_keys
 from fairlead_sidecar.ssh.observer import NullObserver, Observer
-from fairlead_sidecar.ssh.output import OutputBuffer
-from fairlead_sidecar.ssh.result import CommandResult, OutputCallback, Stream
-from fairlead_sidecar.statusz import LinkState, LinkStatus
+from fairlead_sidecar.ssh.pool import Pool, PoolGone
+from fairlead_sidecar.ssh.report import Report
+from fairlead_sidecar.ssh.result import CommandResult, OutputCallback
+from fairlead_sidecar.statusz import LinkStatus
+
+PROVISIONAL_SECONDS = 3.0
+"""After which a connect without any answer is reported, while it goes on."""
+CALL_WAIT_SECONDS = 2.0
+"""How long a call waits for a link that is not up."""
+_LOOK_SECONDS = 1.0
+"""How often the credential files are looked at."""
+_NUDGE_SECONDS = 1.0
+"""The least time between the attempts that calls ask for."""
 
 
 class Link:
-    """One host."""
+    """One host, reached through a pool of connections that is kept up by `run`."""
 
     def __init__(
         self,
@@ -33,82 +42,79 @@ class Link:
         on_change: Callable[[], None] = lambda: None,
         observer: Observer | None = None,
     ) -> None:
+        """Prepare the link; nothing is connected before `run`.
+
+        Args:
+            config: Target, credentials, trusted host keys, timeouts.
+            on_change: Called after `status()` has changed.
+            observer: Gets what is counted.
+        """
         self._config = config
-        self._on_change = on_change
         self.observer: Observer = observer or NullObserver()
-        self._status = LinkStatus(
-            state=LinkState.CONNECTING, reason="Connecting", message="Connecting.", since=datetime.now(UTC)
-        )
-        self._connection: asyncssh.SSHClientConnection | None = None
-        self._sftp: asyncssh.SFTPClient | None = None
-        self._error: LinkError = HostUnreachable("Not connected yet.")
+        self._report = Report(on_change, self.observer)
+        self._pool: Pool | None = None
+        self._login: Login | None = None
+        self._error: LinkError | None = None
         self._up = asyncio.Event()
         self._wake = asyncio.Event()
+        self._attempt_task: asyncio.Task[Login] | None = None
+        self._attempted_at = 0.0
+        self._changed = False
+        self._was_up = False
+        self._executioner = Executioner(self._current)
 
     def status(self) -> LinkStatus:
         """How the link stands now."""
-        return self._status
+        return self._report.status
 
     async def run(self) -> None:
-        """Keep the link up until cancelled."""
-        connected_before = False
-        while True:
-            try:
-                connection = await self._login()
-            except LinkError as error:
-                self._error = error
-                self._publish(LinkState.FAILED, error.reason, f"{error.message} {error.hint}")
-            else:
-                self._connection = connection
-                self._sftp = None
-                self._publish(
-                    LinkState.CONNECTED,
-                    "Connected",
-                    "Connected.",
-                    fingerprint=_fingerprint(connection),
-                    version=str(connection.get_extra_info("server_version")),
-                )
-                if connected_before:
-                    self.observer.on_reconnect()
-                connected_before = True
-                self._up.set()
-                self.observer.on_state(connected=True)
+        """Keep the link up until cancelled; then every connection is closed."""
+        transport, refusals = Backoff(first=0.2, cap=10), Backoff(first=2, cap=60)
+        try:
+            while True:
+                credentials = self._credentials_version()
                 try:
-                    await connection.wait_closed()
-                finally:
-                    self._up.clear()
-                    self._connection = None
-                    connection.abort()
-                    self.observer.on_state(connected=False)
-                self._error = ConnectionLost("The connection to the host was lost.")
-                self._publish(LinkState.FAILED, self._error.reason, self._error.message)
-            self._wake.clear()
-            try:
-                async with asyncio.timeout(0.5):
-                    await self._wake.wait()
-            except TimeoutError:
-                pass
+                    logged_in = await self._attempt()
+                except LinkError as error:
+                    self._error = error
+                    # A server may lock an account whose logins fail, so those are not repeated as often.
+                    if await self._pause((transport if error.retriable else refusals).next(), credentials):
+                        refusals.reset()
+                    continue
+                transport.reset()
+                refusals.reset()
+                self._install(logged_in)
+                await self._stay(credentials)
+        finally:
+            await self._executioner.close()
+            if self._pool is not None:
+                self._pool.abort()
 
     async def reconfigure(self, config: SidecarConfig) -> None:
-        """Take a new configuration into force."""
-        changed = (config.target, config.auth, config.host_key, config.credentials_version) != (
-            self._config.target,
-            self._config.auth,
-            self._config.host_key,
-            self._config.credentials_version,
-        )
-        self._config = config
-        if changed:
-            self._wake.set()
-            if self._connection:
-                self._connection.close()
+        """Put a new configuration into force.
 
-    async def sftp(self) -> asyncssh.SFTPClient:
-        """The SFTP session, opened when needed."""
-        connection = await self._ready()
-        if self._sftp is None:
-            self._sftp = await connection.start_sftp_client()
-        return self._sftp
+        New credentials: a new login; where it succeeds, the old connections end with their last command; where it
+        fails, they stay and the status says so. Another target, or host keys other than the one the host presented:
+        connect anew. Everything else takes effect at once.
+        """
+        old, self._config = self._config, config
+        needs_login = (config.auth, config.credentials_version) != (old.auth, old.credentials_version)
+        if config.target != old.target:
+            needs_login = True
+            self._leave(drain=True)
+        elif config.host_key != old.host_key and not self._still_trusted():
+            needs_login = True
+            self._leave(drain=False)
+        if self._pool is not None:
+            self._pool.max_connections = config.connection.max_connections
+            self._pool.set_keepalive(config.connection.keepalive_interval, config.connection.keepalive_count_max)
+        elif needs_login:
+            self._report.connecting(new_progress(config).place)
+        if needs_login:
+            self._changed = True
+            if self._attempt_task is not None:
+                self._attempt_task.cancel()
+            self._wake.set()
 
     async def command(
         self,
@@ -118,110 +124,252 @@ class Link:
         output_limit: int,
         on_output: OutputCallback | None = None,
     ) -> CommandResult:
-        """Run a command in the account's login shell."""
-        connection = await self._ready()
+        """Run a command with the account's login shell, its standard input empty.
+
+        A command that is cancelled or past its timeout is killed on the host with its whole process group; where the
+        connection does not allow that, as soon as there is one again.
+
+        Args:
+            command: Anything the shell takes, several lines too.
+            timeout: Seconds for waiting and running together.
+            output_limit: Bytes kept of stdout and of stderr each; beyond it, beginning and end are kept.
+            on_output: Gets the output live.
+
+        Raises:
+            InvalidRequest: Empty, too long, or holds a NUL.
+            TooBusy: No session became free in time.
+            LinkError: There is no connection, or it broke while the command ran.
+        """
+        data = encode_command(command)
         started = time.monotonic()
-        process = await connection.create_process(command, encoding=None, stdin=asyncssh.DEVNULL)
-        buffers: dict[Stream, OutputBuffer] = {
-            "stdout": OutputBuffer(output_limit),
-            "stderr": OutputBuffer(output_limit),
-        }
-
-        async def pump(name: Stream, reader: asyncssh.SSHReader[bytes]) -> None:
-            while data := await reader.read(65536):
-                buffers[name].feed(data)
-                self.observer.on_bytes("received", len(data))
-                if on_output:
-                    await on_output(name, data)
-
-        timed_out = False
-        try:
-            async with asyncio.timeout(timeout):
-                await asyncio.gather(pump("stdout", process.stdout), pump("stderr", process.stderr))
-                await process.wait_closed()
-        except TimeoutError:
-            timed_out = True
-        if not timed_out and process.exit_status is None:
-            raise ConnectionLost("The connection to the host was lost while the command ran.")
-        signal = process.exit_signal
-        return CommandResult(
-            exit_code=None if signal else process.exit_status,
-            signal=signal[0] if signal else None,
-            stdout=buffers["stdout"].content(),
-            stderr=buffers["stderr"].content(),
-            stdout_bytes=buffers["stdout"].total,
-            stderr_bytes=buffers["stderr"].total,
-            stdout_truncated=buffers["stdout"].truncated,
-            stderr_truncated=buffers["stderr"].truncated,
-            duration_seconds=time.monotonic() - started,
-            timed_out=timed_out,
-        )
-
-    async def _ready(self) -> asyncssh.SSHClientConnection:
-        if self._connection is None:
+        deadline = asyncio.get_running_loop().time() + timeout
+        while True:
+            pool, target, launcher = await self._launcher(deadline)
+            collector = Collector(launcher, output_limit, self.observer, live=on_output is not None)
+            launcher.begin(data, collector.feed, collector.on_end)
+            self.observer.on_bytes("sent", len(data))
             try:
-                async with asyncio.timeout(2):
-                    await self._up.wait()
-            except TimeoutError:
-                raise self._error from None
-        if self._connection is None:
-            raise self._error
-        return self._connection
+                in_time = await follow(launcher, collector, on_output, deadline)
+            except NotTaken:
+                continue
+            except ConnectionLost:
+                # It may still run there, and its deadline holds all the same.
+                self._executioner.remember(launcher, target, due=deadline)
+                raise
+            except BaseException:
+                collector.stop_live()
+                self._executioner.kill(launcher, pool, target)
+                raise
+            timed_out = not in_time and not launcher.exited
+            if not in_time:
+                collector.stop_live()
+                # Shielded: a caller who gives up now must not stop the kill.
+                await asyncio.shield(self._executioner.kill(launcher, pool, target))
+            return result(launcher, collector, started, timed_out=timed_out)
 
-    async def _login(self) -> asyncssh.SSHClientConnection:
-        config = self._config
-        auth, pins = config.auth, config.host_key
-        if isinstance(auth, LocalAccount) or isinstance(pins, KnownHosts):
-            options: dict[str, object] = {
-                "known_hosts": str(pins.file) if isinstance(pins, KnownHosts) and pins.file else ()
-            }
-        else:
-            options = {"config": None, "agent_path": None}
-        if not isinstance(auth, LocalAccount):
-            credentials = await asyncio.to_thread(load_credentials, auth)
-            options |= {"client_keys": list(credentials.client_keys) or None, "password": credentials.password}
-        if isinstance(pins, PinnedHostKeys):
-            options["known_hosts"] = ([asyncssh.import_public_key(key) for key in pins.public_keys], [], [])
-        host = f"{config.target.address}:{config.target.port}"
+    @asynccontextmanager
+    async def sftp(self) -> AsyncIterator[asyncssh.SFTPClient]:
+        """An SFTP session, shared by all who are in this context.
+
+        Raises:
+            LinkError: There is no connection.
+            FileError: The host offers no SFTP.
+            TooBusy: The server gives no session for it.
+        """
+        deadline = asyncio.get_running_loop().time() + CALL_WAIT_SECONDS
+        while True:
+            pool = await self._ready(deadline)
+            with suppress(PoolGone):
+                client = await pool.acquire_sftp()
+                break
         try:
-            async with asyncio.timeout(config.connection.connect_timeout):
-                return await asyncssh.connect(
-                    config.target.address,
-                    config.target.port,
-                    username=config.target.username,
-                    keepalive_interval=config.connection.keepalive_interval,
-                    keepalive_count_max=config.connection.keepalive_count_max,
-                    **options,
-                )
-        except asyncssh.HostKeyNotVerifiable as error:
-            raise HostKeyMismatch(f"{host}: {error.reason}.") from error
-        except asyncssh.PermissionDenied as error:
-            raise AuthenticationFailed(f"{host}: {error.reason}.") from error
-        except asyncssh.Error as error:
-            raise ProtocolFailure(f"{host}: {error.reason}.") from error
-        except OSError as error:
-            raise HostUnreachable(f"{host}: {error or 'no answer'}.") from error
+            yield client
+        finally:
+            pool.release_sftp()
 
-    def _publish(
-        self,
-        state: LinkState,
-        reason: str,
-        message: str,
-        *,
-        fingerprint: str | None = None,
-        version: str | None = None,
-    ) -> None:
-        self._status = LinkStatus(
-            state=state,
-            reason=reason,
-            message=message,
-            host_key_fingerprint=fingerprint or self._status.host_key_fingerprint,
-            server_version=version or self._status.server_version,
-            since=datetime.now(UTC),
+    # --- for calls ---
+
+    async def _launcher(self, deadline: float) -> tuple[Pool, Target, Launcher]:
+        while True:
+            pool = await self._ready(deadline)
+            target = self._config.target
+            try:
+                async with asyncio.timeout_at(deadline):
+                    return pool, target, await pool.launcher()
+            except PoolGone:
+                continue
+            except TimeoutError:
+                raise pool.too_busy() from None
+
+    async def _ready(self, deadline: float) -> Pool:
+        """The pool that is up; waits a moment for one, no longer than `deadline` (the event loop's time)."""
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout_at(min(deadline, loop.time() + CALL_WAIT_SECONDS)):
+                while self._pool is None:
+                    if self._attempt_task is None and self._error is not None and not self._error.retriable:
+                        raise _copy(self._error)
+                    # Whoever waits should not have to sit out the back-off.
+                    self._wake.set()
+                    await self._up.wait()
+                return self._pool
+        except TimeoutError:
+            raise _copy(self._error or HostUnreachable("The host is still being connected to.")) from None
+
+    def _current(self) -> tuple[Pool, Target] | None:
+        return None if self._pool is None else (self._pool, self._config.target)
+
+    # --- one attempt ---
+
+    async def _attempt(self) -> Login:
+        """Log in with the configuration in force, however often that changes meanwhile."""
+        while True:
+            config, self._changed = self._config, False
+            progress = new_progress(config)
+            self._attempt_task = asyncio.get_running_loop().create_task(login(config, progress))
+            try:
+                return await self._watch_attempt(self._attempt_task, progress)
+            except asyncio.CancelledError:
+                task = asyncio.current_task()
+                if task is None or task.cancelling():
+                    raise
+                # `reconfigure` did that: begin anew.
+            except LinkError as error:
+                self._failed(error, progress.fingerprint)
+                raise
+            finally:
+                self._attempt_task.cancel()
+                self._attempt_task = None
+                self._attempted_at = asyncio.get_running_loop().time()
+
+    async def _watch_attempt(self, attempt: asyncio.Task[Login], progress: Progress) -> Login:
+        await asyncio.wait({attempt}, timeout=PROVISIONAL_SECONDS)
+        stage = progress.events.stage
+        if not attempt.done() and stage is not Stage.LOGIN:
+            error = no_answer(progress.place, stage, PROVISIONAL_SECONDS)
+            self._failed(HostUnreachable(f"{error.message} Still trying.", hint=error.hint))
+        return await attempt
+
+    def _failed(self, error: LinkError, fingerprint: str | None = None) -> None:
+        if self._pool is not None:
+            self._report.connected_but(error)
+        else:
+            self._error = error
+            self._report.failed(error, fingerprint)
+
+    async def _pause(self, seconds: float, credentials: FilesVersion) -> bool:
+        """Wait for the next attempt; whether something changed that makes success likely."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + seconds
+        self._wake.clear()
+        while (left := until - loop.time()) > 0:
+            woken = await self._woken(min(left, _LOOK_SECONDS))
+            if self._changed or self._credentials_version() != credentials:
+                return True
+            if woken and self._error is not None and self._error.retriable:
+                # A call waits.
+                until = min(until, self._attempted_at + _NUDGE_SECONDS)
+        return False
+
+    async def _woken(self, seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
+        except TimeoutError:
+            return False
+        self._wake.clear()
+        return True
+
+    # --- while it is up ---
+
+    def _install(self, logged_in: Login) -> None:
+        """Let calls use a new connection; a former pool ends with its last command."""
+        former = self._pool
+        config = self._config
+        self._login = logged_in
+        self._error = None
+
+        async def further() -> Login:
+            return await login(config, new_progress(config))
+
+        pool = Pool(
+            logged_in,
+            further,
+            max_connections=config.connection.max_connections,
+            on_lost=lambda: self._lost(pool),
         )
-        self._on_change()
+        self._pool = pool
+        if former is not None:
+            former.drain()
+        elif self._was_up:
+            self.observer.on_reconnect()
+        self._was_up = True
+        place = new_progress(config).place
+        self._report.connected(
+            f"Logged in to {place} as {config.target.username} with {logged_in.offered}.",
+            logged_in.fingerprint,
+            logged_in.server_version,
+        )
+        self._up.set()
+        self._executioner.connected()
+
+    async def _stay(self, credentials: FilesVersion) -> None:
+        """While the link is up: log in anew when the credentials change. Returns when it is down."""
+        loop = asyncio.get_running_loop()
+        backoff = Backoff(first=2, cap=60)
+        again: float | None = None
+        while self._pool is not None:
+            await self._woken(_LOOK_SECONDS)
+            version = self._credentials_version()
+            if version != credentials or self._changed:
+                credentials, again, self._changed = version, loop.time(), False
+                backoff.reset()
+            if self._pool is None or again is None or loop.time() < again:
+                continue
+            try:
+                logged_in = await self._attempt()
+            except LinkError:
+                again = loop.time() + backoff.next()
+            else:
+                again = None
+                self._install(logged_in)
+
+    def _lost(self, pool: Pool) -> None:
+        """The last connection of a pool is gone."""
+        if pool is not self._pool:
+            return
+        self._pool = None
+        self._up.clear()
+        self._error = ConnectionLost(
+            f"The connection to {new_progress(self._config).place} was lost.", hint="It is being made again."
+        )
+        self._report.failed(self._error)
+        self._wake.set()
+
+    def _leave(self, *, drain: bool) -> None:
+        """The configuration wants another connection."""
+        pool, self._pool = self._pool, None
+        self._up.clear()
+        self._error = None
+        self._was_up = False
+        if pool is not None:
+            if drain:
+                pool.drain()
+            else:
+                pool.abort()
+
+    def _still_trusted(self) -> bool:
+        fingerprint = self._login.fingerprint if self._login else None
+        try:
+            return fingerprint is not None and trusted_keys(self._config).trusts(fingerprint)
+        except LinkError:
+            return False
+
+    def _credentials_version(self) -> FilesVersion:
+        auth = self._config.auth
+        return files_version(auth.directory) if isinstance(auth, SecretFiles) else ()
 
 
-def _fingerprint(connection: asyncssh.SSHClientConnection) -> str | None:
-    key = connection.get_server_host_key()
-    return key.get_fingerprint() if key else None
+def _copy(error: LinkError) -> LinkError:
+    # Each caller gets an exception of its own: one that is raised again and again collects tracebacks.
+    return type(error)(error.message, hint=error.hint)

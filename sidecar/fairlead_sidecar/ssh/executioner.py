@@ -1,0 +1,140 @@
+"""Sees to it that what has to die on the host does, now or on a later connection."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from fairlead_sidecar.config import Target
+from fairlead_sidecar.errors import FairleadError
+from fairlead_sidecar.ssh.command import Collector, NotTaken, follow
+from fairlead_sidecar.ssh.kill import all_gone, kill_script
+from fairlead_sidecar.ssh.launcher import Launcher, RemoteProcess, encode_command
+from fairlead_sidecar.ssh.observer import NullObserver
+from fairlead_sidecar.ssh.pool import Pool, PoolGone
+
+KILL_SECONDS = 5.0
+"""Within which a kill is delivered and confirmed, or put off until the next connection."""
+_END_SECONDS = 0.5
+_ATTEMPTS = 3
+MAX_PUT_OFF = 1000
+"""Beyond it the oldest is forgotten."""
+_NOW = "kill now"
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Sentence:
+    """A command that has to die."""
+
+    process: RemoteProcess
+    target: Target
+    due: float
+    """The event loop's time from which on it has no right to live."""
+
+
+class Executioner:
+    """Kills commands; keeps in mind those that it can't reach."""
+
+    def __init__(self, current: Callable[[], tuple[Pool, Target] | None]) -> None:
+        """`current` gives the pool that is up, and the host it leads to."""
+        self._current = current
+        self._put_off: list[_Sentence] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def put_off(self) -> int:
+        """How many kills wait for a connection."""
+        return len(self._put_off)
+
+    def kill(self, launcher: Launcher, pool: Pool, target: Target) -> asyncio.Task[None]:
+        """End a running command, through the pool that it runs on; it goes on if nobody waits for it."""
+        return self._spawn(self._kill_now(launcher, pool, target), name=_NOW)
+
+    def remember(self, launcher: Launcher, target: Target, due: float) -> None:
+        """A command whose connection broke: kill it as soon as it is `due` and the host can be reached."""
+        if launcher.process is not None:
+            self._put_off_until_connected(_Sentence(launcher.process, target, due))
+            self.connected()
+
+    def connected(self) -> None:
+        """There is a connection: carry out what was put off."""
+        current = self._current()
+        if current is None:
+            return
+        mine = [sentence for sentence in self._put_off if sentence.target == current[1]]
+        self._put_off = [sentence for sentence in self._put_off if sentence.target != current[1]]
+        for sentence in mine:
+            self._spawn(self._kill_when_due(sentence), name="kill when due")
+
+    async def close(self) -> None:
+        """Give the kills that are under way their time."""
+        due = [task for task in self._tasks if task.get_name() == _NOW]
+        if due:
+            await asyncio.wait(due, timeout=KILL_SECONDS)
+        for task in self._tasks:
+            task.cancel()
+
+    async def _kill_now(self, launcher: Launcher, pool: Pool, target: Target) -> None:
+        process = launcher.process
+        if process is None or launcher.exited:
+            launcher.close()
+            return
+        now = asyncio.get_running_loop().time()
+        if await self._deliver(pool, process, reconnected=False):
+            try:
+                async with asyncio.timeout(_END_SECONDS):
+                    await launcher.ended.wait()
+            except TimeoutError:
+                log.warning("The server did not report the end of a killed command")
+        else:
+            self._put_off_until_connected(_Sentence(process, target, now))
+            self.connected()
+        launcher.close()
+
+    async def _kill_when_due(self, sentence: _Sentence) -> None:
+        loop = asyncio.get_running_loop()
+        await asyncio.sleep(max(0.0, sentence.due - loop.time()))
+        for _ in range(_ATTEMPTS):
+            current = self._current()
+            if current is None or current[1] != sentence.target:
+                break
+            if await self._deliver(current[0], sentence.process, reconnected=True):
+                return
+            await asyncio.sleep(KILL_SECONDS)
+        self._put_off_until_connected(sentence)
+
+    async def _deliver(self, pool: Pool, process: RemoteProcess, *, reconnected: bool) -> bool:
+        """Run the kill script; whether it ran to its end."""
+        deadline = asyncio.get_running_loop().time() + KILL_SECONDS
+        try:
+            async with asyncio.timeout_at(deadline):
+                launcher = await pool.launcher(urgent=True)
+            collector = Collector(launcher, 1024, NullObserver(), live=False)
+            launcher.begin(
+                encode_command(kill_script(process, reconnected=reconnected)), collector.feed, collector.on_end
+            )
+            in_time = await follow(launcher, collector, None, deadline)
+        except (PoolGone, NotTaken, TimeoutError, FairleadError) as error:
+            log.warning("A command on the host could not be killed yet: %s", error or type(error).__name__)
+            return False
+        if not in_time:
+            launcher.close()
+            return False
+        if not all_gone(collector.stdout.content()):
+            log.warning("Some processes of a killed command are left on the host")
+        return True
+
+    def _put_off_until_connected(self, sentence: _Sentence) -> None:
+        self._put_off.append(sentence)
+        if len(self._put_off) > MAX_PUT_OFF:
+            del self._put_off[0]
+            log.warning("Too many commands wait to be killed on the host; the oldest is forgotten")
+
+    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task

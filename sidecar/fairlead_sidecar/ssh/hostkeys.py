@@ -1,0 +1,102 @@
+"""Which host keys are trusted. There is no way to trust any: the host is verified at every connect."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import asyncssh
+
+from fairlead_sidecar.config import PinnedHostKeys
+from fairlead_sidecar.errors import HostKeyMismatch
+
+_RSA = ("rsa-sha2-512", "rsa-sha2-256")
+_SIGNATURES = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", *_RSA)
+_CERTIFICATES = tuple(f"{name}-cert-v01@openssh.com" for name in _SIGNATURES)
+
+
+@dataclass(frozen=True, slots=True)
+class TrustedHostKeys:
+    """The keys that one host may present."""
+
+    keys: tuple[asyncssh.SSHKey, ...]
+    authorities: tuple[asyncssh.SSHKey, ...] = ()
+    """Keys that sign host certificates."""
+    revoked: tuple[asyncssh.SSHKey, ...] = ()
+    source: str = "the pinned host keys"
+    """For messages: where this trust is written down."""
+
+    @property
+    def known_hosts(self) -> tuple[Sequence[asyncssh.SSHKey], ...]:
+        """The form that asyncssh takes; never None, which would turn the check off."""
+        return (list(self.keys), list(self.authorities), list(self.revoked))
+
+    @property
+    def algorithms(self) -> list[str]:
+        """Host key algorithms by preference: those of trusted keys first.
+
+        A server with several host keys then presents the one that is trusted. The others follow, so that a server
+        without such a key presents what it has, and the mismatch can be reported with its fingerprint.
+        """
+        own = [name for key in self.keys for name in _signatures(key.get_algorithm())]
+        return list(dict.fromkeys([*(_CERTIFICATES if self.authorities else ()), *own, *_SIGNATURES]))
+
+    def trusts(self, fingerprint: str) -> bool:
+        """Whether the key with this `SHA256:…` fingerprint is trusted by itself (not through a certificate)."""
+        revoked = {key.get_fingerprint() for key in self.revoked}
+        return fingerprint not in revoked and fingerprint in self.fingerprints
+
+    @property
+    def fingerprints(self) -> tuple[str, ...]:
+        """`SHA256:…` of each trusted key, as `ssh-keygen -l` prints it."""
+        return tuple(key.get_fingerprint() for key in self.keys)
+
+
+def pinned_keys(pins: PinnedHostKeys) -> TrustedHostKeys:
+    """The pins of the configuration.
+
+    Raises:
+        HostKeyMismatch: A pin can't be read, so nothing the host presents could match it.
+    """
+    keys = []
+    for number, line in enumerate(pins.public_keys, start=1):
+        try:
+            keys.append(asyncssh.import_public_key(line.strip()))
+        except asyncssh.KeyImportError as error:
+            raise HostKeyMismatch(
+                f"Pinned host key {number} is no public key: {error}.",
+                hint="Write it as in the host's /etc/ssh/ssh_host_ed25519_key.pub: `ssh-ed25519 AAAA…`.",
+            ) from error
+    return TrustedHostKeys(tuple(keys))
+
+
+def known_keys(files: Iterable[Path], host: str, port: int) -> TrustedHostKeys:
+    """The entries for one host in `known_hosts` files, plain and hashed, as `ssh` reads them (sshd(8)).
+
+    Files that do not exist and lines that can't be read are passed over.
+    """
+    paths = list(files)
+    entries = asyncssh.import_known_hosts("\n".join(line for path in paths for line in _lines(path)))
+    # No address is given: a key that is known for an address only says nothing about the name, nor the reverse.
+    keys, authorities, revoked, *_x509 = entries.match(host, "", None if port == asyncssh.DEFAULT_PORT else port)
+    return TrustedHostKeys(tuple(keys), tuple(authorities), tuple(revoked), " or ".join(map(str, paths)))
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        lines = path.read_text(errors="replace").splitlines()
+    except OSError:
+        return []
+    return [line for line in lines if _readable(line)]
+
+
+def _readable(line: str) -> bool:
+    try:
+        asyncssh.import_known_hosts(line)
+    except ValueError:
+        return False
+    return True
+
+
+def _signatures(algorithm: str) -> tuple[str, ...]:
+    # An RSA key signs with SHA-2 (RFC 8332); `ssh-rsa` itself names the SHA-1 signature, which is not accepted.
+    return _RSA if algorithm == "ssh-rsa" else (algorithm,)

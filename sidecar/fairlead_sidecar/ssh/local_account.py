@@ -1,0 +1,144 @@
+"""The credentials of the person who runs `fairlead serve`, found as `ssh` finds them (ssh_config(5))."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import asyncssh
+
+from fairlead_sidecar.config import LocalAccount, Target
+from fairlead_sidecar.errors import CredentialsInvalid
+
+MAX_JUMPS = 8
+"""A ProxyJump chain longer than this is a loop."""
+_SYSTEM_KNOWN_HOSTS = ("/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2")
+_JUMP = re.compile(
+    r"(?:ssh://)?(?:(?P<username>[^@]+)@)?(?:\[(?P<ipv6>[^\]]+)\]|(?P<host>[^:\[\]/]+))(?::(?P<port>\d+))?/?"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LocalHop:
+    """One server on the way, as the SSH configuration describes it."""
+
+    host: str
+    port: int
+    username: str
+    host_key_name: str
+    """The name under which `known_hosts` has it: HostKeyAlias, else the address."""
+    known_hosts: list[Path]
+    chooses_ciphers: bool
+    is_target: bool
+    offered: str
+    options: dict[str, Any]
+
+
+def default_known_hosts() -> list[Path]:
+    """The files that `ssh` reads when nothing else is configured."""
+    return [
+        Path("~/.ssh/known_hosts").expanduser(),
+        Path("~/.ssh/known_hosts2").expanduser(),
+        *map(Path, _SYSTEM_KNOWN_HOSTS),
+    ]
+
+
+def resolve(target: Target, auth: LocalAccount) -> list[LocalHop]:
+    """The jump hosts and the target, in the order of logging in.
+
+    Args:
+        target: Its address may be an alias of the configuration.
+        auth: Which configuration and identities to use.
+
+    Raises:
+        CredentialsInvalid: The configuration or a key file can't be read.
+    """
+    try:
+        return _chain(target.address, target.port, target.username, auth, is_target=True, depth=0)
+    except asyncssh.ConfigParseError as error:
+        raise CredentialsInvalid(
+            f"The SSH configuration can't be read: {error}.", hint="Correct the named line."
+        ) from error
+    except (asyncssh.KeyImportError, OSError) as error:
+        raise CredentialsInvalid(
+            f"An identity can't be read: {error}.", hint="Correct `-i`, or IdentityFile in the SSH configuration."
+        ) from error
+
+
+def _chain(
+    host: str, port: int | None, username: str | None, auth: LocalAccount, *, is_target: bool, depth: int
+) -> list[LocalHop]:
+    if depth > MAX_JUMPS:
+        raise CredentialsInvalid(
+            f"ProxyJump leads through more than {MAX_JUMPS} hosts.", hint="Take the loop out of the SSH configuration."
+        )
+    options = _options(host, port, username, auth, ignore_encrypted=True)
+    hops: list[LocalHop] = []
+    jumps = str(options.tunnel) if options.tunnel else "none"
+    if jumps.lower() != "none":
+        for number, jump in enumerate(jumps.split(",")):
+            match = _JUMP.fullmatch(jump.strip())
+            if match is None:
+                raise CredentialsInvalid(f"ProxyJump {jump!r} is no [USER@]HOST[:PORT].")
+            chain = _chain(
+                match["ipv6"] or match["host"],
+                int(match["port"]) if match["port"] else None,
+                match["username"],
+                auth,
+                is_target=False,
+                depth=depth + 1,
+            )
+            # Only the first jump host of a list is reached through its own ProxyJump, as with ssh.
+            hops += chain if number == 0 else chain[-1:]
+    return [*hops, _hop(options, is_target=is_target)]
+
+
+def _options(
+    host: str, port: int | None, username: str | None, auth: LocalAccount, **more: Any
+) -> asyncssh.SSHClientConnectionOptions:
+    if auth.identity_files:
+        # The configuration's own identities stay in use next to those of the command line.
+        configured = _options(host, port, username, auth.model_copy(update={"identity_files": ()}), **more)
+        more["client_keys"] = [*map(str, auth.identity_files), *(configured.client_keys or ())]
+    return asyncssh.SSHClientConnectionOptions(
+        host=host,
+        port=() if port is None else port,
+        username=() if username is None else username,
+        config=() if auth.ssh_config is None else [str(auth.ssh_config)],
+        gss_host=None,
+        **more,
+    )
+
+
+def _hop(options: asyncssh.SSHClientConnectionOptions, *, is_target: bool) -> LocalHop:
+    keys = options.client_keys or ()
+    offered = [f"the keys {', '.join(_comment(key) for key in keys)}"] if keys else []
+    if options.agent_path:
+        offered.append("the keys of the SSH agent")
+    return LocalHop(
+        host=options.host,
+        port=options.port,
+        username=options.username,
+        host_key_name=options.host_key_alias or options.host,
+        known_hosts=_known_hosts(options),
+        chooses_ciphers=options.config.get("Ciphers") is not None,
+        is_target=is_target,
+        offered=" and ".join(offered) or "no key at all: there is neither an agent nor a key file without passphrase",
+        options={
+            "config": None,
+            "options": options,
+            "host_key_alias": options.host_key_alias,
+        },
+    )
+
+
+def _comment(key: asyncssh.SSHKeyPair) -> str:
+    return key.get_comment() or key.get_algorithm()
+
+
+def _known_hosts(options: asyncssh.SSHClientConnectionOptions) -> list[Path]:
+    configured = options.config.get("UserKnownHostsFile")
+    # `none` empties the list. It never turns the check off: nothing is known then, so nothing is trusted.
+    if isinstance(configured, list):
+        return [Path(name).expanduser() for name in configured] + list(map(Path, _SYSTEM_KNOWN_HOSTS))
+    return default_known_hosts()

@@ -1,0 +1,68 @@
+"""The link's status as others see it, published whenever it changes."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from fairlead_sidecar.errors import LinkError
+from fairlead_sidecar.ssh.observer import Observer
+from fairlead_sidecar.statusz import LinkState, LinkStatus
+
+
+class Report:
+    """Holds the current `LinkStatus`."""
+
+    def __init__(self, on_change: Callable[[], None], observer: Observer) -> None:
+        self._on_change = on_change
+        self._observer = observer
+        self.status = LinkStatus(
+            state=LinkState.CONNECTING,
+            reason="Connecting",
+            message="The first connection is being made.",
+            since=datetime.now(UTC),
+        )
+
+    def connecting(self, place: str) -> None:
+        """A host that nothing is known about yet is being connected to."""
+        self._publish(
+            state=LinkState.CONNECTING,
+            reason="Connecting",
+            message=f"Connecting to {place}.",
+            host_key_fingerprint=None,
+            server_version=None,
+        )
+
+    def connected(self, message: str, fingerprint: str | None, server_version: str) -> None:
+        """The link is up."""
+        self._publish(
+            state=LinkState.CONNECTED,
+            reason="Connected",
+            message=message,
+            host_key_fingerprint=fingerprint,
+            server_version=server_version,
+        )
+
+    def connected_but(self, error: LinkError) -> None:
+        """The link is up, while a login with new credentials failed."""
+        self._publish(
+            state=LinkState.CONNECTED,
+            reason=error.reason,
+            message=f"The former connection goes on, but a new login failed: {error.message} {error.hint}",
+        )
+
+    def failed(self, error: LinkError, fingerprint: str | None = None) -> None:
+        """The link is down; `fingerprint` is that of an untrusted key the host presented."""
+        changes = {"host_key_fingerprint": fingerprint} if fingerprint else {}
+        self._publish(state=LinkState.FAILED, reason=error.reason, message=f"{error.message} {error.hint}", **changes)
+
+    def _publish(self, **changes: object) -> None:
+        old = self.status
+        new = old.model_copy(update=changes)
+        if new == old:
+            return
+        if (new.state, new.reason) != (old.state, old.reason):
+            new = new.model_copy(update={"since": datetime.now(UTC)})
+        self.status = new
+        is_up, was_up = new.state is LinkState.CONNECTED, old.state is LinkState.CONNECTED
+        if is_up != was_up:
+            self._observer.on_state(connected=is_up)
+        self._on_change()
