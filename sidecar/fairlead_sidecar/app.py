@@ -1,11 +1,8 @@
 """The public ASGI application, the same for the pod, `fairlead serve`, tests and conformance runs."""
 
 import contextlib
-import logging
-from collections.abc import AsyncIterator, Callable
-from typing import Any
+from collections.abc import AsyncIterator
 
-from mcp.server.lowlevel.server import Server
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -20,18 +17,11 @@ from fairlead_sidecar.mcp_server import build_server
 from fairlead_sidecar.reload import ConfigSource
 from fairlead_sidecar.sidecar import Sidecar
 
-logger = logging.getLogger(__name__)
-
 MAX_SESSIONS = 1000
 """Sessions of the handshake protocols that may be open at once; idle ones end after 30 minutes."""
 
 
-def create_app(
-    source: ConfigSource,
-    *,
-    audit: AuditLog | None = None,
-    make_server: Callable[[Sidecar], Server[Any]] = build_server,
-) -> Starlette:
+def create_app(source: ConfigSource, *, audit: AuditLog | None = None) -> Starlette:
     """The application that serves MCP (Streamable HTTP, both protocol eras) at `<endpoint.path>/mcp`.
 
     Its lifespan follows `source`, keeps the SSH link up and ends everything behind it; the server that runs it must
@@ -41,11 +31,10 @@ def create_app(
     Args:
         source: `FileSource`, `StaticSource` or another source of configurations; it may have none yet (answers 503).
         audit: Where the audit trail goes; standard output by default.
-        make_server: Gives the MCP server; only conformance runs put another one there.
     """
     sidecar = Sidecar(source, audit=audit)
     manager = StreamableHTTPSessionManager(
-        make_server(sidecar), max_request_body_size=MAX_BYTES, max_sessions=MAX_SESSIONS
+        build_server(sidecar), max_request_body_size=MAX_BYTES, max_sessions=MAX_SESSIONS
     )
     sidecar.sessions.attach(manager)
 

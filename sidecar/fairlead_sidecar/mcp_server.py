@@ -113,7 +113,7 @@ class _Calls:
         try:
             return await self._checked_call(ctx, params, record)
         except asyncio.CancelledError:
-            record.outcome = Cancelled.code
+            record.outcome = TokenRevoked.code if self._revoked(record.caller) else Cancelled.code
             raise
         except MCPError:
             record.outcome = "unknown_tool"
@@ -173,6 +173,10 @@ class _Calls:
         if self._sidecar.draining:
             raise Cancelled("The sidecar is shutting down; the call was cancelled.")
         raise TokenRevoked("The token was revoked while the call ran; the call was cancelled.")
+
+    def _revoked(self, caller: Caller | None) -> bool:
+        active = self._sidecar.active
+        return caller is not None and active is not None and active.grants.current(caller.key) is None
 
     def _who(self, ctx: Context) -> tuple[Active, Caller]:
         """The configuration in force and the caller as it now stands.

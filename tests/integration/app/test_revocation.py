@@ -205,7 +205,7 @@ async def test_shutting_down_kills_commands_ends_streams_and_is_quick(endpoint: 
         await until(lambda: len(processes(marker)) == 2, "both commands to run")
         endpoint.stop.set()
         await until(lambda: all(stream.ended for stream in streams), "the streams to end", seconds=5)
-        assert not processes(marker)
+        await until(lambda: not processes(marker), "the commands to die", seconds=5)
         assert "shutting down" in streams[1].text
         assert "shutting down" in streams[2].text
         with pytest.raises(httpx.ConnectError):

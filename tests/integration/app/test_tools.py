@@ -3,6 +3,7 @@
 import base64
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import jsonschema
 import pytest
@@ -76,10 +77,11 @@ async def test_a_command_killed_by_a_signal_names_it(endpoint: RunningEndpoint) 
 
 @both_eras
 async def test_a_command_past_its_timeout_is_killed_and_keeps_its_output(endpoint: RunningEndpoint, era: str) -> None:
-    command = "echo begun; exec sleep 4711.5"
+    marker = f"4{uuid4().int % 10**9}"
+    command = f"echo begun; exec sleep {marker}"
     result = await use(endpoint, "execute_command", era, command=command, timeout_seconds=0.5)
     assert (result["code"], result["timed_out"], result["stdout"]) == ("command_timed_out", True, "begun\n")
-    await until(lambda: not processes("4711.5"), "the command to die")
+    await until(lambda: not processes(marker), "the command to die")
 
 
 @pytest.mark.parametrize(
