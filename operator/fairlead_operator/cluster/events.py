@@ -1,0 +1,56 @@
+"""Events: what `kubectl describe` shows below an object. Written on transitions only."""
+
+import logging
+import secrets
+from datetime import UTC, datetime
+
+from fairlead_api.base import API_VERSION
+from fairlead_operator.cluster.client import Api
+from fairlead_operator.cluster.errors import ApiError
+from fairlead_operator.cluster.resources import EVENTS
+from fairlead_operator.reconcile.objects import Host, Token
+from fairlead_operator.reconcile.transitions import Announcement
+
+logger = logging.getLogger(__name__)
+
+CONTROLLER = "fairlead.dev/operator"
+_NOTE_LIMIT = 1000
+"""The API server takes 1024 bytes."""
+
+
+class Events:
+    """Writes Events; one that can't be written is logged and given up, since the condition says the same."""
+
+    def __init__(self, api: Api, instance: str) -> None:
+        self._api = api
+        self._instance = instance
+
+    async def announce(self, kind: str, about: Host | Token, announcement: Announcement) -> None:
+        """Write one Event about an object of ours."""
+        note = announcement.message.encode()[:_NOTE_LIMIT].decode(errors="ignore")
+        body = {
+            "apiVersion": EVENTS.api_version,
+            "kind": EVENTS.kind,
+            "metadata": {
+                "name": f"{about.key.name}.{secrets.token_hex(8)}",
+                "namespace": about.key.namespace,
+            },
+            "eventTime": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+            "type": announcement.type,
+            "reason": announcement.reason,
+            "note": note,
+            "action": "Reconcile",
+            "reportingController": CONTROLLER,
+            "reportingInstance": self._instance,
+            "regarding": {
+                "apiVersion": API_VERSION,
+                "kind": kind,
+                "name": about.key.name,
+                "namespace": about.key.namespace,
+                "uid": about.uid,
+            },
+        }
+        try:
+            await self._api.request("POST", EVENTS.path(about.key.namespace), body=body)
+        except ApiError as error:
+            logger.warning("an Event about %s %s could not be written: %s", kind, about.key, error)

@@ -1,0 +1,165 @@
+"""What is known of RemoteHosts and McpTokens: the newest version of each, whoever brought it."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from typing import Generic
+
+from fairlead_api.mcptoken import McpTokenSpec
+from fairlead_api.remotehost import RemoteHostSpec
+from fairlead_operator.reconcile.endpoint import Endpoint, resolve_endpoint
+from fairlead_operator.reconcile.names import credentials_secret_name
+from fairlead_operator.reconcile.objects import ApiObject, Host, Key, Spec, Token
+from fairlead_operator.reconcile.token import matches
+from fairlead_operator.settings import Settings
+from fairlead_sidecar.config import TokenGrant
+
+Place = tuple[str, str]
+"""Namespace and name of a Secret, or host name and path of an endpoint."""
+
+
+class _Objects(dict[str, dict[str, ApiObject[Spec]]], Generic[Spec]):
+    """Objects of one kind, by namespace and name."""
+
+    def find(self, key: Key) -> ApiObject[Spec] | None:
+        return self.get(key.namespace, {}).get(key.name)
+
+    def put(self, new: ApiObject[Spec]) -> bool:
+        """Take a version of an object unless a newer one, or this one, is known. Returns whether it was taken."""
+        before = self.find(new.key)
+        if before is not None and before.version >= new.version:
+            return False
+        self.setdefault(new.key.namespace, {})[new.key.name] = new
+        return True
+
+    def take(self, key: Key) -> ApiObject[Spec] | None:
+        names = self.get(key.namespace, {})
+        gone = names.pop(key.name, None)
+        if not names:
+            self.pop(key.namespace, None)
+        return gone
+
+    def all(self) -> Iterator[ApiObject[Spec]]:
+        for names in self.values():
+            yield from names.values()
+
+
+class Store:
+    """All hosts and tokens, and the questions that concern several of them."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._hosts: _Objects[RemoteHostSpec] = _Objects()
+        self._tokens: _Objects[McpTokenSpec] = _Objects()
+        self._by_secret: defaultdict[Place, set[Key]] = defaultdict(set)
+        self._by_place: defaultdict[Place, set[Key]] = defaultdict(set)
+        self._grants: dict[str, TokenGrant | None] = {}
+
+    # Hosts
+
+    def host(self, key: Key) -> Host | None:
+        """One host."""
+        return self._hosts.find(key)
+
+    def hosts(self, namespace: str | None = None) -> Iterable[Host]:
+        """The hosts of a namespace, or all."""
+        return list(self._hosts.all() if namespace is None else self._hosts.get(namespace, {}).values())
+
+    def put_host(self, host: Host) -> bool:
+        """Take a version of a host. Returns whether it is news."""
+        before = self._hosts.find(host.key)
+        if not self._hosts.put(host):
+            return False
+        self._index(before, add=False)
+        self._index(host, add=True)
+        return True
+
+    def remove_host(self, key: Key) -> Host | None:
+        """Forget a host."""
+        gone = self._hosts.take(key)
+        self._index(gone, add=False)
+        return gone
+
+    def endpoint(self, host: Host) -> Endpoint | None:
+        """Where a host is served, None where its spec can't be read."""
+        return resolve_endpoint(host.key, host.spec, self._settings) if host.spec is not None else None
+
+    def _index(self, host: Host | None, *, add: bool) -> None:
+        if host is None or host.spec is None:
+            return
+        secret = Key(host.key.namespace, credentials_secret_name(host.key.name, host.spec))
+        _set(self._by_secret, secret, host.key, add=add)
+        endpoint = self.endpoint(host)
+        if endpoint is not None and endpoint.route is not None:
+            _set(self._by_place, endpoint.route.place, host.key, add=add)
+
+    def hosts_with_secret(self, secret: Key) -> Iterable[Key]:
+        """The hosts whose credentials are in this Secret."""
+        return list(self._by_secret.get(secret, ()))
+
+    def hosts_at(self, host: Host) -> Iterable[Key]:
+        """The hosts with the same host name and path as this one, itself included."""
+        endpoint = self.endpoint(host)
+        return list(self._by_place.get(endpoint.route.place, ())) if endpoint and endpoint.route else []
+
+    def endpoint_owner(self, host: Host) -> Key | None:
+        """The older host that has the endpoint that this one wants; None where it may have it."""
+        rivals = [rival for key in self.hosts_at(host) if (rival := self._hosts.find(key)) is not None]
+        oldest = min(rivals, key=lambda rival: (rival.created, rival.key), default=host)
+        return oldest.key if oldest.key != host.key else None
+
+    # Tokens
+
+    def token(self, key: Key) -> Token | None:
+        """One token."""
+        return self._tokens.find(key)
+
+    def tokens(self, namespace: str | None = None) -> Iterable[Token]:
+        """The tokens of a namespace, or all."""
+        return list(self._tokens.all() if namespace is None else self._tokens.get(namespace, {}).values())
+
+    def put_token(self, token: Token) -> bool:
+        """Take a version of a token. Returns whether it is news."""
+        before = self._tokens.find(token.key)
+        if not self._tokens.put(token):
+            return False
+        if before is not None and before.uid != token.uid:
+            self._grants.pop(before.uid, None)
+        return True
+
+    def remove_token(self, key: Key) -> Token | None:
+        """Forget a token and what sidecars are told of it."""
+        gone: Token | None = self._tokens.take(key)
+        if gone is not None:
+            self._grants.pop(gone.uid, None)
+        return gone
+
+    def settle(self, token: Token, grant: TokenGrant | None) -> bool:
+        """Say what sidecars are told of a token; None: nothing. Returns whether that is news."""
+        news = token.uid not in self._grants or self._grants[token.uid] != grant
+        self._grants[token.uid] = grant
+        return news
+
+    def hosts_for(self, token: Token) -> list[Host]:
+        """The hosts that a token is for, by name."""
+        return sorted(
+            (host for host in self.hosts(token.key.namespace) if matches(token, host)), key=lambda host: host.key
+        )
+
+    def grants_for(self, host: Host) -> frozenset[TokenGrant] | None:
+        """What a host's sidecar is told of tokens; None while a token's Secret has not been looked at yet.
+
+        A configuration that was rendered in that state would revoke a token that is good.
+        """
+        wanted = [token.uid for token in self.tokens(host.key.namespace) if matches(token, host)]
+        if any(uid not in self._grants for uid in wanted):
+            return None
+        return frozenset(grant for uid in wanted if (grant := self._grants[uid]) is not None)
+
+
+def _set(index: defaultdict[Place, set[Key]], at: Place, key: Key, *, add: bool) -> None:
+    if add:
+        index[at].add(key)
+    elif at in index:
+        index[at].discard(key)
+        if not index[at]:
+            del index[at]

@@ -1,0 +1,230 @@
+"""The operator at work: everything between the API server's events and the cluster's objects, wired together."""
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import Iterable
+
+import aiohttp
+import kopf
+
+from fairlead_operator import metrics
+from fairlead_operator.cluster.applier import Applier
+from fairlead_operator.cluster.client import Api
+from fairlead_operator.cluster.errors import ApiError, NotFound
+from fairlead_operator.cluster.events import Events
+from fairlead_operator.cluster.metadata import MetadataCache
+from fairlead_operator.cluster.objects import Objects
+from fairlead_operator.cluster.resources import (
+    CHILDREN,
+    DEPLOYMENTS,
+    MCP_TOKENS,
+    REMOTE_HOSTS,
+    SECRETS,
+    Resource,
+)
+from fairlead_operator.controllers.generated_keys import GeneratedKeys
+from fairlead_operator.controllers.hosts import HostController
+from fairlead_operator.controllers.runtime import Runtimes
+from fairlead_operator.controllers.store import Store
+from fairlead_operator.controllers.tokens import TokenController
+from fairlead_operator.credentials.owned import OwnedSecrets
+from fairlead_operator.handlers.dispatch import Dispatcher, Kind, Work, on_metadata
+from fairlead_operator.handlers.kopf_events import operator_registry, operator_settings
+from fairlead_operator.handlers.queue import WorkQueue
+from fairlead_operator.reconcile.labels import MANAGED_SELECTOR, pod_selector, selector_text
+from fairlead_operator.reconcile.metadata import Meta
+from fairlead_operator.reconcile.names import child_name
+from fairlead_operator.reconcile.objects import Host, Key
+from fairlead_operator.reconcile.pods import pod_problem
+from fairlead_operator.reconcile.token import Minted
+from fairlead_operator.reconcile.transitions import by_type
+from fairlead_operator.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+POKE_ANNOTATION = "fairlead.dev/synced-for"
+_RELIST_EVERY = 300.0
+_RELIST_SOON = 2.0
+_CRD_WAIT = 2.0
+
+
+class StopRequested(Exception):
+    """kopf was told by a signal to stop."""
+
+
+class Operator:
+    """All parts of a working operator."""
+
+    def __init__(
+        self, settings: Settings, api: Api, session: aiohttp.ClientSession, probe_key: bytes, identity: str
+    ) -> None:
+        self._settings = settings
+        self._api = api
+        self._objects = Objects(api)
+        self._store = Store(settings)
+        self._queue: WorkQueue[Work] = WorkQueue(self._work)
+        self._dispatcher = Dispatcher(self._store, self._queue.add)
+        self._relist = asyncio.Event()
+        self.working = asyncio.Event()
+        """Set once everything was listed and the work began."""
+        self._caches: dict[Resource, MetadataCache] = {}
+        for resource in (*CHILDREN, SECRETS):
+            changed = on_metadata(resource, self._caches, self._forget, self._dispatcher)
+            # Users' Secrets don't carry our label, and their changes count as well.
+            selector = None if resource == SECRETS else MANAGED_SELECTOR
+            self._caches[resource] = MetadataCache(api, resource, settings.watch_namespaces, selector, changed)
+        self._applier = Applier(self._objects, self._caches)
+        self._token_secrets: OwnedSecrets[Minted] = OwnedSecrets(self._objects, self._caches[SECRETS])
+        self._key_secrets: OwnedSecrets[str] = OwnedSecrets(self._objects, self._caches[SECRETS])
+        self._runtimes = Runtimes(
+            settings, session, changed=self._dispatcher.add_host, poke=self._poke, pod_problem=self._pod_problem
+        )
+        events = Events(api, identity)
+        self._hosts = HostController(
+            settings,
+            self._store,
+            objects=self._objects,
+            applier=self._applier,
+            events=events,
+            secrets=self._caches[SECRETS],
+            keys=GeneratedKeys(self._key_secrets),
+            runtimes=self._runtimes,
+            probe_key=probe_key,
+            loaded=self._configuration_loaded,
+        )
+        self._tokens = TokenController(
+            self._store,
+            objects=self._objects,
+            events=events,
+            secrets=self._token_secrets,
+            runtimes=self._runtimes,
+            hosts_changed=self._hosts_changed,
+        )
+
+    async def run(self) -> None:
+        """Work until cancelled, or until something fails for which starting anew is the remedy."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for cache in self._caches.values():
+                    tasks.create_task(cache.run())
+                await self._list_all()
+                for cache in self._caches.values():
+                    await cache.wait_synced()
+                # Nothing is rendered before this point: half of the tokens would revoke the other half.
+                tasks.create_task(self._queue.run(self._settings.workers))
+                tasks.create_task(self._keep_listing())
+                tasks.create_task(self._keep_counting())
+                tasks.create_task(self._run_kopf())
+                self.working.set()
+                logger.info("working on %s", ", ".join(self._settings.watch_namespaces) or "all namespaces")
+        finally:
+            await self._runtimes.close()
+
+    async def _run_kopf(self) -> None:
+        namespaces = self._settings.watch_namespaces
+        await kopf.operator(
+            registry=operator_registry(self._dispatcher, self._relist.set),
+            settings=operator_settings(),
+            standalone=True,
+            clusterwide=not namespaces,
+            namespaces=namespaces,
+        )
+        raise StopRequested
+
+    # Listing: what kopf does not tell is which objects vanished while no watch was open
+
+    async def _list_all(self) -> None:
+        while True:
+            try:
+                hosts = await self._list(REMOTE_HOSTS)
+                tokens = await self._list(MCP_TOKENS)
+            except NotFound:
+                logger.warning("the CRDs of fairlead.dev are not installed yet: waiting for them")
+            except ApiError as error:
+                logger.warning("listing failed, trying again: %s", error)
+            else:
+                # Answers of the API server, then only the store: nothing can slip in between.
+                self._dispatcher.listed(hosts, tokens)
+                return
+            await asyncio.sleep(_CRD_WAIT)
+
+    async def _list(self, resource: Resource) -> list[dict[str, object]]:
+        found: list[dict[str, object]] = []
+        for namespace in self._settings.watch_namespaces or (None,):
+            found += await self._objects.list_all(resource, namespace)
+        return found
+
+    async def _keep_listing(self) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(_RELIST_EVERY):
+                    await self._relist.wait()
+            except TimeoutError:
+                pass
+            await asyncio.sleep(_RELIST_SOON)
+            self._relist.clear()
+            await self._list_all()
+
+    # Work
+
+    async def _work(self, work: Work) -> float | None:
+        started = time.perf_counter()
+        outcome = "failed"
+        try:
+            reconcile = self._hosts.reconcile if work.kind is Kind.HOST else self._tokens.reconcile
+            again = await reconcile(work.key)
+            outcome = "ok"
+        finally:
+            metrics.RECONCILES.labels(work.kind, outcome).inc()
+            metrics.RECONCILE_SECONDS.labels(work.kind).observe(time.perf_counter() - started)
+        return again
+
+    def _forget(self, resource: Resource, meta: Meta) -> None:
+        self._applier.gone(resource, meta)
+        if resource == SECRETS:
+            self._token_secrets.gone(meta)
+            self._key_secrets.gone(meta)
+
+    def _hosts_changed(self, hosts: Iterable[Host]) -> None:
+        for host in hosts:
+            self._dispatcher.add_host(host.key)
+
+    def _configuration_loaded(self, host: Host) -> None:
+        for token in self._store.tokens(host.key.namespace):
+            if any(some.key == host.key for some in self._store.hosts_for(token)):
+                self._dispatcher.add_token(token.key)
+
+    # What observers need of the cluster
+
+    async def _poke(self, key: Key, digest: str) -> None:
+        try:
+            for pod in await self._objects.pods(key.namespace, selector_text(pod_selector(key.name))):
+                if "deletionTimestamp" in pod["metadata"]:
+                    continue
+                # The time makes every try another value, or the API server would see no change.
+                mark = f"{digest[:16]}-{time.time_ns()}"
+                await self._objects.annotate_pod(key.namespace, pod["metadata"]["name"], {POKE_ANNOTATION: mark})
+                metrics.POKES.inc()
+        except ApiError as error:
+            logger.warning("the pod of %s could not be told of its new configuration: %s", key, error)
+
+    async def _pod_problem(self, key: Key) -> str:
+        try:
+            pods = await self._objects.pods(key.namespace, selector_text(pod_selector(key.name)))
+            deployment = None
+            if not pods:
+                deployment = await self._objects.get(DEPLOYMENTS, key.namespace, child_name(key.name))
+            return pod_problem(pods, deployment)
+        except ApiError as error:
+            logger.warning("looking for the pod of %s failed: %s", key, error)
+            return ""
+
+    async def _keep_counting(self) -> None:
+        while True:
+            for gauge, objects in ((metrics.HOSTS, self._store.hosts()), (metrics.TOKENS, self._store.tokens())):
+                count = Counter(str(by_type(some.status).get("Ready", {}).get("status", "Unknown")) for some in objects)
+                for status in ("True", "False", "Unknown"):
+                    gauge.labels(status).set(count[status])
+            await asyncio.sleep(5)

@@ -1,0 +1,1 @@
+"""kopf's events, fed into the work queue; nothing is decided here."""

@@ -1,0 +1,1 @@
+"""What sidecars and endpoints say: status, MCP handshake, public URL."""

@@ -1,0 +1,241 @@
+"""From what was observed to a RemoteHost's conditions."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from fairlead_api.conditions import HostCondition, HostReason
+from fairlead_api.meta import ConditionStatus
+from fairlead_api.remotehost import RemoteHostSpec
+from fairlead_operator.reconcile.endpoint import Endpoint
+from fairlead_operator.reconcile.observed import HostObservation, SidecarView
+from fairlead_operator.reconcile.transitions import Finding, false, true, unknown
+from fairlead_sidecar.statusz import LinkState, LinkStatus
+
+GRACE = timedelta(seconds=5)
+"""How long a pod may be silent, or a configuration on its way, before a host that worked is no longer Ready."""
+
+Findings = dict[str, Finding | None]
+"""None: what was found before is kept."""
+
+_TRANSIENT = frozenset(
+    {HostReason.SUSPENDED, HostReason.INVALID_SPEC, HostReason.NAME_CONFLICT, HostReason.APPLY_FAILED}
+)
+"""Reasons that say nothing about the host itself, so that there is nothing to keep when they end."""
+_CREDENTIAL_REASONS = frozenset({HostReason.SECRET_NOT_FOUND, HostReason.CREDENTIALS_INVALID})
+_KEY_SEEN_REASONS = frozenset({HostReason.AUTHENTICATION_FAILED})
+
+
+@dataclass(frozen=True)
+class _Case:
+    spec: RemoteHostSpec
+    endpoint: Endpoint
+    seen: HostObservation
+    previous: Mapping[str, Mapping[str, Any]]
+
+    def keep_or(self, kind: HostCondition, finding: Finding) -> Finding | None:
+        """What was found before, if it was about the host at all; else this."""
+        before = self.previous.get(kind)
+        return None if before is not None and before.get("reason") not in _TRANSIENT else finding
+
+    def holds(self, kind: HostCondition) -> bool:
+        """Whether the condition was True up to now."""
+        return self.previous.get(kind, {}).get("status") == ConditionStatus.TRUE
+
+
+def invalid(message: str) -> Findings:
+    """The object can't be read: whatever runs, runs on."""
+    text = f"The operator can't read this object: {message}. Mend it, or upgrade the operator if the CRDs are newer."
+    findings: Findings = dict.fromkeys(HostCondition)
+    findings[HostCondition.READY] = false(HostReason.INVALID_SPEC, text)
+    return findings
+
+
+def host_findings(
+    spec: RemoteHostSpec, endpoint: Endpoint, seen: HostObservation, previous: Mapping[str, Mapping[str, Any]]
+) -> Findings:
+    """What holds for a host now, in the order in which conditions are listed."""
+    case = _Case(spec, endpoint, seen, previous)
+    if spec.suspended:
+        return _suspended(case)
+    for problem, reason in (
+        (seen.name_conflict, HostReason.NAME_CONFLICT),
+        (seen.apply_error, HostReason.APPLY_FAILED),
+    ):
+        if problem:
+            findings: Findings = dict.fromkeys(HostCondition)
+            findings[HostCondition.READY] = false(reason, problem)
+            return findings
+    connected = _connected(case)
+    return {
+        HostCondition.CREDENTIALS_READY: _credentials(case),
+        HostCondition.HOST_KEY_TRUSTED: _host_key(case),
+        HostCondition.CONNECTED: connected,
+        HostCondition.EXPOSED: _exposed(case),
+        HostCondition.READY: _ready(case, connected),
+    }
+
+
+def recheck_in(seen: HostObservation) -> float | None:
+    """After how many seconds time alone may change the findings; None: never."""
+    pending = [moment for moment in (seen.view.silent_since, seen.view.outdated_since) if moment is not None]
+    link = seen.view.statusz.link if seen.view.statusz else None
+    if link is not None and link.state is LinkState.CONNECTING:
+        pending.append(link.since)
+    waits = [(moment + GRACE - seen.now).total_seconds() for moment in pending]
+    return min((wait + 0.05 for wait in waits if wait > 0), default=None)
+
+
+def _suspended(case: _Case) -> Findings:
+    message = "spec.suspended is true: there is no pod and no connection. Set it to false to go on."
+    off = false(HostReason.SUSPENDED, message)
+    return {
+        HostCondition.CREDENTIALS_READY: _secret_finding(case),
+        HostCondition.HOST_KEY_TRUSTED: unknown(HostReason.SUSPENDED, message),
+        HostCondition.CONNECTED: off,
+        HostCondition.EXPOSED: unknown(HostReason.SUSPENDED, message),
+        HostCondition.READY: off,
+    }
+
+
+def _secret_finding(case: _Case) -> Finding:
+    secret = case.spec.auth.secret
+    if secret is None:
+        if not case.seen.secret_exists:
+            return unknown(HostReason.SECRET_NOT_FOUND, "The key pair is being generated.")
+        return true(
+            HostReason.KEY_GENERATED,
+            "A key pair was generated: put status.publicKey into the authorized_keys of"
+            f" {case.spec.username} on the host.",
+        )
+    if not case.seen.secret_exists:
+        return false(
+            HostReason.SECRET_NOT_FOUND,
+            f"The Secret {secret.name!r} does not exist in this namespace: create it with the key"
+            " ssh-privatekey (and passphrase where needed) or password.",
+        )
+    return true(HostReason.CREDENTIALS_FOUND, f"The Secret {secret.name!r} exists.")
+
+
+def _link(case: _Case) -> LinkStatus | None:
+    """The link's status, if it is about the object as it is now."""
+    view = case.seen.view
+    return view.statusz.link if view.statusz is not None and view.answering and view.outdated_since is None else None
+
+
+def _credentials(case: _Case) -> Finding | None:
+    finding = _secret_finding(case)
+    link = _link(case)
+    if finding.status is not ConditionStatus.TRUE:
+        return finding
+    if link is None:
+        before = case.previous.get(HostCondition.CREDENTIALS_READY, {})
+        # Only the sidecar can tell whether what exists is usable: while it is silent, its last word counts.
+        return None if before.get("reason") in _CREDENTIAL_REASONS and not case.seen.view.answering else finding
+    if link.reason in _CREDENTIAL_REASONS:
+        return false(link.reason, link.message)
+    return finding
+
+
+def _host_key(case: _Case) -> Finding | None:
+    not_seen = unknown(HostReason.HOST_KEY_NOT_SEEN, "No connection got far enough yet to see the host's key.")
+    link = _link(case)
+    if link is None:
+        return case.keep_or(HostCondition.HOST_KEY_TRUSTED, not_seen)
+    if link.reason == HostReason.HOST_KEY_MISMATCH:
+        return false(HostReason.HOST_KEY_MISMATCH, link.message)
+    if link.state is LinkState.CONNECTED or link.reason in _KEY_SEEN_REASONS:
+        shown = link.host_key_fingerprint or "one of the pinned keys"
+        return true(HostReason.HOST_KEY_MATCHES, f"The host presented {shown}, which spec.hostKey trusts.")
+    return case.keep_or(HostCondition.HOST_KEY_TRUSTED, not_seen)
+
+
+def _connected(case: _Case) -> Finding | None:
+    link = _link(case)
+    if link is None:
+        finding = _silence(case.seen.view)
+        if _within_grace(case, HostCondition.CONNECTED):
+            return case.keep_or(HostCondition.CONNECTED, finding)
+        return finding
+    spec = case.spec
+    match link.state:
+        case LinkState.CONNECTED:
+            return true(HostReason.CONNECTED, f"Logged in as {spec.username} at {spec.address} port {spec.port}.")
+        case LinkState.CONNECTING:
+            trying = unknown(HostReason.CONNECTING, link.message)
+            lost = case.holds(HostCondition.CONNECTED) and case.seen.now - link.since >= GRACE
+            return trying if lost else case.keep_or(HostCondition.CONNECTED, trying)
+        case LinkState.FAILED:
+            if link.reason == HostReason.SECRET_NOT_FOUND and not case.seen.secret_exists:
+                return false(HostReason.SECRET_NOT_FOUND, _secret_finding(case).message)
+            known = link.reason in set(HostReason)
+            return false(link.reason if known else HostReason.INTERNAL_ERROR, link.message)
+
+
+def _silence(view: SidecarView) -> Finding:
+    """Why the link can't be judged."""
+    if view.answering and view.statusz is not None:
+        refused = view.statusz.config_error
+        return unknown(
+            HostReason.CONFIGURATION_PENDING,
+            f"The pod refused the newest configuration: {refused}."
+            if refused
+            else "The pod has not loaded the newest configuration yet.",
+        )
+    return unknown(HostReason.POD_NOT_READY, view.pod_problem or "The pod that holds the connection is starting.")
+
+
+def _within_grace(case: _Case, kind: HostCondition) -> bool:
+    """Whether what was found before still counts although nothing confirms it at the moment."""
+    view = case.seen.view
+    since = view.silent_since or view.outdated_since
+    if since is None:
+        return True
+    # A condition that does not hold has nothing to lose: the newest reason is worth more than the older one.
+    return case.holds(kind) and case.seen.now - since < GRACE
+
+
+def _exposed(case: _Case) -> Finding | None:
+    owner = case.seen.endpoint_owner
+    if owner is not None and case.endpoint.route is not None:
+        host, path = case.endpoint.route.place
+        return false(
+            HostReason.ENDPOINT_CONFLICT,
+            f"The older RemoteHost {owner} already has {host or 'any host name'}{path}:"
+            " give this one another spec.endpoint.ingress.path.",
+        )
+    if case.endpoint.url is None:
+        return false(
+            HostReason.NO_PUBLIC_URL,
+            "Nothing says under which name the endpoint can be reached: set spec.endpoint, or the operator's default"
+            " endpoint. Inside the cluster the Service answers.",
+        )
+    exposure = case.seen.view.exposure
+    if exposure is None:
+        return case.keep_or(
+            HostCondition.EXPOSED, unknown(HostReason.POD_NOT_READY, "The public URL is asked once the pod runs.")
+        )
+    holds = exposure.reason in (HostReason.EXPOSED, HostReason.INSECURE_HTTP)
+    return (true if holds else false)(exposure.reason, exposure.message)
+
+
+def _ready(case: _Case, connected: Finding | None) -> Finding | None:
+    if connected is None:
+        before = case.previous.get(HostCondition.CONNECTED, {})
+        if before.get("status") == ConditionStatus.TRUE:
+            starting = false(HostReason.CONNECTING, "The first MCP handshake is under way.")
+        else:
+            starting = false(
+                before.get("reason", HostReason.POD_NOT_READY), before.get("message", "The pod is starting.")
+            )
+        return case.keep_or(HostCondition.READY, starting)
+    if connected.status is not ConditionStatus.TRUE:
+        return false(connected.reason, connected.message)
+    handshake = case.seen.view.handshake
+    if handshake is None:
+        under_way = false(HostReason.CONNECTING, "The login succeeded; the MCP handshake is under way.")
+        return None if case.holds(HostCondition.READY) else under_way
+    if not handshake.ok:
+        return false(HostReason.HANDSHAKE_FAILED, f"The MCP handshake through the Service failed: {handshake.message}")
+    return true(HostReason.READY, "SSH login and MCP handshake succeeded: agents can work.")

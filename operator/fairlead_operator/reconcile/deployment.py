@@ -1,0 +1,118 @@
+"""From a RemoteHost to the Deployment of its sidecar."""
+
+from typing import Any
+
+from fairlead_api.base import API_VERSION
+from fairlead_api.remotehost import RemoteHostSpec
+from fairlead_operator.reconcile.labels import host_labels, pod_selector
+from fairlead_operator.reconcile.names import child_name, credentials_secret_name
+from fairlead_operator.reconcile.objects import Host
+from fairlead_operator.reconcile.service import INTERNAL_PORT_NAME, PUBLIC_PORT_NAME
+from fairlead_operator.settings import Settings
+from fairlead_sidecar.config import CONFIG_DIRECTORY, CREDENTIALS_DIRECTORY, INTERNAL_PORT, PUBLIC_PORT
+
+USER_ID = 65532
+CREDENTIAL_KEYS = ("ssh-privatekey", "passphrase", "ssh-certificate", "password")
+"""What is mounted of the credentials' Secret; whatever else it holds stays out of the pod."""
+NODE_LOSS_SECONDS = 30
+"""How long a pod stays bound to a node that is gone. One pod is a host's only way in, hence far below the usual 300."""
+_READ_BY_GROUP = 0o440
+
+
+def deployment(host: Host, spec: RemoteHostSpec, settings: Settings) -> dict[str, Any]:
+    """The Deployment: one pod, which passes the restricted Pod Security Standard and has no access to the cluster."""
+    labels = host_labels(host.key.name)
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {
+            "name": child_name(host.key.name),
+            "namespace": host.key.namespace,
+            "labels": labels,
+            "ownerReferences": [host.owner_reference("RemoteHost", API_VERSION)],
+        },
+        "spec": {
+            "replicas": 1,
+            "revisionHistoryLimit": 1,
+            # The new pod is ready before the old one goes: an upgrade does not close the only way in.
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
+            "selector": {"matchLabels": pod_selector(host.key.name)},
+            "template": {"metadata": {"labels": labels}, "spec": _pod(host, spec, settings)},
+        },
+    }
+
+
+def _pod(host: Host, spec: RemoteHostSpec, settings: Settings) -> dict[str, Any]:
+    pod: dict[str, Any] = {
+        "automountServiceAccountToken": False,
+        # Service links would tell every pod the addresses of all Services in its namespace.
+        "enableServiceLinks": False,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": USER_ID,
+            "runAsGroup": USER_ID,
+            "fsGroup": USER_ID,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "tolerations": [
+            {
+                "key": f"node.kubernetes.io/{taint}",
+                "operator": "Exists",
+                "effect": "NoExecute",
+                "tolerationSeconds": NODE_LOSS_SECONDS,
+            }
+            for taint in ("not-ready", "unreachable")
+        ],
+        "containers": [_container(spec, settings)],
+        "volumes": [
+            _secret_volume("config", child_name(host.key.name), None),
+            _secret_volume("ssh", credentials_secret_name(host.key.name, spec), CREDENTIAL_KEYS),
+        ],
+    }
+    if settings.image_pull_secrets:
+        pod["imagePullSecrets"] = [{"name": name} for name in settings.image_pull_secrets]
+    return pod
+
+
+def _secret_volume(name: str, secret: str, keys: tuple[str, ...] | None) -> dict[str, Any]:
+    source: dict[str, Any] = {"secretName": secret, "defaultMode": _READ_BY_GROUP}
+    if keys is not None:
+        # Optional: the pod runs, and says what is missing, before anybody has created the Secret.
+        source |= {"optional": True, "items": [{"key": key, "path": key} for key in keys]}
+    return {"name": name, "secret": source}
+
+
+def _container(spec: RemoteHostSpec, settings: Settings) -> dict[str, Any]:
+    resources = spec.sidecar.resources.to_manifest()
+    return {
+        "name": "sidecar",
+        "image": settings.sidecar_image,
+        "imagePullPolicy": settings.sidecar_image_pull_policy,
+        "ports": [
+            {"name": PUBLIC_PORT_NAME, "containerPort": PUBLIC_PORT, "protocol": "TCP"},
+            {"name": INTERNAL_PORT_NAME, "containerPort": INTERNAL_PORT, "protocol": "TCP"},
+        ],
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "resources": resources,
+        # Every second, because a person waits for the first answer; up to a minute where the node is busy.
+        "startupProbe": _probe("/readyz", period=1, failures=60),
+        "readinessProbe": _probe("/readyz", period=1, failures=3),
+        "livenessProbe": _probe("/healthz", period=10, failures=3),
+        "volumeMounts": [
+            {"name": "config", "mountPath": str(CONFIG_DIRECTORY), "readOnly": True},
+            {"name": "ssh", "mountPath": str(CREDENTIALS_DIRECTORY), "readOnly": True},
+        ],
+    }
+
+
+def _probe(path: str, *, period: int, failures: int) -> dict[str, Any]:
+    return {
+        "httpGet": {"path": path, "port": INTERNAL_PORT_NAME},
+        "periodSeconds": period,
+        "timeoutSeconds": 3,
+        "failureThreshold": failures,
+    }

@@ -1,0 +1,95 @@
+"""From a RemoteHost and its tokens to the sidecar's configuration, and the Secret that carries it."""
+
+import base64
+from collections.abc import Iterable
+from typing import Any
+
+from fairlead_api.base import API_VERSION
+from fairlead_api.mcptoken import Permission as ApiPermission
+from fairlead_api.remotehost import RemoteHostSpec
+from fairlead_operator.reconcile.endpoint import Endpoint
+from fairlead_operator.reconcile.labels import host_labels
+from fairlead_operator.reconcile.names import child_name, credentials_secret_name
+from fairlead_operator.reconcile.objects import Host
+from fairlead_sidecar import config as sidecar
+
+
+def sidecar_config(
+    host: Host,
+    spec: RemoteHostSpec,
+    endpoint: Endpoint,
+    grants: Iterable[sidecar.TokenGrant],
+    *,
+    credentials_version: str,
+    probe_sha256: str,
+) -> sidecar.SidecarConfig:
+    """What the host's sidecar is told.
+
+    Args:
+        host: The RemoteHost.
+        spec: Its spec.
+        endpoint: Where it is served.
+        grants: The tokens that are for it.
+        credentials_version: Changes when the SSH credentials' Secret does.
+        probe_sha256: Hash of the operator's own credential for this host.
+    """
+    groups = spec.tools.groups if spec.tools else None
+    return sidecar.SidecarConfig(
+        instance=host.uid,
+        generation=host.generation,
+        namespace=host.key.namespace,
+        name=host.key.name,
+        description=spec.description,
+        endpoint=sidecar.Endpoint(path=endpoint.path, public_url=endpoint.url),
+        target=sidecar.Target(address=spec.address, port=spec.port, username=spec.username),
+        auth=sidecar.SecretFiles(secret_name=credentials_secret_name(host.key.name, spec)),
+        credentials_version=credentials_version,
+        host_key=sidecar.PinnedHostKeys(public_keys=spec.host_key.pinned.public_keys if spec.host_key.pinned else ()),
+        connection=sidecar.Connection(
+            connect_timeout=spec.connection.connect_timeout.total_seconds(),
+            keepalive_interval=spec.connection.keep_alive_interval.total_seconds(),
+            keepalive_count_max=spec.connection.keep_alive_count_max,
+            max_connections=spec.connection.max_connections,
+        ),
+        groups=frozenset(sidecar.ToolGroup(group.value) for group in groups)
+        if groups is not None
+        else frozenset(sidecar.ToolGroup),
+        policy=_policy(spec),
+        limits=sidecar.Limits(
+            command_timeout=spec.limits.command_timeout.total_seconds(), output_bytes=spec.limits.output_bytes
+        ),
+        tokens=tuple(sorted(grants, key=lambda grant: (grant.uid, grant.id))),
+        probe_sha256=probe_sha256,
+    )
+
+
+def _policy(spec: RemoteHostSpec) -> sidecar.Policy:
+    commands = spec.policy.commands if spec.policy else None
+    paths = spec.policy.paths if spec.policy else None
+    return sidecar.Policy(
+        commands=sidecar.CommandPolicy(allow=commands.allow, deny=commands.deny or ())
+        if commands
+        else sidecar.CommandPolicy(),
+        paths=sidecar.PathPolicy(read=paths.read, write=paths.write) if paths else sidecar.PathPolicy(),
+    )
+
+
+def permissions(granted: Iterable[ApiPermission]) -> frozenset[sidecar.Permission]:
+    """The API's permissions in the sidecar's words."""
+    return frozenset(sidecar.Permission(permission.value) for permission in granted)
+
+
+def config_secret(host: Host, rendered: str) -> dict[str, Any]:
+    """The Secret that the sidecar mounts as its configuration."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {
+            "name": child_name(host.key.name),
+            "namespace": host.key.namespace,
+            "labels": host_labels(host.key.name),
+            "ownerReferences": [host.owner_reference("RemoteHost", API_VERSION)],
+        },
+        "type": "Opaque",
+        "data": {sidecar.CONFIG_KEY: base64.b64encode(rendered.encode()).decode()},
+    }

@@ -1,0 +1,109 @@
+"""A RemoteHost's status, and the transitions worth an Event."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from fairlead_api.base import API_VERSION
+from fairlead_api.conditions import HostCondition, HostReason
+from fairlead_api.meta import ConditionStatus
+from fairlead_operator.reconcile.conditions import Findings
+from fairlead_operator.reconcile.endpoint import Endpoint, internal_url
+from fairlead_operator.reconcile.names import child_name
+from fairlead_operator.reconcile.objects import Host
+from fairlead_operator.reconcile.observed import HostObservation
+from fairlead_operator.reconcile.transitions import Announcement, by_type, changed, conditions
+from fairlead_sidecar.config import PUBLIC_PORT
+
+FIELDS = (
+    "observedGeneration",
+    "conditions",
+    "url",
+    "addresses",
+    "publicKey",
+    "hostKeyFingerprint",
+    "sshServerVersion",
+    "toolCount",
+)
+_EXPECTED = frozenset({HostReason.POD_NOT_READY, HostReason.CONNECTING, HostReason.SUSPENDED})
+"""Reasons for not being Ready that need nobody's attention."""
+_EXPOSED_WARNINGS = frozenset({HostReason.INSECURE_HTTP, HostReason.ENDPOINT_CONFLICT, HostReason.ENDPOINT_MISROUTED})
+
+
+def host_status(host: Host, endpoint: Endpoint | None, seen: HostObservation, findings: Findings) -> dict[str, Any]:
+    """The status as it should be.
+
+    Args:
+        host: The RemoteHost, with the status it has.
+        endpoint: Where it is served; None where the spec can't be read.
+        seen: What was observed.
+        findings: What follows from it.
+    """
+    status: dict[str, Any] = {
+        "observedGeneration": host.generation,
+        "conditions": conditions(findings, by_type(host.status), host.generation, seen.now),
+    }
+    for field in ("url", "addresses", "publicKey", "hostKeyFingerprint", "sshServerVersion", "toolCount"):
+        if field in host.status:
+            status[field] = host.status[field]
+    if endpoint is None:
+        return status
+    status |= _link_fields(seen)
+    if seen.public_key is not None:
+        status["publicKey"] = seen.public_key
+    else:
+        status.pop("publicKey", None)
+    ready = by_type(status).get(HostCondition.READY, {}).get("status") == ConditionStatus.TRUE
+    if ready or "url" in status:
+        status |= _addresses(host, endpoint, taken=seen.endpoint_owner is not None)
+    return status
+
+
+def _link_fields(seen: HostObservation) -> dict[str, Any]:
+    statusz = seen.view.statusz
+    if statusz is None:
+        return {}
+    fields: dict[str, Any] = {"toolCount": statusz.tool_count}
+    if statusz.link.host_key_fingerprint:
+        fields["hostKeyFingerprint"] = statusz.link.host_key_fingerprint
+    if statusz.link.server_version:
+        fields["sshServerVersion"] = statusz.link.server_version[:256]
+    return fields
+
+
+def _addresses(host: Host, endpoint: Endpoint, *, taken: bool) -> dict[str, Any]:
+    internal = internal_url(host.key, child_name(host.key.name), endpoint.path, PUBLIC_PORT)
+    addresses = [{"type": "Internal", "url": internal}]
+    # Another host answers at a URL that is taken: nobody must be sent there.
+    public = None if taken else endpoint.url
+    if public:
+        addresses.append({"type": "External", "url": public})
+    return {"url": public or internal, "addresses": addresses}
+
+
+def status_manifest(host: Host, status: Mapping[str, Any]) -> dict[str, Any]:
+    """The status as it is applied. The UID keeps it off a new object of the same name."""
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "RemoteHost",
+        "metadata": {"name": host.key.name, "namespace": host.key.namespace, "uid": host.uid},
+        "status": dict(status),
+    }
+
+
+def differs(before: Mapping[str, Any], after: Mapping[str, Any], fields: tuple[str, ...] = FIELDS) -> bool:
+    """Whether the status has to be written; fields that are not ours don't count."""
+    return any(before.get(field) != after.get(field) for field in fields)
+
+
+def announcements(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Announcement]:
+    """The Events that the step from one status to the next deserves."""
+    result = []
+    previous = by_type(before)
+    ready = changed(HostCondition.READY, previous, after["conditions"])
+    if ready is not None:
+        fine = ready["status"] == ConditionStatus.TRUE or ready["reason"] in _EXPECTED
+        result.append(Announcement("Normal" if fine else "Warning", ready["reason"], ready["message"]))
+    exposed = changed(HostCondition.EXPOSED, previous, after["conditions"])
+    if exposed is not None and exposed["reason"] in _EXPOSED_WARNINGS:
+        result.append(Announcement("Warning", exposed["reason"], exposed["message"]))
+    return result

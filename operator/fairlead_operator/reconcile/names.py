@@ -1,0 +1,27 @@
+"""The names of what belongs to hosts and tokens."""
+
+from fairlead_api.auth import AuthType
+from fairlead_api.mcptoken import McpTokenSpec
+from fairlead_api.remotehost import RemoteHostSpec
+
+
+def child_name(host: str) -> str:
+    """A host's Deployment, Service, Ingress and configuration Secret."""
+    return f"rh-{host}"
+
+
+def generated_key_name(host: str) -> str:
+    """The Secret that holds a host's generated key. Hosts' names have no dots, so it can't be another host's child."""
+    return f"rh-{host}.key"
+
+
+def credentials_secret_name(host: str, spec: RemoteHostSpec) -> str:
+    """The Secret that is mounted for the login."""
+    if spec.auth.type is AuthType.SECRET and spec.auth.secret is not None:
+        return spec.auth.secret.name
+    return generated_key_name(host)
+
+
+def token_secret_name(token: str, spec: McpTokenSpec) -> str:
+    """The Secret that receives a token."""
+    return spec.secret_name or f"mcpt-{token}"

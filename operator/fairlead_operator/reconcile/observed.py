@@ -1,0 +1,66 @@
+"""What was found out about a host, from which its conditions follow."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from fairlead_api.conditions import HostReason
+from fairlead_operator.reconcile.objects import Key
+from fairlead_sidecar.statusz import Statusz
+
+
+@dataclass(frozen=True)
+class Handshake:
+    """The outcome of an MCP handshake through the Service."""
+
+    ok: bool
+    message: str
+    """What went wrong; empty when nothing did."""
+    tool_count: int = 0
+
+
+@dataclass(frozen=True)
+class Exposure:
+    """What answered at the public URL."""
+
+    reason: HostReason
+    message: str
+
+
+@dataclass(frozen=True)
+class SidecarView:
+    """What the host's sidecar says, and whether it says anything."""
+
+    statusz: Statusz | None = None
+    """Its last answer; None: it never answered since it is being asked."""
+    silent_since: datetime | None = None
+    """Since when it does not answer; None: it does, or was not asked yet."""
+    outdated_since: datetime | None = None
+    """Since when the configuration in force is another than the one for the object's current generation."""
+    handshake: Handshake | None = None
+    """None: not tried since the sidecar's last start."""
+    exposure: Exposure | None = None
+    pod_problem: str = ""
+    """What keeps the pod from running, as far as the cluster says so."""
+
+    @property
+    def answering(self) -> bool:
+        """Whether the last question was answered."""
+        return self.statusz is not None and self.silent_since is None
+
+
+@dataclass(frozen=True)
+class HostObservation:
+    """All that a host's conditions depend on, besides the object itself."""
+
+    now: datetime
+    view: SidecarView
+    secret_exists: bool
+    """Whether the Secret with the SSH credentials exists."""
+    public_key: str | None = None
+    """The public half of a generated key."""
+    name_conflict: str = ""
+    """Which foreign object stands in the way; empty: none."""
+    apply_error: str = ""
+    """What the API server refused; empty: nothing."""
+    endpoint_owner: Key | None = None
+    """The older host that has the same host and path."""
