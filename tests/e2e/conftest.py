@@ -67,6 +67,15 @@ def namespace(kube: Kube, installation: Installation) -> Iterator[str]:
     kube.run("delete", "namespace", name, "--wait=false")
 
 
+@pytest.fixture(scope="session")
+def admission_namespace(kube: Kube, installation: Installation) -> Iterator[str]:
+    """A namespace for objects that the API server judges, and of which hardly any is kept."""
+    name = f"admission-{uuid.uuid4().hex[:6]}"
+    kube.apply(_namespace(name, level="restricted"))
+    yield name
+    kube.run("delete", "namespace", name, "--wait=false")
+
+
 @pytest.fixture
 def shop(kube: Kube, installation: Installation, namespace: str, ssh_host: SshHost) -> Shop:
     """One Ready host `web-01` with one working token `agent`: where most tests begin."""
