@@ -237,7 +237,7 @@ class Node:
         holder = self.holder
         if holder is not None:
             os.kill(holder, signal.SIGKILL)  # pid 1 of its namespace: the kernel ends all others before it is gone
-            wait_until(lambda: self.holder is None, "the node's processes to end", timeout=60)
+            wait_until(lambda: self.processes.gone("init"), "the node's processes to end", timeout=60)
         for hierarchy in _cgroup_hierarchies():
             _remove_cgroup(hierarchy / self.state.name)
 

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.cluster import addons, build, namespaces, node, packages
+from tests.cluster import addons, build, dns, namespaces, node, packages
 from tests.cluster.console import ClusterError, say, step
 from tests.cluster.controlplane import ControlPlane
 from tests.cluster.images.scratch import write_archive
@@ -160,6 +160,15 @@ def _install(machine: Node, programs: Mapping[str, Path], ports: Mapping[str, in
         if done.returncode:
             logs = machine.processes.tail("kubelet")
             raise ClusterError(f"kubectl {' '.join(arguments)}: {done.stderr.strip()}\nkubelet says:\n{logs}")
+    wait_until(lambda: _dns_answers(machine), "the cluster's DNS", timeout=30)
+
+
+def _dns_answers(machine: Node) -> bool:
+    """A pod that is ready is not reached before kube-proxy has heard of it, too."""
+    try:
+        return dns.ask(machine.holder or 0, node.DNS, f"kubernetes.default.svc.{node.DOMAIN}").code == dns.NO_ERROR
+    except OSError:
+        return False
 
 
 def _describe(machine: Node, programs: Mapping[str, Path], ports: Mapping[str, int]) -> Description:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -48,11 +47,17 @@ class Processes:
             self.stop(name)
         self.records.mkdir(parents=True, exist_ok=True)
         self.logs.mkdir(parents=True, exist_ok=True)
-        with (self.logs / f"{name}.log").open("ab") as log, born():
-            started = subprocess.Popen(
-                list(command), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd="/"
-            )
-        record = {"pid": started.pid, "identity": _identity(started.pid), "command": list(command)}
+        append = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        streams = [
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, str(self.logs / f"{name}.log"), append, 0o600),
+            (os.POSIX_SPAWN_DUP2, 1, 2),
+        ]
+        detached = ["env", "--chdir=/", *command]
+        with born():
+            # Not `subprocess`, whose objects expect to see the end of what they started.
+            pid = os.posix_spawnp(detached[0], detached, os.environ, file_actions=streams, setsid=True)
+        record = {"pid": pid, "identity": _identity(pid), "command": list(command)}
         (self.records / f"{name}.json").write_text(json.dumps(record))
         return True
 
@@ -62,13 +67,21 @@ class Processes:
         if pid is not None:
             os.kill(pid, signal.SIGTERM if grace else signal.SIGKILL)
             deadline = time.monotonic() + grace
-            while self.pid(name) is not None:
+            while not self.gone(name):
                 if grace and time.monotonic() > deadline:
                     os.kill(pid, signal.SIGKILL)
                     deadline = float("inf")
-                _reap(pid)
                 time.sleep(0.02)
         (self.records / f"{name}.json").unlink(missing_ok=True)
+
+    def gone(self, name: str) -> bool:
+        """Say whether the program has ended, collecting all ended programs that this very process started.
+
+        A pid namespace lasts until the last of its processes is collected.
+        """
+        for record in self.records.glob("*.json"):
+            _reap(int(json.loads(record.read_text())["pid"]))
+        return self.pid(name) is None
 
     def tail(self, name: str, lines: int = 15) -> str:
         """Return the end of the program's log."""
@@ -98,8 +111,8 @@ def _identity(pid: int) -> str | None:
     except (FileNotFoundError, ProcessLookupError):
         return None
     fields = stat.rpartition(")")[2].split()  # from field 3 on, see proc(5)
-    state, start_time = fields[0], fields[19]
-    if state in "ZX":
+    state, threads, start_time = fields[0], int(fields[17]), fields[19]
+    if state in "ZX" and threads <= 1:  # with more, only its first thread has ended, and the others are still at it
         return None
     return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()}/{start_time}"
 
