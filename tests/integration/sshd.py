@@ -7,7 +7,9 @@
 directory live in a mount namespace of the server only, so that the machine's accounts and files stay untouched.
 """
 
+import asyncio
 import contextlib
+import os
 import pwd
 import shlex
 import shutil
@@ -60,7 +62,8 @@ class Sshd:
         self.address = "127.0.0.1"
         self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
-        self._family: list[psutil.Process] = []
+        self._namespace: int | None = None
+        """File descriptor of the server's mount namespace. Held open, so that no other gets its number meanwhile."""
         directory.mkdir(parents=True, exist_ok=True)
         self.log = directory / "sshd.log"
         self.home = directory / "home"
@@ -121,17 +124,23 @@ class Sshd:
                 start_new_session=True,
             )
         until(self._answers, f"sshd on port {self.port}", seconds=STARTUP_SECONDS)
+        self._namespace = os.open(f"/proc/{self._process.pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
 
     def stop(self) -> None:
-        """End the server, its connections and all they started, as a shutdown of the host does; idempotent."""
+        """End the server, its connections and all that ran through them, as a shutdown of the host does; idempotent."""
         if self._process is None:
             return
-        for process in self._members():
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
+        while members := self.processes():
+            for process in members:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
+            self._process.poll()
+            psutil.wait_procs(members, timeout=1)
         self._process.wait(STARTUP_SECONDS)
         self._process = None
-        self._family = []
+        if self._namespace is not None:
+            os.close(self._namespace)
+            self._namespace = None
 
     def restart(self) -> None:
         """Stop and start on the same port with the same keys."""
@@ -141,7 +150,6 @@ class Sshd:
     def stop_listening(self) -> None:
         """End only the listener: connections go on, new ones are refused."""
         assert self._process is not None
-        self._members()
         self._process.kill()
         self._process.wait(STARTUP_SECONDS)
 
@@ -161,12 +169,32 @@ class Sshd:
         for process in [*self.connection_processes(), self._listener()]:
             process.send_signal(signal.SIGCONT)
 
+    def processes(self) -> list[psutil.Process]:
+        """All processes that run on this "host": in the server's mount namespace, whoever their parent is."""
+        if self._namespace is None:
+            return [] if self._process is None else [psutil.Process(self._process.pid)]
+        mine = os.fstat(self._namespace)
+        found = []
+        for process in psutil.process_iter():
+            with contextlib.suppress(OSError, psutil.Error):
+                if os.path.samestat(Path(f"/proc/{process.pid}/ns/mnt").stat(), mine):
+                    found.append(process)
+        return found
+
+    def running(self, argument: str) -> bool:
+        """Whether a process on this host has `argument` in its command line."""
+        for process in self.processes():
+            with contextlib.suppress(psutil.Error):
+                if any(argument in word for word in process.cmdline()) and process.status() != psutil.STATUS_ZOMBIE:
+                    return True
+        return False
+
     def connection_processes(self) -> list[psutil.Process]:
         """The sshd processes of the open connections."""
         found = []
-        for process in self._listener().children(recursive=True):
+        for process in self.processes():
             with contextlib.suppress(psutil.NoSuchProcess):
-                if process.name() == "sshd":
+                if process.name() == "sshd" and process != self._listener():
                     found.append(process)
         return found
 
@@ -178,16 +206,6 @@ class Sshd:
     def _listener(self) -> psutil.Process:
         assert self._process is not None, "sshd does not run"
         return psutil.Process(self._process.pid)
-
-    def _members(self) -> list[psutil.Process]:
-        # Children outlive the listener under another parent, so remember every one that was ever seen.
-        with contextlib.suppress(psutil.NoSuchProcess):
-            listener = self._listener()
-            self._family = [p for p in [*self._family, listener, *listener.children(recursive=True)] if p.is_running()]
-        for process in list(self._family):
-            with contextlib.suppress(psutil.NoSuchProcess):
-                self._family += process.children(recursive=True)
-        return list(dict.fromkeys(self._family))
 
     def _answers(self) -> bool:
         assert self._process is not None
@@ -316,3 +334,11 @@ def until(condition: Callable[[], bool], what: str, *, seconds: float = 10.0) ->
     while not condition():
         assert time.monotonic() < deadline, f"waited {seconds} s in vain for: {what}"
         time.sleep(0.02)
+
+
+async def eventually(condition: Callable[[], bool], what: str, *, seconds: float = 10.0) -> None:
+    """As `until`, while the event loop goes on."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {seconds} s in vain for: {what}"
+        await asyncio.sleep(0.02)

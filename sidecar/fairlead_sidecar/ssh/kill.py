@@ -16,13 +16,16 @@ _LEFT = "left"
 
 # `kill -s TERM -- -N` is the form that dash understands too. The group is signalled before /proc is searched, which
 # may take longer. A process group id stays taken while the group has members, so on a live connection it can't be
-# another's; after a reconnect it may be, so then boot id and start time must fit.
+# another's; after a reconnect it may be, so then boot id and start time must fit. Zombies don't count as alive: a
+# container's first process may never collect them.
 _SCRIPT = (
     "g={group}; m={marker}={nonce}; {check}"
     'all() {{ grep -lsF -e "$m" /proc/[0-9]*/environ; }}; '
     'send() {{ [ -n "$g" ] && kill -s "$1" -- "-$g" 2>/dev/null; '
     'for f in $(all); do p=${{f#/proc/}}; kill -s "$1" "${{p%/environ}}" 2>/dev/null; done; }}; '
-    'alive() {{ {{ [ -n "$g" ] && kill -s 0 -- "-$g" 2>/dev/null; }} || [ -n "$(all)" ]; }}; '
+    'member() {{ [ -n "$g" ] || return 1; [ -e /proc/self/stat ] || {{ kill -s 0 -- "-$g"; return; }}; '
+    'grep -qsE -e "\\) [^ZX] [0-9]+ $g " /proc/[0-9]*/stat; }}; '
+    'alive() {{ member || [ -n "$(all)" ]; }}; '
     "send TERM; i=0; while alive && [ $i -lt {tenths} ]; do sleep 0.1; i=$((i+1)); done; "
     "i=0; while alive && [ $i -lt 20 ]; do send KILL; sleep 0.05; i=$((i+1)); done; "
     f"if alive; then echo {_LEFT}; else echo {_GONE}; fi"

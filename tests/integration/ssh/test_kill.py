@@ -1,0 +1,142 @@
+import asyncio
+import time
+
+import pytest
+
+from fairlead_sidecar.config import Connection
+from fairlead_sidecar.errors import ConnectionLost
+from tests.integration.ssh.running import RunningLink, StartLink
+from tests.integration.sshd import Sshd, SshdFactory, eventually
+
+DEAF = "trap '' TERM HUP INT"
+
+
+async def start_and_wait(link: RunningLink, server: Sshd, command: str, argument: str) -> asyncio.Task[object]:
+    """Begin a command; return once a process with this argument runs on the host."""
+    task: asyncio.Task[object] = asyncio.create_task(link.run(command, timeout=100))
+    await eventually(lambda: server.running(argument), f"{argument} to run")
+    return task
+
+
+async def test_a_timeout_kills_the_whole_process_group(account_sshd: Sshd, start_link: StartLink) -> None:
+    link = start_link(account_sshd.sidecar_config())
+    await link.run("true")
+    started = time.monotonic()
+    result = await link.run("echo begun; sleep 71.1 | sleep 71.2; echo never", timeout=0.5)
+    assert result.timed_out
+    assert (result.stdout, result.exit_code, result.signal) == (b"begun\n", None, "TERM")
+    assert time.monotonic() - started < 3
+    assert not account_sshd.running("71.1")
+    assert not account_sshd.running("71.2")
+
+
+async def test_a_command_that_ignores_term_dies_within_two_seconds_of_its_timeout(
+    account_sshd: Sshd, start_link: StartLink
+) -> None:
+    link = start_link(account_sshd.sidecar_config())
+    await link.run("true")
+    started = time.monotonic()
+    result = await link.run(f"{DEAF}; while :; do sleep 72.5; done", timeout=0.5)
+    assert (result.timed_out, result.signal) == (True, "KILL")
+    assert time.monotonic() - started < 3
+    assert not account_sshd.running("72.5")
+
+
+async def test_a_command_may_end_in_order_when_it_is_told_to(sshd_factory: SshdFactory, start_link: StartLink) -> None:
+    link = start_link(sshd_factory(username="deploy").sidecar_config())
+    result = await link.run("trap 'echo cleaned up; exit 5' TERM; sleep 73.5 & wait", timeout=0.5)
+    assert (result.timed_out, result.stdout, result.exit_code) == (True, b"cleaned up\n", 5)
+
+
+async def test_cancelling_kills_the_whole_process_group(account_sshd: Sshd, start_link: StartLink) -> None:
+    link = start_link(account_sshd.sidecar_config())
+    task = await start_and_wait(link, account_sshd, f"({DEAF}; exec sleep 74.1) & {DEAF}; sleep 74.2; true", "74.2")
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await eventually(lambda: not account_sshd.running("74."), "all processes of the command to die", seconds=3)
+
+
+async def test_processes_that_left_the_group_die_too(account_sshd: Sshd, start_link: StartLink) -> None:
+    link = start_link(account_sshd.sidecar_config())
+    result = await link.run(f"setsid -f sh -c '{DEAF}; while :; do sleep 75.5; done'; sleep 75.6", timeout=0.5)
+    assert result.timed_out
+    assert not account_sshd.running("75.")
+
+
+async def test_a_command_that_cleared_its_environment_dies_too(account_sshd: Sshd, start_link: StartLink) -> None:
+    link = start_link(account_sshd.sidecar_config())
+    assert (await link.run("exec env -i /bin/sleep 76.5", timeout=0.5)).timed_out
+    assert not account_sshd.running("76.5")
+
+
+async def test_killing_one_command_leaves_the_others(account_sshd: Sshd, start_link: StartLink) -> None:
+    link = start_link(account_sshd.sidecar_config())
+    other = await start_and_wait(link, account_sshd, "sleep 2; echo unharmed", "unharmed")
+    assert (await link.run("sleep 77.5", timeout=0.3)).timed_out
+    result = await other
+    assert getattr(result, "stdout", None) == b"unharmed\n"
+
+
+async def test_a_flood_of_output_does_not_stop_the_kill(account_sshd: Sshd, start_link: StartLink) -> None:
+    link = start_link(account_sshd.sidecar_config())
+    await link.run("true")
+    started = time.monotonic()
+    result = await link.run("yes 78.5", timeout=0.5, output_limit=1000)
+    assert result.timed_out
+    assert result.stdout_truncated
+    assert time.monotonic() - started < 4
+    assert not account_sshd.running("78.5")
+
+
+async def test_a_kill_works_while_all_sessions_are_in_use(sshd_factory: SshdFactory, start_link: StartLink) -> None:
+    server = sshd_factory(username="deploy", options={"MaxSessions": "1"})
+    link = start_link(server.sidecar_config(connection=Connection(max_connections=1)))
+    task = await start_and_wait(link, server, "sleep 79.5", "79.5")
+    task.cancel()
+    await eventually(lambda: not server.running("79.5"), "the command's end", seconds=5)
+    assert (await link.run("echo free again")).stdout == b"free again\n"
+
+
+async def test_a_cancelled_call_leaves_no_session_behind(sshd_factory: SshdFactory, start_link: StartLink) -> None:
+    server = sshd_factory(username="deploy")
+    link = start_link(server.sidecar_config(connection=Connection(max_connections=1)))
+    await link.until_connected()
+    for delay in (0.0, 0.001, 0.003, 0.01, 0.03) * 12:
+        task = asyncio.create_task(link.run("sleep 80.5"))
+        await asyncio.wait({task}, timeout=delay)
+        task.cancel()
+    await eventually(lambda: not server.running("80.5"), "all cancelled commands to die", seconds=10)
+    results = await asyncio.gather(*(link.run("echo ok") for _ in range(20)))
+    assert {result.stdout for result in results} == {b"ok\n"}
+
+
+async def test_what_could_not_be_killed_is_killed_on_the_next_connect(
+    account_sshd: Sshd, start_link: StartLink, quick_keepalive: Connection
+) -> None:
+    link = start_link(account_sshd.sidecar_config(connection=quick_keepalive))
+    task = await start_and_wait(link, account_sshd, f"{DEAF}; sleep 81.5; true", "81.5")
+    account_sshd.freeze()
+    task.cancel()
+    await link.until_reason("Unreachable")
+    for process in account_sshd.connection_processes():
+        process.kill()
+    assert account_sshd.running("81.5")
+    account_sshd.thaw()
+    await link.until_connected()
+    await eventually(lambda: not account_sshd.running("81.5"), "the put-off kill", seconds=20)
+
+
+async def test_a_command_whose_connection_broke_is_killed_at_its_deadline(
+    account_sshd: Sshd, start_link: StartLink
+) -> None:
+    link = start_link(account_sshd.sidecar_config())
+    await link.until_connected()
+    task = asyncio.create_task(link.run("sleep 82.5", timeout=4))
+    await eventually(lambda: account_sshd.running("82.5"), "the command to run")
+    account_sshd.drop_connections()
+    with pytest.raises(ConnectionLost):
+        await task
+    await link.until_connected()
+    assert account_sshd.running("82.5")
+    await eventually(lambda: not account_sshd.running("82.5"), "the kill at the deadline", seconds=10)
