@@ -4,7 +4,6 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable, Iterable
-from typing import Any
 
 from fairlead_operator.cluster.client import Api
 from fairlead_operator.cluster.errors import ApiError, Gone
@@ -57,7 +56,7 @@ class MetadataWatch:
         query = {**self._selector, "limit": _PAGE}
         while True:
             page = await self._api.request("GET", self._path, query=query, accept=_LIST)
-            for meta in _metas(page["items"]):
+            for meta in map(Meta.of, page.get("items") or ()):
                 found[meta.namespace, meta.name] = meta
             if not (token := page["metadata"].get("continue")):
                 break
@@ -121,7 +120,3 @@ class MetadataCache:
         async with asyncio.TaskGroup() as tasks:
             for watch in self._watches.values():
                 tasks.create_task(watch.run())
-
-
-def _metas(items: list[dict[str, Any]]) -> Iterable[Meta]:
-    return (Meta.of(item) for item in items)

@@ -77,7 +77,7 @@ class Objects:
         query = {"limit": _PAGE}
         while True:
             page = await self._api.request("GET", resource.path(namespace), query=query)
-            items += page["items"]
+            items += page.get("items") or []
             if not (token := page["metadata"].get("continue")):
                 return items
             query["continue"] = token
@@ -85,7 +85,7 @@ class Objects:
     async def pods(self, namespace: str, label_selector: str) -> list[Object]:
         """The pods with these labels."""
         answer = await self._api.request("GET", PODS.path(namespace), query={"labelSelector": label_selector})
-        items: list[Object] = answer["items"]
+        items: list[Object] = answer.get("items") or []
         return items
 
     async def annotate_pod(self, namespace: str, name: str, annotations: dict[str, str]) -> None:

@@ -24,12 +24,12 @@ def operator_registry(dispatcher: Dispatcher, listed_anew: Callable[[], None]) -
     """
     registry = kopf.OperatorRegistry()
 
-    @kopf.on.login(registry=registry)  # type: ignore[arg-type]  # kopf's types ask for a narrower signature than it calls
+    @kopf.on.login(registry=registry)
     def login(**kwargs: Any) -> kopf.ConnectionInfo | None:
         # Without the client libraries, which kopf would prefer: this pod has them, but they cost memory.
         return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
 
-    @kopf.on.event(GROUP, VERSION, RemoteHost.PLURAL, registry=registry)  # type: ignore[arg-type]  # as above
+    @kopf.on.event(GROUP, VERSION, RemoteHost.PLURAL, registry=registry)  # type: ignore[arg-type]  # kopf calls with more than its types say
     async def host_event(event: kopf.RawEvent, namespace: str, name: str, **_: Any) -> None:
         if event["type"] is None:
             listed_anew()

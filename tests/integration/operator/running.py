@@ -1,0 +1,123 @@
+"""The operator as a process of its own, with the permissions it asks for."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tests.integration.operator.control_plane import OPERATOR_NAMESPACE, ControlPlane
+from tests.integration.sshd import free_port
+
+PATIENCE = 20.0
+
+
+class RunningOperator:
+    """One operator process; `stop` ends it as a kubelet would, `kill` as a crash would."""
+
+    def __init__(self, plane: ControlPlane, log: Path, **settings: str) -> None:
+        self.log = log
+        self.health_port, self.metrics_port = free_port(), free_port()
+        environment = {
+            "KUBECONFIG": str(plane.operator),
+            "FAIRLEAD_NAMESPACE": OPERATOR_NAMESPACE,
+            "FAIRLEAD_SIDECAR_IMAGE": "localhost/fairlead/sidecar:test",
+            "FAIRLEAD_ENDPOINT_HOST": "mcp.example.com",
+            "FAIRLEAD_HEALTH_PORT": str(self.health_port),
+            "FAIRLEAD_METRICS_PORT": str(self.metrics_port),
+            # Nothing listens where Services are: there are no pods here.
+            "FAIRLEAD_SIDECAR_URL_TEMPLATE": f"http://127.0.0.1:{free_port()}",
+            **settings,
+        }
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "fairlead_operator"],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env={**os.environ, **environment},
+            )
+
+    def until_working(self) -> None:
+        """Wait until it holds the Lease and has listed everything."""
+        until(lambda: self.metric("fairlead_leader") == 1 and self._ready(), f"the operator works; see {self.log}")
+
+    def metric(self, name: str) -> float:
+        """The sum of a metric's series; 0 where there is none."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=5) as answer:
+                lines = answer.read().decode().splitlines()
+        except OSError:
+            return 0.0
+        return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.split("{")[0].split(" ")[0] == name)
+
+    def _ready(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.health_port}/readyz", timeout=5):
+                return True
+        except (urllib.error.HTTPError, OSError):
+            return False
+
+    def stop(self) -> int:
+        """SIGTERM, and the exit code."""
+        if self._process.poll() is None:
+            self._process.terminate()
+        return self._process.wait(timeout=PATIENCE)
+
+    def kill(self) -> None:
+        """SIGKILL: the Lease stays held until it expires."""
+        self._process.kill()
+        self._process.wait()
+
+
+def until(holds: Callable[[], object], what: str, seconds: float = PATIENCE) -> None:
+    """Wait until something holds."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds:.0f} s: {what}")
+        time.sleep(0.05)
+
+
+class Cluster:
+    """Short ways to look at what exists."""
+
+    def __init__(self, plane: ControlPlane, namespace: str) -> None:
+        self.plane = plane
+        self.namespace = namespace
+
+    def get(self, kind: str, name: str) -> dict[str, Any] | None:
+        """One object, None where there is none."""
+        text = self.plane.kubectl("get", kind, name, "-n", self.namespace, "-o", "json", "--ignore-not-found")
+        found: dict[str, Any] | None = json.loads(text) if text.strip() else None
+        return found
+
+    def ready(self, kind: str, name: str) -> tuple[str, str]:
+        """Status and reason of the Ready condition."""
+        found = self.get(kind, name) or {}
+        for condition in (found.get("status") or {}).get("conditions", []):
+            if condition["type"] == "Ready":
+                return condition["status"], condition["reason"]
+        return "", ""
+
+    def reason(self, kind: str, name: str) -> str:
+        """Reason of the Ready condition."""
+        return self.ready(kind, name)[1]
+
+    def versions(self) -> dict[str, str]:
+        """resourceVersion of all that the operator may write."""
+        kinds = "remotehosts,mcptokens,secrets,services,deployments,ingresses,events.events.k8s.io"
+        text = self.plane.kubectl("get", kinds, "-n", self.namespace, "-o", "json")
+        return {
+            f"{item['kind']}/{item['metadata']['name']}": item["metadata"]["resourceVersion"]
+            for item in json.loads(text)["items"]
+        }
+
+    def delete(self, kind: str, name: str) -> None:
+        """Delete without waiting for what depends on it."""
+        self.plane.kubectl("delete", kind, name, "-n", self.namespace, "--wait=false")
