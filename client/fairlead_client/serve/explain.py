@@ -4,21 +4,26 @@ import shlex
 
 from fairlead_client.serve.options import ServeOptions
 from fairlead_sidecar.config import Target
-from fairlead_sidecar.errors import AuthenticationFailed, HostKeyMismatch
+from fairlead_sidecar.errors import AuthenticationFailed, HostKeyMismatch, LinkError
 from fairlead_sidecar.statusz import LinkStatus
 
 
 def explain(status: LinkStatus, options: ServeOptions, target: Target) -> str:
     """One paragraph: what failed, and what to run."""
     if status.reason == HostKeyMismatch.reason:
-        return _host_key(status, options, target)
+        return f"{_fact(status, HostKeyMismatch)}\n{_about_host_key(options, target)}"
     if status.reason == AuthenticationFailed.reason:
         return (
-            f"{status.message}\n"
+            f"{_fact(status, AuthenticationFailed)}\n"
             f"`{ssh_command(options)}` must log in without a password first: load the key into ssh-agent (ssh-add), "
             "name it with --identity, or add its public half to authorized_keys on the host."
         )
     return status.message
+
+
+def _fact(status: LinkStatus, kind: type[LinkError]) -> str:
+    """The message without the hint for owners of a RemoteHost."""
+    return status.message.removesuffix(kind.default_hint).rstrip()
 
 
 def ssh_command(options: ServeOptions) -> str:
@@ -36,11 +41,10 @@ def ssh_command(options: ServeOptions) -> str:
     return shlex.join([*words, f"{user}{options.destination.host}"])
 
 
-def _host_key(status: LinkStatus, options: ServeOptions, target: Target) -> str:
-    shown = f" It showed {status.host_key_fingerprint}." if status.host_key_fingerprint else ""
+def _about_host_key(options: ServeOptions, target: Target) -> str:
     return (
-        f"{status.message}{shown}\n"
-        f"Compare it with what the host itself says (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub, run there). "
+        "Compare the fingerprint with what the host itself says (run there: ssh-keygen -lf "
+        "/etc/ssh/ssh_host_ed25519_key.pub). "
         f"If it is the same, run `{ssh_command(options)}` once and answer yes; if the key has changed and you know "
         f"why, remove the old one first (ssh-keygen -R {_known_hosts_name(target)}). Nothing was sent to the host."
     )

@@ -131,7 +131,7 @@ def _listen(port: int) -> socket.socket:
         return listen(LISTEN_ADDRESS, port)
     except OSError as error:
         msg = (
-            f"cannot listen on port {port} of {LISTEN_ADDRESS}: {(error.strerror or str(error)).lower()}. "
+            f"cannot listen on port {port} of {LISTEN_ADDRESS}: {os.strerror(error.errno or 0).lower()}. "
             "Choose another with --listen-port, or 0 for a free one."
         )
         raise ServeError(msg) from error

@@ -1,0 +1,92 @@
+import asyncio
+import os
+import signal
+import subprocess
+
+import psutil
+import pytest
+
+from tests.integration.client.person import ENDING_SECONDS, FAIRLEAD, Era, Person
+from tests.integration.sshd import Sshd, free_port, until
+
+
+def sleeping(seconds: str) -> bool:
+    """Whether a `sleep` of that many seconds runs anywhere."""
+    for process in psutil.process_iter(["name", "cmdline"]):
+        if process.info["name"] == "sleep" and seconds in (process.info["cmdline"] or ()):
+            return True
+    return False
+
+
+@pytest.mark.parametrize("era", ["legacy", "auto"])
+async def test_client_that_starts_the_server_itself_runs_a_command(person: Person, sshd: Sshd, era: Era) -> None:
+    async with person.connects_on_stdio(person.is_at_home_on(sshd), era=era) as client:
+        result = await client.call_tool("execute_command", {"command": "echo one; exit 3"})
+    content = result.structured_content or {}
+    assert (content["stdout"], content["exit_code"]) == ("one\n", 3)
+
+
+async def test_read_only_holds_on_stdio_too(person: Person, sshd: Sshd) -> None:
+    async with person.connects_on_stdio("--read-only", person.is_at_home_on(sshd)) as client:
+        tools = (await client.list_tools()).tools
+        result = await client.call_tool("write_file", {"path": "/tmp/never-written", "content": "x"})
+    assert {tool.name for tool in tools} == {"connection_status", "read_file", "list_directory"}
+    assert (result.structured_content or {})["code"] == "permission_denied"
+
+
+async def test_end_of_stdin_ends_running_commands_and_the_process(person: Person, sshd: Sshd) -> None:
+    seconds = str(70000 + free_port())
+    before = set(psutil.Process().children())
+    async with person.connects_on_stdio(person.is_at_home_on(sshd)) as client:
+        call = asyncio.create_task(client.call_tool("execute_command", {"command": f"sleep {seconds}"}))
+        await asyncio.to_thread(until, lambda: sleeping(seconds), "the command to run")
+    await asyncio.wait([call])
+    until(lambda: not sleeping(seconds), "the command to be dead")
+    assert not [child for child in psutil.Process().children() if child not in before and "serve" in child.cmdline()]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_signal_ends_it_although_stdin_stays_open(person: Person, sshd: Sshd, number: signal.Signals) -> None:
+    process = subprocess.Popen(
+        [*FAIRLEAD, "serve", "--stdio", person.is_at_home_on(sshd)],
+        env=person.environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        assert process.stderr is not None
+        assert process.stdout is not None
+        assert process.stderr.readline().startswith("Connected to ")
+        process.send_signal(number)
+        assert process.wait(ENDING_SECONDS) == 0
+        assert process.stdout.read() == ""
+        assert "Traceback" not in process.stderr.read()
+
+
+def test_host_that_cannot_be_reached_ends_it_with_the_reason_on_stderr(person: Person) -> None:
+    result = person.runs("serve", "--stdio", f"root@127.0.0.1:{free_port()}")
+    assert (result.returncode, result.stdout) == (1, "")
+    assert "refused the connection" in result.stderr
+
+
+def test_person_who_starts_it_by_hand_is_told_what_to_paste(person: Person, sshd: Sshd) -> None:
+    destination = person.is_at_home_on(sshd)
+    terminal, end = os.openpty()
+    errors = person.home / "errors"
+    with errors.open("wb") as stderr:
+        process = subprocess.Popen(
+            [*FAIRLEAD, "serve", "--stdio", "--read-only", "--deny=rm -rf", destination],
+            env=person.environment,
+            stdin=end,
+            stdout=end,
+            stderr=stderr,
+        )
+    with process:
+        until(lambda: "Gemini CLI" in errors.read_text(), "the lines for clients", seconds=20)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(ENDING_SECONDS) == 0
+    os.close(terminal)
+    os.close(end)
+    assert f"serve --stdio --read-only '--deny=rm -rf' {destination}" in errors.read_text()
