@@ -52,9 +52,6 @@ class GeneratedAuth(ApiModel):
             description="Ed25519, or RSA (4096 bits) for servers that know nothing newer."
             " It can't be changed afterwards."
         ),
-        Cel(
-            "self == oldSelf", "can't be changed: delete the RemoteHost and create it anew to get a key of another kind"
-        ),
     ] = KeyAlgorithm.ED25519
     deletion_policy: Annotated[
         DeletionPolicy,
@@ -62,8 +59,21 @@ class GeneratedAuth(ApiModel):
     ] = DeletionPolicy.DELETE
 
 
+def _algorithm(auth: str) -> str:
+    """CEL for the algorithm of a generated key, also where the member is left out."""
+    return f"(has({auth}.generated) ? {auth}.generated.algorithm : '{GeneratedAuth().algorithm}')"
+
+
 class Auth(TypedUnion):
     """The credentials of the login: `type`, and the member of that name."""
+
+    rules = (
+        Cel(
+            f"!(self.type == 'Generated' && oldSelf.type == 'Generated')"
+            f" || {_algorithm('self')} == {_algorithm('oldSelf')}",
+            "generated.algorithm can't be changed: delete the RemoteHost and create it anew for a key of another kind",
+        ),
+    )
 
     type: Annotated[AuthType, Field(description="Where the credentials come from.")]
     secret: Annotated[SecretAuth | None, Field(description="With type Secret: your own credentials.")] = None
