@@ -14,23 +14,30 @@ from tests.cluster import build, choose, current, kind, own, packages
 from tests.cluster.console import ClusterError, say
 from tests.cluster.images import load
 from tests.cluster.images.catalogue import IMAGES
-from tests.cluster.state import Description, State
+from tests.cluster.state import Kind, State
 
 _CLUSTERS = {"own": own, "kind": kind, "current": current}
 
 
 @click.group(help=__doc__)
 def main() -> None:
-    """Every command prints its steps on stderr and its result, if it has one, on stdout."""
+    """Keep the group; its help is the module's."""
 
 
 @main.command()
 def up() -> None:
     """Bring the cluster up, or repair it. CLUSTER=own|kind|current chooses the kind."""
-    choice = choose.choose(os.environ.get("CLUSTER", ""))
     state = State.of_checkout()
+    wanted, present = os.environ.get("CLUSTER", ""), _kind_of(state)
+    if present and wanted in {"", present}:
+        choice = choose.Choice(present, "it is there already")
+    elif present:
+        raise ClusterError(
+            f"a cluster of the kind {present} is up: run `make cluster-down` first, or set CLUSTER={present}"
+        )
+    else:
+        choice = choose.choose(wanted)
     say(f"==> cluster: {choice.kind}, because {choice.reason}")
-    _refuse_change(state, choice.kind)
     description = _CLUSTERS[choice.kind].up(state)
     say(f"The cluster is up. Ingress: {description.ingress_url or 'unknown; set FAIRLEAD_INGRESS_URL'}")
     say('For kubectl and helm in this shell: eval "$(make -s cluster-env)"')
@@ -83,17 +90,11 @@ def ssh_packages() -> None:
     packages.ensure(packages.SSH)
 
 
-def _kind_of(state: State) -> str | None:
-    path = state.root / "cluster.json"
-    return Description(**json.loads(path.read_text())).kind if path.exists() else None
-
-
-def _refuse_change(state: State, wanted: str) -> None:
-    present = _kind_of(state)
-    if present not in (None, wanted):
-        raise ClusterError(
-            f"a cluster of the kind {present} is up: run `make cluster-down` first, or set CLUSTER={present}"
-        )
+def _kind_of(state: State) -> Kind | None:
+    try:
+        return state.describe().kind
+    except ClusterError:
+        return None
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
 from dataclasses import dataclass
 
@@ -24,25 +25,22 @@ def choose(wanted: str) -> Choice:
 
     Raises ClusterError with one sentence that names what is missing.
     """
-    if wanted == "own":
-        obstacle = _obstacle_to_own()
-        if obstacle:
-            raise ClusterError(f"CLUSTER=own is not possible: {obstacle}")
-        return Choice("own", "CLUSTER=own asks for it")
-    if wanted == "kind":
-        obstacle = _obstacle_to_kind()
-        if obstacle:
-            raise ClusterError(f"CLUSTER=kind is not possible: {obstacle}")
-        return Choice("kind", "CLUSTER=kind asks for it")
+    if wanted not in {"", "own", "kind", "current"}:
+        raise ClusterError(f"CLUSTER={wanted} is none of own, kind and current")
     if wanted == "current":
         return Choice("current", "CLUSTER=current asks for it")
-    if wanted:
-        raise ClusterError(f"CLUSTER={wanted} is none of own, kind and current")
-    own, kind = _obstacle_to_own(), _obstacle_to_kind()
-    if own is None:
+    own = _obstacle_to_own()
+    if wanted in {"", "own"} and own is None:
         return Choice("own", "this is Linux and you are root")
+    if wanted == "own":
+        raise ClusterError(f"CLUSTER=own is not possible: {own}")
+    kind = _obstacle_to_kind()
+    if wanted == "kind" and kind is None:
+        return Choice("kind", "CLUSTER=kind asks for it")
+    if wanted == "kind":
+        raise ClusterError(f"CLUSTER=kind is not possible: {kind}")
     if kind is None:
-        return Choice("kind", f"a container engine and kind are at hand, and an own cluster is not possible: {own}")
+        return Choice("kind", f"kind is at hand, and an own cluster is not possible: {own}")
     raise ClusterError(
         f"no cluster is possible here: for an own one, {own}; for kind, {kind}; "
         "to use the context of your kubeconfig, set CLUSTER=current"
@@ -50,8 +48,15 @@ def choose(wanted: str) -> Choice:
 
 
 def container_engine() -> str | None:
-    """Return the container engine at hand, if any."""
-    return next((engine for engine in ("docker", "podman") if shutil.which(engine)), None)
+    """Return the container engine that runs here, if any."""
+    return next((engine for engine in ("docker", "podman") if _runs(engine)), None)
+
+
+def _runs(engine: str) -> bool:
+    """Say whether the engine answers: docker's command alone, without its daemon, builds nothing."""
+    if shutil.which(engine) is None:
+        return False
+    return subprocess.run([engine, "info"], capture_output=True, timeout=30, check=False).returncode == 0
 
 
 def _obstacle_to_own() -> str | None:
@@ -65,6 +70,6 @@ def _obstacle_to_own() -> str | None:
 
 
 def _obstacle_to_kind() -> str | None:
-    missing = [] if container_engine() else ["a container engine (docker or podman)"]
+    missing = [] if container_engine() else ["a running container engine (docker or podman)"]
     missing += [program for program in ("kind", "kubectl", "helm") if shutil.which(program) is None]
     return f"missing: {', '.join(missing)}" if missing else None

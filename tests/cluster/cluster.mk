@@ -1,4 +1,4 @@
-.PHONY: cluster cluster-down cluster-binaries cluster-env images
+.PHONY: cluster cluster-down cluster-binaries cluster-env cluster-test images
 
 cluster-binaries: venv ## build the cluster's programs from pinned source (20 minutes the first time)
 	@$(PYTHON) -m tests.cluster binaries
@@ -14,3 +14,7 @@ cluster-env: ## print shell exports: eval "$$(make -s cluster-env)"
 
 images: venv ## build the operator, sidecar and test host images and load them into the cluster
 	@$(PYTHON) -m tests.cluster images
+
+cluster-test: venv ## test the own cluster itself, on clusters of its own (a minute)
+	@$(PYTHON) -m tests.cluster binaries
+	@$(PYTHON) -m pytest tests/cluster

@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import yaml
 
@@ -130,18 +131,17 @@ class Node:
 
     def ensure_namespaces(self, pause: Path) -> None:
         """Make the node's namespaces and network, unless they are there."""
-        if self.holder is not None:
-            return
-        for directory in ("etc", "run", "var/lib", "var/log", "var/tmp"):
-            (self.state.root / directory).mkdir(parents=True, exist_ok=True)
-        (self.state.root / "var/run").symlink_to("/run")
-        command = ["unshare", "--mount", "--net", "--propagation", "slave", "--", "/bin/sh", "-c", _INIT, "init"]
-        programs = build.cache_dir() / "bin"
-        self.processes.ensure(
-            "init",
-            [*command, str(self.state.root), str(programs), str(self.program(pause))],
-            born=namespaces.children_in_new_pid_namespace,
-        )
+        if self.holder is None:
+            for directory in ("etc", "run", "var/lib", "var/log", "var/tmp"):
+                (self.state.root / directory).mkdir(parents=True, exist_ok=True)
+            (self.state.root / "var/run").symlink_to("/run")
+            command = ["unshare", "--mount", "--net", "--propagation", "slave", "--", "/bin/sh", "-c", _INIT, "init"]
+            programs = build.cache_dir() / "bin"
+            self.processes.ensure(
+                "init",
+                [*command, str(self.state.root), str(programs), str(self.program(pause))],
+                born=namespaces.children_in_new_pid_namespace,
+            )
         wait_until(self._is_set_up, "the node's namespaces", timeout=10, explain=lambda: self.processes.tail("init"))
 
     def program(self, path: Path) -> Path:
@@ -155,24 +155,25 @@ class Node:
             name, [*namespaces.entering(holder), *command], born=lambda: namespaces.children_in(holder)
         )
 
-    def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run a command on the node and return what it printed.
+    def run(self, *command: str, stdin: IO[bytes] | int = subprocess.DEVNULL, check: bool = True) -> str | None:
+        """Run a command on the node; return what it printed, or None when it failed and `check` is not set.
 
-        Raises ClusterError when it fails and `check` is set.
+        Raises ClusterError when it failed and `check` is set.
         """
         holder = self._living_holder()
         with namespaces.children_in(holder):
             process = subprocess.Popen(
                 [*namespaces.entering(holder), *command],
-                stdin=subprocess.DEVNULL,
+                env={"PATH": packages.search_path()},
+                stdin=stdin,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 text=True,
             )
         stdout, stderr = process.communicate()
-        if check and process.returncode:
+        if process.returncode and check:
             raise ClusterError(f"{' '.join(command)} failed on the node: {stderr.strip() or stdout.strip()}")
-        return subprocess.CompletedProcess(command, process.returncode, stdout, stderr)
+        return None if process.returncode else stdout
 
     def start_containerd(self, pause_image: str) -> None:
         """Start containerd and wait until it answers."""
@@ -183,7 +184,7 @@ class Node:
         self._write("cni/10-pods.conflist", json.dumps(_CNI))
         self.ensure_running("containerd", ["containerd", "-c", str(CONFIG / "containerd.toml")])
         wait_until(
-            lambda: self.run("ctr", "version", check=False).returncode == 0,
+            lambda: self.run("ctr", "version", check=False) is not None,
             "containerd",
             timeout=30,
             explain=lambda: self.processes.tail("containerd"),
@@ -215,22 +216,12 @@ class Node:
 
     def load_image(self, archive: Path) -> None:
         """Import an image archive into containerd."""
-        holder = self._living_holder()
-        with archive.open("rb") as content, namespaces.children_in(holder):
-            process = subprocess.Popen(
-                [*namespaces.entering(holder), "ctr", "-n", "k8s.io", "images", "import", "-"],
-                stdin=content,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-            )
-        output, _ = process.communicate()
-        if process.returncode:
-            raise ClusterError(f"cannot load {archive.name} into the node: {output.strip()}")
+        with archive.open("rb") as content:
+            self.run("ctr", "-n", "k8s.io", "images", "import", "-", stdin=content)
 
     def images(self) -> set[str]:
         """Return the names of the images on the node."""
-        return set(self.run("ctr", "-n", "k8s.io", "images", "list", "-q").stdout.split())
+        return set((self.run("ctr", "-n", "k8s.io", "images", "list", "-q") or "").split())
 
     def remove(self) -> None:
         """End everything on the node and take its control groups away."""

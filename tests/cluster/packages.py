@@ -35,8 +35,8 @@ def ensure(commands: Mapping[str, str], *, cni: bool = False) -> None:
 
     Raises ClusterError that names what is missing.
     """
-    search = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"  # a user's own PATH often lacks these
-    missing = {command: package for command, package in commands.items() if shutil.which(command, path=search) is None}
+    path = search_path()
+    missing = {command: package for command, package in commands.items() if shutil.which(command, path=path) is None}
     if cni and cni_directory() is None:
         missing["the CNI plugin ptp"] = "containernetworking-plugins"
     if not missing:
@@ -49,6 +49,11 @@ def ensure(commands: Mapping[str, str], *, cni: bool = False) -> None:
     with step(f"install the packages {', '.join(packages)}"):
         _apt("update", "-q")
         _apt("install", "-q", "-y", "--no-install-recommends", *packages)
+
+
+def search_path() -> str:
+    """Return PATH with the directories of system programs, which a user's own PATH often lacks."""
+    return f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
 
 
 def cni_directory() -> Path | None:

@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.cluster import packages
 from tests.cluster.console import ClusterError
 
 
@@ -54,9 +55,10 @@ class Processes:
             (os.POSIX_SPAWN_DUP2, 1, 2),
         ]
         detached = ["env", "--chdir=/", *command]
+        environment = {"PATH": packages.search_path()}  # no proxy or certificate setting of the caller's shell
         with born():
             # Not `subprocess`, whose objects expect to see the end of what they started.
-            pid = os.posix_spawnp(detached[0], detached, os.environ, file_actions=streams, setsid=True)
+            pid = os.posix_spawnp(detached[0], detached, environment, file_actions=streams, setsid=True)
         record = {"pid": pid, "identity": _identity(pid), "command": list(command)}
         (self.records / f"{name}.json").write_text(json.dumps(record))
         return True

@@ -7,7 +7,7 @@ import json
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -126,6 +126,8 @@ class State:
             yield
             if not self.root.exists():
                 path.unlink()
+                with suppress(OSError):  # not empty: another checkout's cluster is there
+                    self.root.parent.rmdir()
 
 
 def _free_port(preferred: int, taken: set[int]) -> int:

@@ -35,7 +35,7 @@ _KERNEL_KNOBS = ("vm/overcommit_memory", "kernel/panic", "kernel/panic_on_oops",
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[State]:
-    state = State(tmp_path_factory.mktemp("state") / "cluster-a")
+    state = State(tmp_path_factory.mktemp("state") / "fairlead" / "cluster-a")
     own.up(state)
     yield state
     own.down(state)
@@ -136,7 +136,7 @@ def test_a_dead_process_is_started_again_and_the_others_are_left_alone(cluster: 
 
 
 def test_two_clusters_live_side_by_side_and_one_goes_without_a_trace(cluster: State, tmp_path: Path) -> None:
-    other = State(tmp_path / "cluster-b")
+    other = State(tmp_path / "fairlead" / "cluster-b")
     before = _traces()
     description = own.up(other)
     assert description.ingress_url != cluster.describe().ingress_url

@@ -124,7 +124,7 @@ def _isolated(*command: str, check: bool = True) -> subprocess.CompletedProcess[
     environment = {
         name: value for name, value in os.environ.items() if name not in {"BUILDAH_ISOLATION", "STORAGE_DRIVER"}
     }
-    environment["PATH"] = f"{environment.get('PATH', '')}:/usr/sbin:/sbin"
+    environment["PATH"] = packages.search_path()
     done = subprocess.run(
         [*unshare, *command], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )
