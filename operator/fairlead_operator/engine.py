@@ -5,6 +5,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Iterable
+from typing import Any, cast
 
 import aiohttp
 import kopf
@@ -127,6 +128,8 @@ class Operator:
         await kopf.operator(
             registry=operator_registry(self._dispatcher, self._relist.set),
             settings=operator_settings(),
+            # Only peering uses it, but kopf's default asks for the user's name, which a numeric user has not.
+            identity=cast("Any", "fairlead"),
             standalone=True,
             clusterwide=not namespaces,
             namespaces=namespaces,
