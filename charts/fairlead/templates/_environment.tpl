@@ -1,0 +1,55 @@
+{{- /* The operator's settings; `helm test` runs with the same. */}}
+{{- define "fairlead.environment" -}}
+- name: FAIRLEAD_NAMESPACE
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.namespace
+- name: FAIRLEAD_POD_NAME
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.name
+- name: FAIRLEAD_SIDECAR_IMAGE
+  value: {{ include "fairlead.image" (dict "root" . "name" "sidecar") | quote }}
+- name: FAIRLEAD_SIDECAR_IMAGE_PULL_POLICY
+  value: {{ .Values.image.sidecar.pullPolicy }}
+{{- with .Values.imagePullSecrets }}
+- name: FAIRLEAD_IMAGE_PULL_SECRETS
+  {{- $names := list }}
+  {{- range . }}
+  {{- $names = append $names .name }}
+  {{- end }}
+  value: {{ join "," $names | quote }}
+{{- end }}
+{{- with .Values.watchNamespaces }}
+- name: FAIRLEAD_WATCH_NAMESPACES
+  value: {{ join "," . | quote }}
+{{- end }}
+{{- with .Values.endpoint }}
+- name: FAIRLEAD_ENDPOINT_PATH_TEMPLATE
+  value: {{ .pathTemplate | quote }}
+{{- with .host }}
+- name: FAIRLEAD_ENDPOINT_HOST
+  value: {{ . | quote }}
+{{- end }}
+{{- with .className }}
+- name: FAIRLEAD_ENDPOINT_CLASS_NAME
+  value: {{ . | quote }}
+{{- end }}
+{{- with .tls.secretName }}
+- name: FAIRLEAD_ENDPOINT_TLS_SECRET_NAME
+  value: {{ . | quote }}
+{{- end }}
+{{- with .annotations }}
+- name: FAIRLEAD_ENDPOINT_ANNOTATIONS
+  value: {{ toJson . | quote }}
+{{- end }}
+{{- with .urlPrefix }}
+- name: FAIRLEAD_ENDPOINT_URL_PREFIX
+  value: {{ . | quote }}
+{{- end }}
+{{- end }}
+- name: FAIRLEAD_LOG_LEVEL
+  value: {{ .Values.logLevel }}
+- name: FAIRLEAD_LOG_FORMAT
+  value: {{ .Values.logFormat }}
+{{- end }}
