@@ -10,6 +10,7 @@ from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
 from fairlead_sidecar.health import create_internal_app
+from fairlead_sidecar.http1 import BoundedHttp
 from fairlead_sidecar.sidecar import Sidecar
 
 SHUTDOWN_TIMEOUT = 5
@@ -82,7 +83,7 @@ class _Server(uvicorn.Server):
 def _server(app: ASGIApp) -> uvicorn.Server:
     config = uvicorn.Config(
         app,
-        http="httptools",
+        http=BoundedHttp,
         ws="none",
         lifespan="off",
         # An access log would write URLs, and with them what people wrongly put into them; the audit trail has it all.

@@ -86,8 +86,8 @@ async def execute_command(call: Call, arguments: ExecuteArguments) -> ExecuteRes
             output_limit=call.limits.output_bytes,
             on_output=live.write if live is not None else None,
         )
-    stdout, stdout_encoding = as_output(ended.stdout)
-    stderr, stderr_encoding = as_output(ended.stderr)
+    stdout, stdout_encoding = as_output(ended.stdout, truncated=ended.stdout_truncated)
+    stderr, stderr_encoding = as_output(ended.stderr, truncated=ended.stderr_truncated)
     call.facts |= {"exit_code": ended.exit_code, "output_bytes": ended.stdout_bytes + ended.stderr_bytes}
     result = ExecuteResult(
         host=call.host,

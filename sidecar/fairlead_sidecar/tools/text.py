@@ -1,6 +1,7 @@
 """Bytes of a host as JSON text, without ever guessing silently."""
 
 import base64
+import re
 from enum import StrEnum
 
 
@@ -15,17 +16,33 @@ class Encoding(StrEnum):
     """Exact bytes that are no text (RFC 4648, section 4)."""
 
 
-def as_output(data: bytes) -> tuple[str, Encoding]:
+def as_output(data: bytes, *, truncated: bool = False) -> tuple[str, Encoding]:
     """A command's output, for reading: text wherever it is mostly text.
 
     Invalid UTF-8 with a NUL byte in it is taken for binary, as grep and git do, and kept exact as base64.
+
+    Args:
+        truncated: Whether its middle was left out; characters cut in two there are dropped.
     """
     try:
         return data.decode(), Encoding.UTF8
     except UnicodeDecodeError:
+        if truncated and (mended := _without_halves(data)) != data:
+            return as_output(mended)
         if b"\0" in data:
             return base64.b64encode(data).decode(), Encoding.BASE64
         return data.decode(errors="replace"), Encoding.REPLACED
+
+
+_LEFT_OUT = re.compile(rb"\n\[\.\.\. \d+ bytes left out \.\.\.\]\n")
+
+
+def _without_halves(data: bytes) -> bytes:
+    cut = _LEFT_OUT.search(data)
+    if cut is None:
+        return data
+    head, tail = data[: cut.start()], data[cut.end() :]
+    return head[: whole_characters(head)] + cut[0] + re.sub(rb"\A[\x80-\xbf]{1,3}", b"", tail)
 
 
 def as_content(data: bytes) -> tuple[str, Encoding]:

@@ -1,5 +1,7 @@
 """Who gets in: tokens, permissions, the probe, hosts, and what strangers learn."""
 
+import asyncio
+import contextlib
 import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -269,3 +271,36 @@ def test_scopes_and_permissions_are_one_to_one() -> None:
     assert len(set(SCOPES.values())) == len(SCOPES)
     assert {tool.permission for tool in TOOLS.values()} <= set(SCOPES)
     assert isinstance(next(iter(TOOLS.values())).annotations, types.ToolAnnotations)
+
+
+async def test_an_endless_request_head_is_refused_before_it_fills_memory(hostless: RunningEndpoint) -> None:
+    reader, writer = await asyncio.open_connection(*hostless.public.getsockname())
+    writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nX-Endless: ")
+    with contextlib.suppress(ConnectionError):
+        for _ in range(1000):
+            writer.write(b"x" * 1024)
+            await writer.drain()
+    answer = await reader.read(1024)
+    assert answer.startswith(b"HTTP/1.1 431 ")
+    writer.close()
+
+
+async def test_many_requests_with_large_bodies_go_over_one_connection(hostless: RunningEndpoint) -> None:
+    message = call("connection_status", path="x" * 200_000)
+    async with hostless.http() as http:
+        session = await initialize(http, hostless.url)
+        for _ in range(20):
+            assert (await http.post(hostless.url, json=message, headers=session)).status_code == 200
+            assert (await http.post(hostless.url, json=request("ping"), headers=session)).status_code == 200
+
+
+async def test_a_connection_that_never_asks_anything_is_closed(
+    hostless: RunningEndpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fairlead_sidecar.http1.HEAD_SECONDS", 0.3)
+    reader, writer = await asyncio.open_connection(*hostless.public.getsockname())
+    writer.write(b"POST / HTTP/1.1\r\n")
+    async with asyncio.timeout(5):
+        with contextlib.suppress(ConnectionError):
+            assert await reader.read() == b""
+    writer.close()

@@ -2,6 +2,7 @@
 
 import pytest
 
+from fairlead_sidecar.ssh.output import OutputBuffer
 from fairlead_sidecar.tools.text import Encoding, as_content, as_output, whole_characters
 
 
@@ -33,3 +34,15 @@ def test_a_character_cut_in_two_is_found(character: str) -> None:
 
 def test_what_is_no_utf_8_anyway_is_not_cut() -> None:
     assert whole_characters(b"\xff\xc3") == 2
+
+
+@pytest.mark.parametrize("limit", range(20, 32))
+def test_text_whose_middle_was_left_out_stays_text(limit: int) -> None:
+    buffer = OutputBuffer(limit)
+    buffer.feed(("a" + "€" * 40).encode())
+    assert buffer.truncated
+    text, encoding = as_output(buffer.content(), truncated=True)
+    assert encoding is Encoding.UTF8
+    assert text.startswith("a€")
+    assert "bytes left out" in text
+    assert text.endswith("€")
