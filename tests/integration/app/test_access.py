@@ -9,9 +9,12 @@ from typing import Any
 import httpx
 import mcp_types as types
 import pytest
+from mcp import Client
+from mcp.shared.exceptions import MCPError
 
 from fairlead_sidecar import tokens
 from fairlead_sidecar.config import Endpoint, Permission, SidecarConfig
+from fairlead_sidecar.mcp_server import build_server
 from tests.integration.app.endpoint import (
     ACCEPT,
     ERAS,
@@ -304,3 +307,31 @@ async def test_a_connection_that_never_asks_anything_is_closed(
         with contextlib.suppress(ConnectionError):
             assert await reader.read() == b""
     writer.close()
+
+
+async def test_a_tool_checks_the_permission_itself_whatever_stands_before_it(hostless: RunningEndpoint) -> None:
+    """Over stdio no gate stands before the tools."""
+    _, grant = hostless.keyring.grant(Permission.VIEW)
+    hostless.reconfigure(tokens=(*hostless.config.tokens, grant))
+    await hostless.settled()
+    active = hostless.sidecar.active
+    assert active is not None
+    caller = active.grants.current(grant.secret_sha256)
+    assert caller is not None
+    async with Client(build_server(hostless.sidecar, local_caller=caller)) as client:
+        assert [tool.name for tool in (await client.list_tools()).tools] == ["connection_status"]
+        refused = await client.call_tool("execute_command", {"command": "id"})
+        assert refused.is_error
+        assert refused.structured_content is not None
+        assert refused.structured_content["code"] == "permission_denied"
+        assert not (await client.call_tool("connection_status", {})).is_error
+    line = next(line for line in hostless.audit("call") if line["tool"] == "execute_command")
+    assert (line["decision"], line["outcome"]) == ("deny", "permission_denied")
+
+
+async def test_without_a_caller_nothing_is_served_over_stdio(hostless: RunningEndpoint) -> None:
+    async with Client(build_server(hostless.sidecar)) as client:
+        with pytest.raises(MCPError, match="no longer valid"):
+            await client.list_tools()
+        with pytest.raises(MCPError, match="no longer valid"):
+            await client.call_tool("connection_status", {})
