@@ -16,6 +16,7 @@ from tests.cluster.pki import Pair
 INGRESS_HOST = "ingress.test"
 """Pods reach the Ingress controller by this name and by all names below it; `.test` never exists outside (RFC 6761)."""
 
+_PING_PORT = 8082
 _MANIFESTS = Path(__file__).parent / "manifests"
 
 
@@ -35,13 +36,10 @@ def manifest(name: str, **values: object) -> str:
     return _Manifest(template).substitute({key.upper(): value for key, value in values.items()}, DIGEST=digest)
 
 
-def tls_secret(namespace: str, name: str, pair: Pair) -> str:
-    """Return the manifest of a Secret that holds a certificate and its key."""
-    data = {"tls.crt": _base64(pair.certificate), "tls.key": _base64(pair.key)}
-    metadata = {"name": name, "namespace": namespace}
-    return json.dumps(
-        {"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls", "metadata": metadata, "data": data}
-    )
+def ingress_controller(image: str, *, http: int, https: int, certificate: Pair) -> list[str]:
+    """Return the manifests of traefik, listening on two ports of the node, with a certificate for the second."""
+    traefik = manifest("traefik", image=image, http_port=http, https_port=https, ping_port=_PING_PORT)
+    return [traefik, _tls_secret("traefik", "traefik-certificate", certificate)]
 
 
 def apply(kubectl: Path, kubeconfig: Path, manifests: Iterable[str]) -> None:
@@ -54,6 +52,14 @@ def apply(kubectl: Path, kubeconfig: Path, manifests: Iterable[str]) -> None:
     done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
     if done.returncode:
         raise ClusterError(f"kubectl apply failed: {done.stderr.strip()}")
+
+
+def _tls_secret(namespace: str, name: str, pair: Pair) -> str:
+    data = {"tls.crt": _base64(pair.certificate), "tls.key": _base64(pair.key)}
+    metadata = {"name": name, "namespace": namespace}
+    return json.dumps(
+        {"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls", "metadata": metadata, "data": data}
+    )
 
 
 def _base64(path: Path) -> str:

@@ -13,8 +13,6 @@ from tests.cluster.console import ClusterError, step
 from tests.cluster.pki import Authority
 from tests.cluster.state import Description, State
 
-_PING_PORT = 8082
-
 
 def up(state: State) -> Description:
     """Create the cluster unless it is there, and install the Ingress controller.
@@ -34,13 +32,9 @@ def up(state: State) -> Description:
         with step("install the Ingress controller"):
             authority = Authority.ensure(state.root / "pki", "ingress-ca")
             certificate = authority.issue("ingress", "localhost", hosts=["localhost", "127.0.0.1"])
-            traefik = {"http_port": ports["http"], "https_port": ports["https"], "ping_port": _PING_PORT}
             image = f"docker.io/library/traefik:v{build.TRAEFIK_VERSION}"
-            manifests = [
-                addons.manifest("traefik", image=image, **traefik),
-                addons.tls_secret("traefik", "traefik-certificate", certificate),
-            ]
-            addons.apply(kubectl, state.kubeconfig, manifests)
+            traefik = addons.ingress_controller(image, **ports, certificate=certificate)
+            addons.apply(kubectl, state.kubeconfig, traefik)
             rollout = ["-n", "traefik", "rollout", "status", "deployment/traefik", "--timeout=180s"]
             _run(str(kubectl), "--kubeconfig", str(state.kubeconfig), *rollout)
         description = Description(

@@ -50,6 +50,7 @@ mount --bind "$state/var" "$state/run/var"
 mount --rbind "$state/run" /run
 mount --bind /run/var /var
 for knob in {_KERNEL_KNOBS}; do
+  [ -e "/proc/sys/$knob" ] || continue
   cp "/proc/sys/$knob" "/run/${{knob##*/}}"
   mount --bind "/run/${{knob##*/}}" "/proc/sys/$knob"
 done

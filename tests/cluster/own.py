@@ -9,15 +9,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tests.cluster import addons, build, dns, namespaces, node, packages
-from tests.cluster.console import ClusterError, say, step
+from tests.cluster.console import ClusterError, step
 from tests.cluster.controlplane import ControlPlane
 from tests.cluster.images.scratch import write_archive
 from tests.cluster.node import Node
 from tests.cluster.pki import Authority
 from tests.cluster.processes import Processes, wait_until
 from tests.cluster.state import REPOSITORY, Description, State
-
-_PING_PORT = 8082
 
 
 def node_of(state: State) -> Node:
@@ -48,9 +46,6 @@ def up(state: State) -> Description:
 
 def down(state: State) -> None:
     """Remove every trace of the cluster but the cache of binaries and images."""
-    if not state.root.exists():
-        say("==> no cluster is up")
-        return
     with state.locked(), step("remove the cluster"):
         state.withdraw()
         machine = node_of(state)
@@ -140,15 +135,15 @@ def _install(machine: Node, programs: Mapping[str, Path], ports: Mapping[str, in
         "ingress", "localhost", hosts=["localhost", "127.0.0.1", addons.INGRESS_HOST, f"*.{addons.INGRESS_HOST}"]
     )
     coredns = {"domain": node.DOMAIN, "dns_address": node.DNS, "node_address": node.ADDRESS}
-    traefik = {"http_port": ports["http"], "https_port": ports["https"], "ping_port": _PING_PORT}
     addons.apply(
         programs["kubectl"],
         machine.state.kubeconfig,
         [
             addons.manifest("base"),
             addons.manifest("coredns", image=images["coredns"], ingress_host=addons.INGRESS_HOST, **coredns),
-            addons.manifest("traefik", image=images["traefik"], **traefik),
-            addons.tls_secret("traefik", "traefik-certificate", certificate),
+            *addons.ingress_controller(
+                images["traefik"], http=ports["http"], https=ports["https"], certificate=certificate
+            ),
         ],
     )
     for arguments in (
