@@ -38,8 +38,7 @@ class Collector:
         if self._live:
             self._pending.append((stream, data))
             self._pending_bytes += len(data)
-            if self._pending_bytes > _HIGH_WATER:
-                self._launcher.pause()
+            self._hold_back()
             self._arrived.set()
 
     async def deliver(self, on_output: OutputCallback) -> None:
@@ -72,7 +71,12 @@ class Collector:
         self._pending_bytes -= size
         if self._pending_bytes <= _HIGH_WATER // 2:
             self._launcher.resume()
+            self._hold_back()
         return stream, b"".join(pieces)
+
+    def _hold_back(self) -> None:
+        if self._pending_bytes > _HIGH_WATER:
+            self._launcher.pause()
 
 
 async def follow(launcher: Launcher, collector: Collector, on_output: OutputCallback | None, deadline: float) -> bool:

@@ -93,7 +93,12 @@ def _parse_key(auth: SecretFiles, data: bytes, passphrase: bytes | None) -> asyn
     data = data.replace(b"\r\n", b"\n").strip() + b"\n"
     try:
         return asyncssh.import_private_key(data, phrase)
-    except asyncssh.KeyEncryptionError as error:
+    except (asyncssh.KeyEncryptionError, asyncssh.KeyImportError) as error:
+        if not _concerns_passphrase(error):
+            raise CredentialsInvalid(
+                f"{where} is no private key that can be read: {error}.",
+                hint="It must be an OpenSSH or PEM private key, complete with its BEGIN and END lines.",
+            ) from error
         if phrase is None:
             raise CredentialsInvalid(
                 f"{where} is encrypted and the Secret holds no `{PASSPHRASE}`.",
@@ -103,11 +108,12 @@ def _parse_key(auth: SecretFiles, data: bytes, passphrase: bytes | None) -> asyn
             f"{where} does not open with the Secret's `{PASSPHRASE}`: the passphrase is wrong.",
             hint=f"Correct `{PASSPHRASE}` in Secret {auth.secret_name}.",
         ) from error
-    except asyncssh.KeyImportError as error:
-        raise CredentialsInvalid(
-            f"{where} is no private key that can be read: {error}.",
-            hint="It must be an OpenSSH or PEM private key, complete with its BEGIN and END lines.",
-        ) from error
+
+
+def _concerns_passphrase(error: Exception) -> bool:
+    # The PEM formats report a missing or wrong passphrase as a general import error.
+    text = str(error).lower()
+    return isinstance(error, asyncssh.KeyEncryptionError) or "passphrase" in text or "decrypt" in text
 
 
 def _parse_certificate(auth: SecretFiles, key: asyncssh.SSHKey, data: bytes | None) -> asyncssh.SSHCertificate | None:

@@ -19,6 +19,8 @@ MARKER = "FAIRLEAD_CALL_ID"
 """Environment variable by which every process of a command can be found, also those that left its process group."""
 MAX_COMMAND_BYTES = 120_000
 """Linux takes at most 128 KiB in one argument (MAX_ARG_STRLEN in execve(2)), and the login shell gets it as one."""
+WINDOW = 1024 * 1024
+"""Bytes of output that may be under way, and have to be held when nobody takes them."""
 MAX_NOISE = 8192
 BACKGROUND_SECONDS = 0.5
 """How often to look, after the command has exited, whether what holds its output open still writes."""
@@ -78,6 +80,7 @@ class Launcher(asyncssh.SSHClientSession[bytes]):
         self._on_end: Callable[[], None] | None = None
         self._received = 0
         self._paused = False
+        self._flushing = False
         self.process: RemoteProcess | None = None
         """Known as soon as the shell waits."""
         self.ready = asyncio.Event()
@@ -124,15 +127,21 @@ class Launcher(asyncssh.SSHClientSession[bytes]):
 
     def pause(self) -> None:
         """Take no more output for now; the host's processes wait when the window is full."""
-        if self._channel and not self._paused:
+        if self._channel and not self._paused and not self._flushing:
             self._paused = True
             self._channel.pause_reading()
 
     def resume(self) -> None:
-        """Take output again."""
+        """Take output again: first, within this call, all that has arrived meanwhile (at most a window).
+
+        All of it, because asyncssh opens the window anew with the first piece it hands over, even while it still
+        holds others: pausing between them would let its buffer grow without bounds.
+        """
         if self._channel and self._paused:
             self._paused = False
+            self._flushing = True
             self._channel.resume_reading()
+            self._flushing = False
 
     def close(self) -> None:
         """End the channel; a waiting shell then exits, a running command does not (it has to be killed)."""

@@ -15,7 +15,7 @@ from typing import Any
 import asyncssh
 
 from fairlead_sidecar.errors import FairleadError, FileError, LinkError, ProtocolFailure, TooBusy
-from fairlead_sidecar.ssh.launcher import Launcher, not_a_shell
+from fairlead_sidecar.ssh.launcher import WINDOW, Launcher, not_a_shell
 from fairlead_sidecar.ssh.login import Login
 
 COMMANDS_PER_CONNECTION = 8
@@ -304,7 +304,9 @@ class Pool:
         self._owner[launcher] = member
         error: FairleadError | None = None
         try:
-            await member.connection.create_session(lambda: launcher, launcher.command_line, encoding=None)
+            await member.connection.create_session(
+                lambda: launcher, launcher.command_line, encoding=None, window=WINDOW
+            )
             async with asyncio.timeout(STARTUP_SECONDS):
                 await launcher.ready.wait()
             if launcher.process is None:

@@ -54,6 +54,9 @@ class RunningLink:
         await eventually(lambda: self.status.reason == reason, f"reason {reason}, not {self.status}", seconds=seconds)
         return self.status
 
+    async def until_message(self, text: str, seconds: float = 10.0) -> None:
+        await eventually(lambda: text in self.status.message, f"{text!r}, not {self.status}", seconds=seconds)
+
     async def run(
         self,
         command: str,

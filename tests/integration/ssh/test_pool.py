@@ -1,0 +1,93 @@
+"""Many calls at once, against servers that allow few sessions."""
+
+import asyncio
+import time
+
+import pytest
+
+from fairlead_sidecar.config import Connection
+from fairlead_sidecar.errors import TooBusy
+from fairlead_sidecar.ssh.files import RemoteFiles
+from tests.integration.ssh.running import StartLink
+from tests.integration.sshd import SshdFactory, eventually
+
+
+async def test_a_hundred_commands_at_once_all_succeed_with_default_limits(
+    sshd_factory: SshdFactory, start_link: StartLink
+) -> None:
+    server = sshd_factory(username="deploy", options={"MaxSessions": "10"})
+    link = start_link(server.sidecar_config())
+    started = time.monotonic()
+    results = await asyncio.gather(*(link.run(f"sleep 1; echo {n}", timeout=60) for n in range(100)))
+    assert [result.stdout for result in results] == [b"%d\n" % n for n in range(100)]
+    assert {result.exit_code for result in results} == {0}
+    # Four connections with eight commands each: four rounds of one second.
+    assert time.monotonic() - started < 15
+
+
+@pytest.mark.parametrize("sessions", [1, 2, 3])
+async def test_servers_with_few_sessions_are_used_as_far_as_they_go(
+    sshd_factory: SshdFactory, start_link: StartLink, sessions: int
+) -> None:
+    server = sshd_factory(username="deploy", options={"MaxSessions": str(sessions)})
+    link = start_link(server.sidecar_config())
+    results = await asyncio.gather(*(link.run(f"echo {n}") for n in range(30)))
+    assert [result.stdout for result in results] == [b"%d\n" % n for n in range(30)]
+
+
+async def test_files_and_commands_share_a_single_session(sshd_factory: SshdFactory, start_link: StartLink) -> None:
+    server = sshd_factory(username="deploy", options={"MaxSessions": "1"})
+    link = start_link(server.sidecar_config(connection=Connection(max_connections=1)))
+    files = RemoteFiles(link.link)
+    for n in range(3):
+        await files.write_file("note", b"%d" % n)
+        assert (await link.run("cat note")).stdout == b"%d" % n
+
+
+async def test_a_call_that_finds_no_session_in_its_time_is_told_so(
+    sshd_factory: SshdFactory, start_link: StartLink
+) -> None:
+    server = sshd_factory(username="deploy", options={"MaxSessions": "2"})
+    link = start_link(server.sidecar_config(connection=Connection(max_connections=1)))
+    busy = [asyncio.create_task(link.run("sleep 95.5")) for _ in range(2)]
+    await eventually(lambda: sum("95.5" in " ".join(p.cmdline()) for p in server.processes()) >= 2, "both to run")
+    started = time.monotonic()
+    with pytest.raises(TooBusy):
+        await link.run("true", timeout=0.5)
+    assert time.monotonic() - started < 2
+    for task in busy:
+        task.cancel()
+    assert (await link.run("echo free")).stdout == b"free\n"
+
+
+async def test_calls_are_served_in_the_order_they_came(sshd_factory: SshdFactory, start_link: StartLink) -> None:
+    server = sshd_factory(username="deploy", options={"MaxSessions": "1"})
+    link = start_link(server.sidecar_config(connection=Connection(max_connections=1)))
+    await link.run("true")
+    await asyncio.gather(*(link.run(f"echo {n} >>order") for n in range(10)))
+    assert (server.home / "order").read_text().split() == [str(n) for n in range(10)]
+
+
+async def test_further_connections_end_when_they_are_idle(
+    sshd_factory: SshdFactory, start_link: StartLink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fairlead_sidecar.ssh.pool.IDLE_SECONDS", 0.5)
+    server = sshd_factory(username="deploy")
+    link = start_link(server.sidecar_config())
+    await asyncio.gather(*(link.run("sleep 0.5") for _ in range(30)))
+    log = server.log.read_text
+    assert log().count("Accepted publickey") > 1
+    await eventually(
+        lambda: log().count("Disconnected from user") == log().count("Accepted publickey") - 1,
+        "one connection to remain",
+    )
+    assert (await link.run("echo ok")).stdout == b"ok\n"
+
+
+async def test_a_login_shell_that_does_not_get_ready_is_named(sshd_factory: SshdFactory, start_link: StartLink) -> None:
+    server = sshd_factory(username="deploy")
+    (server.home / ".bashrc").write_text("sleep 96.5\n")
+    link = start_link(server.sidecar_config())
+    await link.until_connected()
+    with pytest.raises(Exception, match="login shell did not become ready"):
+        await link.run("true", timeout=1)
