@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+import httpx
 import pytest
 
 from tests.e2e.support.agent import agent, call, call_over_http, initialize
@@ -17,9 +18,17 @@ REVOCATION = 2.0
 """Seconds after which a revoked token must be refused."""
 
 
-def _seconds_until_refused(shop: Shop, url: str, token: str) -> float:
+def _refused(url: str, token: str) -> bool:
+    try:
+        return initialize(url, token).status_code == 401
+    except httpx.RemoteProtocolError:
+        # The revocation met this very answer and cut it.
+        return False
+
+
+def _seconds_until_refused(url: str, token: str) -> float:
     began = time.monotonic()
-    wait_until(lambda: initialize(url, token).status_code == 401, timeout=30, what="401", interval=0.02)
+    wait_until(lambda: _refused(url, token), timeout=30, what="401", interval=0.02)
     return time.monotonic() - began
 
 
@@ -35,7 +44,7 @@ def test_a_deleted_token_is_refused_within_two_seconds(
         token = shop.token(name)
         assert initialize(url, token).status_code == 200
         shop.kube.delete("mcptoken", name, shop.namespace, wait=False)
-        seconds.append(_seconds_until_refused(shop, url, token))
+        seconds.append(_seconds_until_refused(url, token))
     figures = f"median {statistics.median(seconds):.2f} s, max {max(seconds):.2f} s over {len(seconds)} trials"
     record_property("revocation_seconds", figures)
     with capsys.disabled():
@@ -46,7 +55,7 @@ def test_a_deleted_token_is_refused_within_two_seconds(
 def test_a_suspended_token_is_refused_and_works_again_afterwards(shop: Shop) -> None:
     url, token = shop.url(), shop.token()
     shop.kube.patch("mcptoken", "agent", shop.namespace, {"spec": {"suspended": True}})
-    assert _seconds_until_refused(shop, url, token) < REVOCATION
+    assert _seconds_until_refused(url, token) < REVOCATION
     assert shop.kube.get("secret", "mcpt-agent", shop.namespace)
     shop.kube.patch("mcptoken", "agent", shop.namespace, {"spec": {"suspended": False}})
     wait_until(lambda: initialize(url, token).status_code == 200, timeout=10, what="the same token works again")
@@ -119,7 +128,7 @@ def test_a_token_follows_the_labels_of_hosts(shop: Shop) -> None:
     shop.kube.run("label", "rh", "web-01", "-n", shop.namespace, "env=prod")
     wait_until(lambda: initialize(url, token).status_code == 200, timeout=10, what="the relabelled host accepts it")
     shop.kube.run("label", "rh", "web-01", "-n", shop.namespace, "env-")
-    assert _seconds_until_refused(shop, url, token) < REVOCATION
+    assert _seconds_until_refused(url, token) < REVOCATION
 
 
 async def test_a_token_secret_deleted_by_hand_is_minted_anew_and_the_old_token_is_dead(shop: Shop) -> None:
