@@ -71,7 +71,8 @@ class Auth(TypedUnion):
         Cel(
             f"!(self.type == 'Generated' && oldSelf.type == 'Generated')"
             f" || {_algorithm('self')} == {_algorithm('oldSelf')}",
-            "generated.algorithm can't be changed: delete the RemoteHost and create it anew for a key of another kind",
+            "generated.algorithm can't be changed: delete the RemoteHost, and its key's Secret if that was retained,"
+            " and create it anew",
         ),
     )
 

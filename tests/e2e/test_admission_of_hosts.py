@@ -193,5 +193,5 @@ def test_the_kind_of_a_generated_key_stays(kube: Kube, host: Object) -> None:
     kube.apply(changed(changed(generated, "metadata.name", "generated"), "spec.suspended", True))
     other = changed(generated, "spec.auth", {"type": "Generated", "generated": {"algorithm": "RSA"}})
 
-    sentence = "generated.algorithm can't be changed: delete the RemoteHost and create it anew"
+    sentence = "generated.algorithm can't be changed: delete the RemoteHost"
     assert sentence in refusal(kube, changed(other, "metadata.name", "generated"))

@@ -1,7 +1,13 @@
 """The chart on a real cluster: what `helm test` says, what the operator may not do, and the example in the notes."""
 
+import json
 import re
+import subprocess
+import sys
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 import yaml
@@ -42,6 +48,60 @@ def test_helm_test_passes_on_a_fresh_installation(cluster: Description, installa
     assert "all permissions are granted in all namespaces" in report
     assert "/apis/fairlead.dev/v1alpha1/remotehosts is served" in report
     assert "the operator is ready" in report
+
+
+@pytest.fixture
+def stranger(cluster: Description, kube: Kube, namespace: str, tmp_path: Path) -> Path:
+    """A kubeconfig for an account that may do nothing."""
+    config = json.loads(kube.run("config", "view", "--raw", "--minify", "--flatten", "--output=json"))
+    token = kube.run("create", "token", "default", "--namespace", namespace).strip()
+    config["users"][0]["user"] = {"token": token}
+    path = tmp_path / "kubeconfig"
+    path.write_text(json.dumps(config))
+    return path
+
+
+@pytest.fixture
+def ready_url() -> Iterator[str]:
+    """Something that says that it is ready."""
+
+    class Ready(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Nothing: the test's output is what counts."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Ready) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/readyz"
+        server.shutdown()
+        thread.join()
+
+
+def test_helm_test_fails_where_a_permission_is_missing(stranger: Path, ready_url: str, namespace: str) -> None:
+    environment = {
+        "KUBECONFIG": str(stranger),
+        "FAIRLEAD_NAMESPACE": namespace,
+        "FAIRLEAD_WATCH_NAMESPACES": namespace,
+        "FAIRLEAD_SIDECAR_IMAGE": "example.com/sidecar",
+    }
+
+    result = subprocess.run(
+        [sys.executable, "-m", "fairlead_operator.selftest", ready_url],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+    assert result.returncode == 1, result.stderr
+    assert f"FAILED  permissions missing in namespace {namespace}: get remotehosts, list remotehosts," in result.stdout
+    assert f"FAILED  /apis/fairlead.dev/v1alpha1/namespaces/{namespace}/remotehosts can't be listed" in result.stdout
+    assert f"ok      the operator is ready: {ready_url}" in result.stdout
 
 
 @pytest.mark.parametrize(
