@@ -47,6 +47,7 @@ class Sshd:
         host_key_types: tuple[str, ...] = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ssh-rsa"),
         options: dict[str, str] | None = None,
         mounts: tuple[str, ...] = (),
+        sftp: bool = True,
     ) -> None:
         """Prepare one.
 
@@ -59,6 +60,7 @@ class Sshd:
         self.password = password
         self.options = options or {}
         self.mounts = mounts
+        self.sftp = sftp
         self.address = "127.0.0.1"
         self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
@@ -250,7 +252,9 @@ class Sshd:
             path.write_bytes(key.export_private_key())
             path.chmod(0o600)
             text += f"HostKey {path}\n"
-        (self.directory / "sshd_config").write_text(text + "Subsystem sftp internal-sftp\n")
+        if self.sftp:
+            text += "Subsystem sftp internal-sftp\n"
+        (self.directory / "sshd_config").write_text(text)
 
     def _start_script(self) -> str:
         steps = ["set -e", *self.mounts]

@@ -13,6 +13,7 @@ from fairlead_sidecar.errors import CredentialsInvalid
 MAX_JUMPS = 8
 """A ProxyJump chain longer than this is a loop."""
 _SYSTEM_KNOWN_HOSTS = ("/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2")
+_DEFAULT_IDENTITIES = ("id_ed25519", "id_ecdsa", "id_rsa")
 _JUMP = re.compile(
     r"(?:ssh://)?(?:(?P<username>[^@]+)@)?(?:\[(?P<ipv6>[^\]]+)\]|(?P<host>[^:\[\]/]+))(?::(?P<port>\d+))?/?"
 )
@@ -31,7 +32,25 @@ class LocalHop:
     chooses_ciphers: bool
     is_target: bool
     offered: str
+    locked: tuple[Path, ...]
+    """Identity files that can't be offered, because they are encrypted and nobody gave the passphrase."""
     options: dict[str, Any]
+
+
+_unlocked: dict[Path, asyncssh.SSHKey | tuple[asyncssh.SSHKey, str]] = {}
+"""Keys by file; with a certificate where one lies beside it."""
+
+
+def unlock(file: Path, passphrase: str) -> None:
+    """Offer an encrypted identity file's key from now on, in this process only, wherever an identity is asked for.
+
+    Raises:
+        ValueError: The passphrase is wrong.
+        OSError: The file can't be read.
+    """
+    key = asyncssh.read_private_key(file, passphrase)
+    certificate = file.with_name(f"{file.name}-cert.pub")
+    _unlocked[file] = (key, str(certificate)) if certificate.exists() else key
 
 
 def default_known_hosts() -> list[Path]:
@@ -90,16 +109,23 @@ def _chain(
             )
             # Only the first jump host of a list is reached through its own ProxyJump, as with ssh.
             hops += chain if number == 0 else chain[-1:]
-    return [*hops, _hop(options, is_target=is_target)]
+    return [*hops, _hop(options, auth, is_target=is_target)]
 
 
 def _options(
     host: str, port: int | None, username: str | None, auth: LocalAccount, **more: Any
 ) -> asyncssh.SSHClientConnectionOptions:
-    if auth.identity_files:
+    if auth.identity_files or _unlocked:
         # The configuration's own identities stay in use next to those of the command line.
-        configured = _options(host, port, username, auth.model_copy(update={"identity_files": ()}), **more)
-        more["client_keys"] = [*map(str, auth.identity_files), *(configured.client_keys or ())]
+        configured = _build(host, port, username, auth, **more)
+        files = [str(file) for file in auth.identity_files if file not in _unlocked]
+        more["client_keys"] = [*files, *_unlocked.values(), *(configured.client_keys or ())]
+    return _build(host, port, username, auth, **more)
+
+
+def _build(
+    host: str, port: int | None, username: str | None, auth: LocalAccount, **more: Any
+) -> asyncssh.SSHClientConnectionOptions:
     return asyncssh.SSHClientConnectionOptions(
         host=host,
         port=() if port is None else port,
@@ -110,11 +136,12 @@ def _options(
     )
 
 
-def _hop(options: asyncssh.SSHClientConnectionOptions, *, is_target: bool) -> LocalHop:
+def _hop(options: asyncssh.SSHClientConnectionOptions, auth: LocalAccount, *, is_target: bool) -> LocalHop:
     keys = options.client_keys or ()
     offered = [f"the keys {', '.join(_comment(key) for key in keys)}"] if keys else []
     if options.agent_path:
         offered.append("the keys of the SSH agent")
+    locked = tuple(file for file in _identity_files(options, auth) if file not in _unlocked and _is_locked(file))
     return LocalHop(
         host=options.host,
         port=options.port,
@@ -123,13 +150,34 @@ def _hop(options: asyncssh.SSHClientConnectionOptions, *, is_target: bool) -> Lo
         known_hosts=_known_hosts(options),
         chooses_ciphers=options.config.get("Ciphers") is not None,
         is_target=is_target,
-        offered=" and ".join(offered) or "no key at all: there is neither an agent nor a key file without passphrase",
+        offered=(
+            (" and ".join(offered) or "no key at all: there is neither an agent nor a key file without passphrase")
+            + (f"; not with {', '.join(map(str, locked))}, whose passphrase is not known" if locked else "")
+        ),
+        locked=locked,
         options={
             "config": None,
             "options": options,
             "host_key_alias": options.host_key_alias,
         },
     )
+
+
+def _identity_files(options: asyncssh.SSHClientConnectionOptions, auth: LocalAccount) -> list[Path]:
+    configured = options.config.get("IdentityFile")
+    names = configured if isinstance(configured, list) else [f"~/.ssh/{name}" for name in _DEFAULT_IDENTITIES]
+    return [*auth.identity_files, *(Path(str(name)).expanduser() for name in names)]
+
+
+def _is_locked(file: Path) -> bool:
+    try:
+        asyncssh.read_private_key(file)
+    except asyncssh.KeyImportError as error:
+        # asyncssh has no class of its own for a missing passphrase.
+        return str(error).startswith("Passphrase")
+    except (OSError, ValueError):
+        return False
+    return False
 
 
 def _comment(key: asyncssh.SSHKeyPair) -> str:
