@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -49,10 +50,7 @@ POKE_ANNOTATION = "fairlead.dev/synced-for"
 _RELIST_EVERY = 300.0
 _RELIST_SOON = 2.0
 _CRD_WAIT = 2.0
-
-
-class StopRequested(Exception):
-    """kopf was told by a signal to stop."""
+_KOPF_END = 5.0
 
 
 class Operator:
@@ -124,17 +122,33 @@ class Operator:
             await self._runtimes.close()
 
     async def _run_kopf(self) -> None:
+        """Run kopf in a thread with a loop of its own.
+
+        At its end kopf waits for, and then cancels, every task of its loop that it does not know; and it would take
+        the process's signals over.
+        """
+        loop = asyncio.get_running_loop()
+        stop = threading.Event()
         namespaces = self._settings.watch_namespaces
-        await kopf.operator(
-            registry=operator_registry(self._dispatcher, self._relist.set),
-            settings=operator_settings(),
-            # Only peering uses it, but kopf's default asks for the user's name, which a numeric user has not.
-            identity=cast("Any", "fairlead"),
-            standalone=True,
-            clusterwide=not namespaces,
-            namespaces=namespaces,
+        thread = asyncio.create_task(
+            asyncio.to_thread(
+                kopf.run,
+                registry=operator_registry(self._dispatcher, loop.call_soon_threadsafe, self._relist.set),
+                settings=operator_settings(),
+                standalone=True,
+                # Only peering uses it, but without one kopf asks for the user's name, and a pod's user has none.
+                identity=cast("Any", "fairlead"),
+                clusterwide=not namespaces,
+                namespaces=namespaces,
+                stop_flag=stop,
+            )
         )
-        raise StopRequested
+        try:
+            await asyncio.shield(thread)
+        finally:
+            stop.set()
+            await asyncio.wait({thread}, timeout=_KOPF_END)
+        raise RuntimeError("kopf stopped watching")
 
     # Listing: what kopf does not tell is which objects vanished while no watch was open
 

@@ -19,7 +19,7 @@ from fairlead_operator.cluster.lease import Lease, LeaseLost
 from fairlead_operator.cluster.objects import Objects
 from fairlead_operator.cluster.permissions import LEASE_NAME
 from fairlead_operator.credentials.probe import ProbeKeyInvalid, probe_key
-from fairlead_operator.engine import Operator, StopRequested
+from fairlead_operator.engine import Operator
 from fairlead_operator.observe.http import open_session
 from fairlead_operator.probes import probes
 from fairlead_operator.settings import Settings, SettingsError
@@ -51,7 +51,6 @@ def _configure_logs(settings: Settings) -> None:
 async def _main(settings: Settings) -> int:
     loop = asyncio.get_running_loop()
     work = asyncio.create_task(_run(settings))
-    # kopf takes these signals over once it runs, and ends in its own order: that is StopRequested.
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, work.cancel)
     try:
@@ -59,8 +58,6 @@ async def _main(settings: Settings) -> int:
     except asyncio.CancelledError:
         return 0
     except BaseExceptionGroup as failures:
-        if failures.subgroup(StopRequested) is not None:
-            return 0
         expected, unexpected = failures.split((LeaseLost, ApiError))
         if unexpected is not None:
             raise unexpected from None

@@ -15,11 +15,14 @@ from fairlead_operator.handlers.dispatch import Dispatcher
 from fairlead_operator.reconcile.objects import Key
 
 
-def operator_registry(dispatcher: Dispatcher, listed_anew: Callable[[], None]) -> kopf.OperatorRegistry:
+def operator_registry(
+    dispatcher: Dispatcher, hand_over: Callable[..., object], listed_anew: Callable[[], None]
+) -> kopf.OperatorRegistry:
     """The handlers.
 
     Args:
         dispatcher: Takes the events.
+        hand_over: Calls a function with arguments where the dispatcher lives, in the order of calls.
         listed_anew: Called when kopf lists objects anew. It does not tell which have vanished meanwhile.
     """
     registry = kopf.OperatorRegistry()
@@ -32,20 +35,20 @@ def operator_registry(dispatcher: Dispatcher, listed_anew: Callable[[], None]) -
     @kopf.on.event(GROUP, VERSION, RemoteHost.PLURAL, registry=registry)  # type: ignore[arg-type]  # kopf calls with more than its types say
     async def host_event(event: kopf.RawEvent, namespace: str, name: str, **_: Any) -> None:
         if event["type"] is None:
-            listed_anew()
+            hand_over(listed_anew)
         if event["type"] == "DELETED":
-            dispatcher.host_gone(Key(namespace, name))
+            hand_over(dispatcher.host_gone, Key(namespace, name))
         else:
-            dispatcher.host_seen(event["object"])
+            hand_over(dispatcher.host_seen, event["object"])
 
     @kopf.on.event(GROUP, VERSION, McpToken.PLURAL, registry=registry)  # type: ignore[arg-type]  # as above
     async def token_event(event: kopf.RawEvent, namespace: str, name: str, **_: Any) -> None:
         if event["type"] is None:
-            listed_anew()
+            hand_over(listed_anew)
         if event["type"] == "DELETED":
-            dispatcher.token_gone(Key(namespace, name))
+            hand_over(dispatcher.token_gone, Key(namespace, name))
         else:
-            dispatcher.token_seen(event["object"])
+            hand_over(dispatcher.token_seen, event["object"])
 
     return registry
 

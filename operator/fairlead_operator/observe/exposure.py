@@ -4,6 +4,9 @@ An unauthenticated call must meet the sidecar's 401, which carries its instance.
 whether it was ours: the URL is the user's choice, and the operator must not become a way to read what it can reach.
 """
 
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
 import aiohttp
 
 from fairlead_api.conditions import HostReason
@@ -16,6 +19,11 @@ TIMEOUT = 5.0
 
 async def check_exposure(session: aiohttp.ClientSession, url: str, instance: str) -> Exposure:
     """Ask the public URL who it is."""
+    if _is_loopback(urlsplit(url).hostname or ""):
+        return Exposure(
+            HostReason.ENDPOINT_UNREACHABLE,
+            f"{url} means whatever machine it is used on: the operator can't tell whether it leads here.",
+        )
     try:
         async with session.get(url, timeout=timeout(TIMEOUT, connect=3), allow_redirects=False) as response:
             ours = response.status == 401 and response.headers.get(INSTANCE_HEADER) == instance
@@ -42,3 +50,12 @@ async def check_exposure(session: aiohttp.ClientSession, url: str, instance: str
             f"{url} leads here, but without TLS: tokens travel in the clear. Configure TLS for the endpoint.",
         )
     return Exposure(HostReason.EXPOSED, f"{url} leads to this host's endpoint.")
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False

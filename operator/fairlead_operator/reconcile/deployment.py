@@ -16,6 +16,8 @@ CREDENTIAL_KEYS = ("ssh-privatekey", "passphrase", "ssh-certificate", "password"
 """What is mounted of the credentials' Secret; whatever else it holds stays out of the pod."""
 NODE_LOSS_SECONDS = 30
 """How long a pod stays bound to a node that is gone. One pod is a host's only way in, hence far below the usual 300."""
+START_SECONDS = 60
+"""How long the process may take to start on a node that is very busy, before it is started anew."""
 _READ_BY_GROUP = 0o440
 
 
@@ -98,10 +100,9 @@ def _container(spec: RemoteHostSpec, settings: Settings) -> dict[str, Any]:
             "capabilities": {"drop": ["ALL"]},
         },
         "resources": resources,
-        # Every second, because a person waits for the first answer; up to a minute where the node is busy.
-        "startupProbe": _probe("/readyz", period=1, failures=60),
+        # Every second, because a person waits for the first answer; a startup probe would add its own period to that.
         "readinessProbe": _probe("/readyz", period=1, failures=3),
-        "livenessProbe": _probe("/healthz", period=10, failures=3),
+        "livenessProbe": _probe("/healthz", period=10, failures=3) | {"initialDelaySeconds": START_SECONDS},
         "volumeMounts": [
             {"name": "config", "mountPath": str(CONFIG_DIRECTORY), "readOnly": True},
             {"name": "ssh", "mountPath": str(CREDENTIALS_DIRECTORY), "readOnly": True},

@@ -24,7 +24,7 @@ FIELDS = (
     "sshServerVersion",
     "toolCount",
 )
-_EXPECTED = frozenset({HostReason.POD_NOT_READY, HostReason.CONNECTING, HostReason.SUSPENDED})
+_EXPECTED = frozenset({HostReason.POD_NOT_READY, HostReason.SUSPENDED})
 """Reasons for not being Ready that need nobody's attention."""
 _EXPOSED_WARNINGS = frozenset({HostReason.INSECURE_HTTP, HostReason.ENDPOINT_CONFLICT, HostReason.ENDPOINT_MISROUTED})
 
@@ -100,7 +100,7 @@ def announcements(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[A
     result = []
     previous = by_type(before)
     ready = changed(HostCondition.READY, previous, after["conditions"])
-    if ready is not None:
+    if ready is not None and ready["reason"] != HostReason.CONNECTING:
         fine = ready["status"] == ConditionStatus.TRUE or ready["reason"] in _EXPECTED
         result.append(Announcement("Normal" if fine else "Warning", ready["reason"], ready["message"]))
     exposed = changed(HostCondition.EXPOSED, previous, after["conditions"])
