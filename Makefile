@@ -60,6 +60,7 @@ test: ## everything, as CI runs it: static checks, unit, integration, end to end
 	@$(MAKE) --no-print-directory lint typecheck check-generated
 	@$(MAKE) --no-print-directory unit
 	@$(MAKE) --no-print-directory integration
+	@if [ "$$($(PYTHON) -m tests.cluster choice)" = own ]; then $(MAKE) --no-print-directory cluster-test; fi
 	@$(MAKE) --no-print-directory e2e
 	@if [ -n "$${CI:-}" ]; then $(MAKE) --no-print-directory cluster-down; fi
 

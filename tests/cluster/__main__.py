@@ -44,6 +44,12 @@ def up() -> None:
 
 
 @main.command()
+def choice() -> None:
+    """Print which kind of cluster `up` would choose here."""
+    click.echo(choose.choose(os.environ.get("CLUSTER", "")).kind)
+
+
+@main.command()
 def down() -> None:
     """Remove every trace of the cluster but the cache of binaries and images."""
     state = State.of_checkout()

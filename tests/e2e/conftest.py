@@ -58,27 +58,22 @@ def own_ssh_host(kube: Kube, installation: Installation, hosts_namespace: str) -
     kube.run("delete", "deployment,service,secret", "-n", hosts_namespace, "-l", host.selector, "--wait=false")
 
 
-@pytest.fixture
-def namespace(kube: Kube, installation: Installation) -> Iterator[str]:
-    """A namespace for one test, with the strictest Pod Security that Kubernetes has."""
+def _new_shop_namespace(kube: Kube) -> str:
+    """A namespace with the strictest Pod Security that Kubernetes has."""
     name = f"shop-{uuid.uuid4().hex[:6]}"
     kube.apply(_namespace(name, level="restricted"))
-    yield name
-    kube.run("delete", "namespace", name, "--wait=false")
-
-
-@pytest.fixture(scope="session")
-def admission_namespace(kube: Kube, installation: Installation) -> Iterator[str]:
-    """A namespace for objects that the API server judges, and of which hardly any is kept."""
-    name = f"admission-{uuid.uuid4().hex[:6]}"
-    kube.apply(_namespace(name, level="restricted"))
-    yield name
-    kube.run("delete", "namespace", name, "--wait=false")
+    return name
 
 
 @pytest.fixture
-def shop(kube: Kube, installation: Installation, namespace: str, ssh_host: SshHost) -> Shop:
-    """One Ready host `web-01` with one working token `agent`: where most tests begin."""
+def namespace(kube: Kube, installation: Installation) -> Iterator[str]:
+    """A namespace for one test."""
+    name = _new_shop_namespace(kube)
+    yield name
+    kube.run("delete", "namespace", name, "--wait=false")
+
+
+def _open_shop(kube: Kube, installation: Installation, namespace: str, ssh_host: SshHost) -> Shop:
     shop = Shop(kube, installation, namespace, ssh_host)
     kube.apply(
         secret(namespace, "web-01-ssh", ssh_privatekey=ssh_host.private_key),
@@ -88,3 +83,17 @@ def shop(kube: Kube, installation: Installation, namespace: str, ssh_host: SshHo
     shop.wait_ready("web-01")
     shop.wait_token_ready("agent")
     return shop
+
+
+@pytest.fixture
+def shop(kube: Kube, installation: Installation, namespace: str, ssh_host: SshHost) -> Shop:
+    """One Ready host `web-01` with one working token `agent`: where most tests begin."""
+    return _open_shop(kube, installation, namespace, ssh_host)
+
+
+@pytest.fixture(scope="session")
+def shared_shop(kube: Kube, installation: Installation, ssh_host: SshHost) -> Iterator[Shop]:
+    """The same for tests that change neither host nor token."""
+    name = _new_shop_namespace(kube)
+    yield _open_shop(kube, installation, name, ssh_host)
+    kube.run("delete", "namespace", name, "--wait=false")
