@@ -11,7 +11,7 @@ from fairlead_sidecar.access.grants import Caller
 
 def session_user(caller: Caller) -> AuthenticatedUser:
     """The user that the SDK binds a session to: nobody else can use it, a rotated token of the same owner can."""
-    return AuthenticatedUser(AccessToken(token="", client_id=caller.owner, scopes=[], subject=caller.subject))
+    return AuthenticatedUser(AccessToken(token="", client_id=caller.owner, scopes=[]))
 
 
 class Sessions:

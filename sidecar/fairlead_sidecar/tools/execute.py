@@ -8,9 +8,11 @@ from pydantic import Field
 
 from fairlead_sidecar.config import Permission, ToolGroup
 from fairlead_sidecar.errors import CommandTimedOut, InvalidRequest
+from fairlead_sidecar.ssh.result import CommandResult
 from fairlead_sidecar.tools.progress import LiveOutput
+from fairlead_sidecar.tools.size import fitting
 from fairlead_sidecar.tools.spec import Arguments, Call, Failed, Result, Tool
-from fairlead_sidecar.tools.text import Encoding, as_output
+from fairlead_sidecar.tools.text import Encoding, as_output, shortened
 
 COMMAND_CHARACTERS = 128 * 1024
 """Longest command line; Linux takes no longer single argument (MAX_ARG_STRLEN)."""
@@ -55,7 +57,8 @@ class ExecuteResult(Result):
     stdout_bytes: Annotated[int, Field(description="Bytes the command wrote, also those that were cut.")]
     stderr_bytes: int
     stdout_truncated: Annotated[
-        bool, Field(description="Whether the middle of stdout was left out at the host's output limit.")
+        bool,
+        Field(description="Whether its middle was left out: above the host's limit, or too much for a message."),
     ]
     stderr_truncated: bool
     duration_seconds: float
@@ -86,11 +89,27 @@ async def execute_command(call: Call, arguments: ExecuteArguments) -> ExecuteRes
             output_limit=call.limits.output_bytes,
             on_output=live.write if live is not None else None,
         )
-    stdout, stdout_encoding = as_output(ended.stdout, truncated=ended.stdout_truncated)
-    stderr, stderr_encoding = as_output(ended.stderr, truncated=ended.stderr_truncated)
     call.facts |= {"exit_code": ended.exit_code, "output_bytes": ended.stdout_bytes + ended.stderr_bytes}
-    result = ExecuteResult(
-        host=call.host,
+    # What the link kept is at most this, so that a first cut below it is one that counts.
+    longest = min(call.limits.output_bytes, max(len(ended.stdout), len(ended.stderr), 1))
+    result = fitting(lambda most: _result(call.host, ended, most), longest)
+    if ended.timed_out:
+        msg = f"The command was killed after {timeout:g} seconds; the output up to then is in the result."
+        raise Failed(CommandTimedOut(msg), result)
+    return result
+
+
+def _result(host: str, ended: CommandResult, most: int) -> ExecuteResult:
+    out = shortened(ended.stdout, total=ended.stdout_bytes, limit=most)
+    err = shortened(ended.stderr, total=ended.stderr_bytes, limit=most)
+    out_cut, err_cut = (
+        ended.stdout_truncated or out != ended.stdout,
+        ended.stderr_truncated or err != ended.stderr,
+    )
+    stdout, stdout_encoding = as_output(out, truncated=out_cut)
+    stderr, stderr_encoding = as_output(err, truncated=err_cut)
+    return ExecuteResult(
+        host=host,
         exit_code=ended.exit_code,
         signal=ended.signal,
         stdout=stdout,
@@ -99,15 +118,11 @@ async def execute_command(call: Call, arguments: ExecuteArguments) -> ExecuteRes
         stderr_encoding=stderr_encoding,
         stdout_bytes=ended.stdout_bytes,
         stderr_bytes=ended.stderr_bytes,
-        stdout_truncated=ended.stdout_truncated,
-        stderr_truncated=ended.stderr_truncated,
+        stdout_truncated=out_cut,
+        stderr_truncated=err_cut,
         duration_seconds=round(ended.duration_seconds, 6),
         timed_out=ended.timed_out,
     )
-    if ended.timed_out:
-        msg = f"The command was killed after {timeout:g} seconds; the output up to then is in the result."
-        raise Failed(CommandTimedOut(msg), result)
-    return result
 
 
 TOOLS = (

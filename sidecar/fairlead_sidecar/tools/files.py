@@ -10,7 +10,8 @@ from pydantic import Field
 
 from fairlead_sidecar.config import Permission, ToolGroup
 from fairlead_sidecar.errors import InvalidRequest
-from fairlead_sidecar.ssh.files import FileInfo, FileType, RemoteFiles
+from fairlead_sidecar.ssh.files import FileContent, FileInfo, FileType, RemoteFiles
+from fairlead_sidecar.tools.size import fitting
 from fairlead_sidecar.tools.spec import Arguments, Call, Result, Tool
 from fairlead_sidecar.tools.text import Encoding, as_content, whole_characters
 
@@ -100,7 +101,7 @@ class ListResult(Result):
 
     path: Annotated[str, Field(description="The directory's own path, symbolic links followed.")]
     entries: Annotated[list[Entry], Field(description="By name; symbolic links are shown as such.")]
-    truncated: Annotated[bool, Field(description="Whether there are more entries than `limit`.")]
+    truncated: Annotated[bool, Field(description="Whether there are more entries than these.")]
 
 
 async def read_file(call: Call, arguments: ReadArguments) -> ReadResult:
@@ -110,23 +111,29 @@ async def read_file(call: Call, arguments: ReadArguments) -> ReadResult:
     call.policy.check_read(resolved)
     limit = min(arguments.max_bytes or READ_BYTES, call.limits.output_bytes)
     piece = await files.read_file(resolved, offset=arguments.offset, max_bytes=limit)
-    data, eof = piece.data, piece.eof
+    result = fitting(lambda most: _piece(call.host, resolved, piece, most), max(len(piece.data), 1))
+    call.facts["bytes"] = result.bytes
+    return result
+
+
+def _piece(host: str, path: str, piece: FileContent, most: int) -> ReadResult:
+    data = piece.data[:most]
+    eof = piece.eof and len(data) == len(piece.data)
     whole = whole_characters(data)
     # A character that the piece's end cuts in two goes to the next piece. A piece too small for one character, or
     # a file that ends in the middle of one, is given as it is.
     if not eof and 0 < whole < len(data):
         data = data[:whole]
     content, encoding = as_content(data)
-    call.facts["bytes"] = len(data)
     return ReadResult(
-        host=call.host,
-        path=resolved,
+        host=host,
+        path=path,
         content=content,
         encoding=encoding,
-        offset=arguments.offset,
+        offset=piece.offset,
         bytes=len(data),
         size=piece.size,
-        next_offset=None if eof else arguments.offset + len(data),
+        next_offset=None if eof else piece.offset + len(data),
     )
 
 
@@ -148,11 +155,15 @@ async def list_directory(call: Call, arguments: ListArguments) -> ListResult:
     resolved = await _resolve(call, files, arguments.path)
     call.policy.check_read(resolved)
     listing = await files.list_directory(resolved, limit=arguments.limit)
-    return ListResult(
-        host=call.host,
-        path=resolved,
-        entries=[_entry(info) for info in listing.entries],
-        truncated=listing.truncated,
+    entries = [_entry(info) for info in listing.entries]
+    return fitting(
+        lambda most: ListResult(
+            host=call.host,
+            path=resolved,
+            entries=entries[:most],
+            truncated=listing.truncated or most < len(entries),
+        ),
+        max(len(entries), 1),
     )
 
 

@@ -37,6 +37,23 @@ def as_output(data: bytes, *, truncated: bool = False) -> tuple[str, Encoding]:
 _LEFT_OUT = re.compile(rb"\n\[\.\.\. \d+ bytes left out \.\.\.\]\n")
 
 
+def shortened(data: bytes, *, total: int, limit: int) -> bytes:
+    """An output with at most `limit` bytes of it kept, from beginning and end, whether its middle was cut already.
+
+    Args:
+        data: As the link gives it: all, or beginning and end with a line between them that says what was left out.
+        total: Bytes of the whole output.
+        limit: At least 2.
+    """
+    cut = _LEFT_OUT.search(data) if total > len(data) else None
+    head, tail = (data[: cut.start()], data[cut.end() :]) if cut else (data, data)
+    if (len(head) + len(tail) if cut else len(data)) <= limit:
+        return data
+    half = limit // 2
+    head, tail = head[:half], tail[-half:]
+    return b"%b\n[... %d bytes left out ...]\n%b" % (head, total - len(head) - len(tail), tail)
+
+
 def _without_halves(data: bytes) -> bytes:
     cut = _LEFT_OUT.search(data)
     if cut is None:

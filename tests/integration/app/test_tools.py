@@ -1,6 +1,7 @@
 """The tools, through the app, on a real host."""
 
 import base64
+import os
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -231,3 +232,31 @@ async def test_a_host_that_is_down_gives_a_named_error_and_heals(endpoint: Runni
     sshd.start()
     await until(lambda: endpoint.sidecar.status().link.state is LinkState.CONNECTED, "the link to come back")
     assert (await use(endpoint, "execute_command", command="echo back"))["stdout"] == "back\n"
+
+
+@both_eras
+@pytest.mark.parametrize("piece", [b"x", b"\x1b[1m\n", b'"\\', "€".encode(), b"\xff\0", b"\xff"])
+async def test_any_output_fits_into_a_message_that_clients_take(
+    endpoint: RunningEndpoint, era: str, piece: bytes, tmp_path: Path
+) -> None:
+    (tmp_path / "long").write_bytes(piece * (3_000_000 // len(piece)))
+    result = await use(endpoint, "execute_command", era, command=f"tee /dev/stderr < {tmp_path}/long")
+    assert result["stdout_bytes"] == result["stderr_bytes"] >= 2_999_990
+    assert result["stdout_truncated"]
+    assert result["stderr_truncated"]
+    assert len(result["stdout"]) > 20_000
+
+
+async def test_any_file_and_any_directory_fit_into_a_message(endpoint: RunningEndpoint, tmp_path: Path) -> None:
+    blob = tmp_path / "blob"
+    blob.write_bytes(os.urandom(2_000_000))
+    piece = await use(endpoint, "read_file", path=str(blob), max_bytes=1_000_000)
+    assert piece["encoding"] == "base64"
+    assert piece["next_offset"] == piece["bytes"] == len(base64.b64decode(piece["content"])) > 300_000
+    many = tmp_path / "many"
+    many.mkdir()
+    for number in range(6000):
+        (many / f"{number:04}-{'long' * 20}").touch()
+    listing = await use(endpoint, "list_directory", path=str(many), limit=10_000)
+    assert listing["truncated"]
+    assert len(listing["entries"]) > 1000

@@ -3,7 +3,7 @@
 import pytest
 
 from fairlead_sidecar.ssh.output import OutputBuffer
-from fairlead_sidecar.tools.text import Encoding, as_content, as_output, whole_characters
+from fairlead_sidecar.tools.text import Encoding, as_content, as_output, shortened, whole_characters
 
 
 @pytest.mark.parametrize("text", ["", "plain", "grün €𝄞", "a\0b\x1b[0m"])
@@ -46,3 +46,18 @@ def test_text_whose_middle_was_left_out_stays_text(limit: int) -> None:
     assert text.startswith("a€")
     assert "bytes left out" in text
     assert text.endswith("€")
+
+
+@pytest.mark.parametrize("kept", [10, 30, 60, 100, 1000])
+def test_an_output_is_shortened_again_with_the_right_count(kept: int) -> None:
+    whole = bytes(range(ord("A"), ord("A") + 50)) * 4
+    buffer = OutputBuffer(kept)
+    buffer.feed(whole)
+    for limit in (10, 20, 50, 200, 1000):
+        data = shortened(buffer.content(), total=200, limit=limit)
+        most = min(kept, limit)
+        if most >= 200:
+            assert data == whole
+        else:
+            half = most // 2
+            assert data == whole[:half] + b"\n[... %d bytes left out ...]\n" % (200 - 2 * half) + whole[-half:]
