@@ -1,0 +1,47 @@
+"""The public URL: checked from inside the cluster, and never a reason to call a working host broken."""
+
+from urllib.parse import urlsplit
+
+from tests.cluster.state import Description
+from tests.e2e.support.hosts import Shop
+from tests.e2e.support.kube import Object, condition
+from tests.e2e.support.waiting import wait_until
+
+
+def _publish(shop: Shop, host: str, url: str) -> None:
+    endpoint = {"type": "Ingress", "ingress": {"host": host}, "url": url}
+    shop.kube.patch("rh", "web-01", shop.namespace, {"spec": {"endpoint": endpoint}})
+
+
+def _exposed(shop: Shop, reason: str) -> Object:
+    def probe() -> Object | None:
+        found = condition(shop.host(), "Exposed")
+        return found if found.get("reason") == reason else None
+
+    return wait_until(probe, timeout=30, what=f"Exposed with the reason {reason}")
+
+
+def test_a_public_url_without_tls_is_exposed_with_a_warning(shop: Shop, cluster: Description) -> None:
+    host = f"{shop.namespace}.{cluster.ingress_pod_host}"
+    port = urlsplit(cluster.ingress_url).port
+    _publish(shop, host, f"http://{host}:{port}/{shop.namespace}/web-01/mcp")
+    found = _exposed(shop, "InsecureHTTP")
+    assert "TLS" in found["message"]
+    assert condition(shop.host(), "Ready")["status"] == "True"
+    events = shop.kube.run("events", "-n", shop.namespace, "--for", "remotehost/web-01")
+    assert "InsecureHTTP" in events
+
+
+def test_a_url_that_leads_elsewhere_is_misrouted_and_the_host_stays_ready(shop: Shop, cluster: Description) -> None:
+    host = f"{shop.namespace}.{cluster.ingress_pod_host}"
+    port = urlsplit(cluster.ingress_url).port
+    _publish(shop, host, f"http://{host}:{port}/somewhere/else/mcp")
+    found = _exposed(shop, "EndpointMisrouted")
+    assert found["status"] == "False"
+    assert condition(shop.host(), "Ready")["status"] == "True"
+
+
+def test_a_url_that_the_cluster_cannot_reach_does_not_gate_ready(shop: Shop) -> None:
+    found = _exposed(shop, "EndpointUnreachable")
+    assert found["status"] != "True"
+    assert condition(shop.host(), "Ready")["status"] == "True"
