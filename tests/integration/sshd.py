@@ -295,10 +295,11 @@ def sshd_factory(tmp_path: Path) -> Iterator[SshdFactory]:
     require_sshd()
     servers: list[Sshd] = []
 
-    def make(**settings: Any) -> Sshd:
+    def make(*, started: bool = True, **settings: Any) -> Sshd:
         server = Sshd(tmp_path / f"sshd-{len(servers)}", **settings)
         servers.append(server)
-        server.start()
+        if started:
+            server.start()
         return server
 
     yield make
@@ -317,6 +318,8 @@ def require_sshd() -> None:
     missing = []
     if shutil.which("sshd", path="/usr/sbin:/usr/local/sbin:/sbin:/usr/bin") is None:
         missing.append("the OpenSSH server (Debian: apt-get install openssh-server)")
+    if shutil.which("ssh-agent") is None:
+        missing.append("ssh-agent (Debian: apt-get install openssh-client)")
     if shutil.which("unshare") is None:
         missing.append("unshare (Debian: apt-get install util-linux)")
     if psutil.Process().uids().effective != 0:

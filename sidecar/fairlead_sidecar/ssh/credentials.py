@@ -1,6 +1,6 @@
 """The credentials of a login, read afresh from the mounted Secret each time."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import asyncssh
@@ -22,7 +22,7 @@ class Credentials:
     """What a login offers to the server."""
 
     client_keys: tuple[asyncssh.SSHKey | tuple[asyncssh.SSHKey, asyncssh.SSHCertificate], ...]
-    password: str | None
+    password: str | None = field(repr=False)
     description: str
     """For messages: which credentials these are, with the fingerprint of a key, never a secret."""
 

@@ -71,6 +71,11 @@ def from_asyncssh(place: str, error: asyncssh.Error, stage: Stage) -> LinkError:
             f"{place} cut the login off: {error.reason}.",
             hint="Offer fewer keys (an agent may hold many: IdentitiesOnly helps), or the right one first.",
         )
+    if isinstance(error, asyncssh.ChannelOpenError):
+        return HostUnreachable(
+            f"{place} can't be reached from the jump host: {error.reason}.",
+            hint="Check that the host is up, and that the jump host may forward to it (AllowTcpForwarding).",
+        )
     if isinstance(error, asyncssh.KeyExchangeFailed):
         return ProtocolFailure(
             f"{place} shares no algorithm with us: {error.reason}.",

@@ -53,6 +53,8 @@ class Link:
         self.observer: Observer = observer or NullObserver()
         self._report = Report(on_change, self.observer)
         self._pool: Pool | None = None
+        self._former: list[Pool] = []
+        """Pools whose last commands are still running."""
         self._login: Login | None = None
         self._error: LinkError | None = None
         self._up = asyncio.Event()
@@ -87,8 +89,10 @@ class Link:
                 await self._stay(credentials)
         finally:
             await self._executioner.close()
-            if self._pool is not None:
-                self._pool.abort()
+            pools, self._pool = [*self._former, *([self._pool] if self._pool else [])], None
+            for pool in pools:
+                pool.abort()
+                await pool.wait_closed()
 
     async def reconfigure(self, config: SidecarConfig) -> None:
         """Put a new configuration into force.
@@ -300,7 +304,7 @@ class Link:
         )
         self._pool = pool
         if former is not None:
-            former.drain()
+            self._drain(former)
         elif self._was_up:
             self.observer.on_reconnect()
         self._was_up = True
@@ -354,9 +358,13 @@ class Link:
         self._was_up = False
         if pool is not None:
             if drain:
-                pool.drain()
+                self._drain(pool)
             else:
                 pool.abort()
+
+    def _drain(self, pool: Pool) -> None:
+        pool.drain()
+        self._former = [former for former in [*self._former, pool] if former.alive]
 
     def _still_trusted(self) -> bool:
         fingerprint = self._login.fingerprint if self._login else None

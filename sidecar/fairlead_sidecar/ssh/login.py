@@ -34,6 +34,8 @@ class Events(asyncssh.SSHClient):
         self.presented: asyncssh.SSHKey | None = None
         """The host key (or the key of the authority behind its certificate) that was not trusted."""
         self.on_lost: Callable[[], None] | None = None
+        self.tunnel: asyncssh.SSHClientConnection | None = None
+        """The connection to the jump host that this one runs through; it ends with this one."""
         self._connection: asyncssh.SSHClientConnection | None = None
 
     @property
@@ -59,6 +61,8 @@ class Events(asyncssh.SSHClient):
 
     def connection_lost(self, _exc: Exception | None) -> None:
         """The connection is gone, for whatever reason."""
+        if self.tunnel:
+            self.tunnel.close()
         if self.on_lost:
             self.on_lost()
 
@@ -88,6 +92,12 @@ class Login:
     fingerprint: str | None
     server_version: str
 
+    async def wait_closed(self) -> None:
+        """Wait until this connection and those to jump hosts are gone."""
+        await self.connection.wait_closed()
+        if self.events.tunnel:
+            await self.events.tunnel.wait_closed()
+
 
 @dataclass(frozen=True, slots=True)
 class Hop:
@@ -98,7 +108,8 @@ class Hop:
     username: str
     trusted: TrustedHostKeys
     offered: str
-    options: dict[str, Any]
+    options: dict[str, Any] = field(repr=False)
+    """Further arguments of `asyncssh.connect`, secrets among them."""
 
     @property
     def place(self) -> str:
@@ -129,12 +140,12 @@ async def login(config: SidecarConfig, progress: Progress) -> Login:
             for hop in await asyncio.to_thread(plan_hops, config):
                 progress.place, progress.events = hop.place, Events()
                 result = await _connect(config, hop, progress.events, tunnel)
-                tunnel = result.connection
-    except TimeoutError as error:
-        _abort(tunnel)
-        raise failures.no_answer(progress.place, progress.events.stage, seconds) from error
-    except BaseException:
-        _abort(tunnel)
+                progress.events.tunnel, tunnel = tunnel, result.connection
+    except BaseException as error:
+        if tunnel is not None:
+            tunnel.abort()
+        if isinstance(error, TimeoutError):
+            raise failures.no_answer(progress.place, progress.events.stage, seconds) from error
         raise
     return result
 
@@ -238,11 +249,6 @@ def _explain(hop: Hop, events: Events, error: asyncssh.Error | OSError) -> LinkE
     if isinstance(error, asyncssh.Error):
         return failures.from_asyncssh(hop.place, error, events.stage)
     return failures.from_os(hop.place, error)
-
-
-def _abort(connection: asyncssh.SSHClientConnection | None) -> None:
-    if connection is not None:
-        connection.abort()
 
 
 def _need_local_username() -> None:

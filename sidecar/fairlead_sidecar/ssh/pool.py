@@ -78,6 +78,7 @@ class Pool:
         self._grow_not_before = 0.0
         self._warming = True
         self._draining = False
+        self._closing: list[Login] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._retry: asyncio.TimerHandle | None = None
         self._sftp: asyncssh.SFTPClient | None = None
@@ -173,8 +174,14 @@ class Pool:
         for task in self._tasks:
             task.cancel()
         for member in list(self._members):
+            self._closing.append(member.login)
             member.connection.abort()
             self._lost(member)
+
+    async def wait_closed(self) -> None:
+        """After `abort`: wait until the connections are gone."""
+        if self._closing:
+            await asyncio.wait([asyncio.ensure_future(login.wait_closed()) for login in self._closing], timeout=1)
 
     # --- connections ---
 
