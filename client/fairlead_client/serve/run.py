@@ -1,13 +1,14 @@
 """Runs the sidecar for one host, on HTTP or stdio, for as long as the person wants it."""
 
 import asyncio
+import contextlib
 import logging
 import os
 import secrets
 import signal
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import click
@@ -17,6 +18,7 @@ from mcp.server.stdio import stdio_server
 from fairlead_client.client_configs import http_snippets, render, stdio_snippets
 from fairlead_client.serve.explain import explain
 from fairlead_client.serve.options import LISTEN_ADDRESS, ServeOptions, build_config, grant
+from fairlead_client.serve.passphrase import locked_identities, unlock
 from fairlead_client.serve.target import SshConfigError, resolve
 from fairlead_client.serve.token import TokenError, obtain
 from fairlead_sidecar import tokens
@@ -24,6 +26,7 @@ from fairlead_sidecar.access.grants import Caller
 from fairlead_sidecar.app import create_app
 from fairlead_sidecar.audit import AuditLog
 from fairlead_sidecar.config import Target
+from fairlead_sidecar.errors import AuthenticationFailed
 from fairlead_sidecar.mcp_server import build_server
 from fairlead_sidecar.reload import StaticSource
 from fairlead_sidecar.server import listen, serve
@@ -37,6 +40,14 @@ class ServeError(Exception):
     """It can't be served; the message says why and what to do."""
 
 
+class LoginRefused(ServeError):
+    """The host refused what was offered; `locked` are key files that were not, for want of their passphrase."""
+
+    def __init__(self, message: str, locked: Sequence[Path]) -> None:
+        super().__init__(message)
+        self.locked = locked
+
+
 def run(options: ServeOptions, environment: Mapping[str, str] = os.environ) -> int:
     """Serve until stopped.
 
@@ -46,18 +57,26 @@ def run(options: ServeOptions, environment: Mapping[str, str] = os.environ) -> i
     logging.basicConfig(level=logging.WARNING, format="fairlead: %(levelname)s: %(message)s", stream=sys.stderr)
     try:
         target = resolve(options.destination, options.ssh_config)
-        begin = (
-            _serve_stdio(options, target, environment) if options.stdio else _serve_http(options, target, environment)
-        )
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(begin)
+        try:
+            _run_once(options, target, environment)
+        except LoginRefused as refusal:
+            # After the first try, as `ssh` does: no passphrase is asked for that is not needed.
+            if not (sys.stdin.isatty() and unlock(refusal.locked)):
+                raise
+            _run_once(options, target, environment)
     except (ServeError, SshConfigError, TokenError) as error:
         say(f"fairlead: {error}")
         return 1
-    except KeyboardInterrupt:
-        # The second one: the first asks for an orderly end.
+    except (KeyboardInterrupt, click.Abort):
+        # The second one (the first asks for an orderly end), or one instead of a passphrase.
         return 130
     return 0
+
+
+def _run_once(options: ServeOptions, target: Target, environment: Mapping[str, str]) -> None:
+    begin = _serve_stdio if options.stdio else _serve_http
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(begin(options, target, environment))
 
 
 def say(text: str) -> None:
@@ -73,10 +92,9 @@ async def _serve_http(options: ServeOptions, target: Target, environment: Mappin
     config = build_config(options, target, tokens=(granted,), listen_port=port)
     app = create_app(StaticSource(config))
     sidecar: Sidecar = app.state.sidecar
-    stop = _stop_on_signals()
     url = f"http://{LISTEN_ADDRESS}:{port}/mcp"
 
-    async def introduce() -> None:
+    async def introduce(stop: asyncio.Event) -> None:
         try:
             await _announce_connection(sidecar, options, target)
         except ServeError:
@@ -86,11 +104,12 @@ async def _serve_http(options: ServeOptions, target: Target, environment: Mappin
         say(render(http_snippets(options.name, url, token.bearer)) + "\n")
         await _narrate(sidecar)
 
-    introduction = asyncio.create_task(introduce())
-    try:
-        await serve(app, public=listener, stop=stop)
-    finally:
-        await _finish(introduction)
+    with _stop_on_signals() as stop:
+        introduction = asyncio.create_task(introduce(stop))
+        try:
+            await serve(app, public=listener, stop=stop)
+        finally:
+            await _finish(introduction)
 
 
 async def _serve_stdio(options: ServeOptions, target: Target, environment: Mapping[str, str]) -> None:
@@ -103,27 +122,30 @@ async def _serve_stdio(options: ServeOptions, target: Target, environment: Mappi
     )
     sidecar = Sidecar(StaticSource(config), audit=AuditLog(sys.stderr))
     server = build_server(sidecar, local_caller=caller)
-    stop = _stop_on_signals()
-    async with sidecar.running():
-        await _announce_connection(sidecar, options, target)
-        if sys.stdin.isatty():
-            command = (str(_program()), *options.stdio_arguments())
-            snippets = stdio_snippets(options.name, command, agent="SSH_AUTH_SOCK" in environment)
-            say("This speaks MCP on stdin and stdout: a client starts it. Put this into yours (Ctrl-C ends it here):\n")
-            say(render(snippets) + "\n")
-        narration = asyncio.create_task(_narrate(sidecar))
-        stopped = asyncio.create_task(stop.wait())
-        async with stdio_server() as (read, write):
-            serving = asyncio.create_task(server.run(read, write, server.create_initialization_options()))
-            await asyncio.wait([serving, stopped], return_when=asyncio.FIRST_COMPLETED)
-            await sidecar.drain()
-            if stop.is_set():
-                # A thread waits in read() on stdin and nothing can wake it: an ordinary exit would wait for it.
-                sys.stderr.flush()
-                os._exit(0)
-            await serving
-        for task in (narration, stopped):
-            task.cancel()
+    with _stop_on_signals() as stop:
+        async with sidecar.running():
+            await _announce_connection(sidecar, options, target)
+            if sys.stdin.isatty():
+                _introduce_stdio(options, environment)
+            narration = asyncio.create_task(_narrate(sidecar))
+            stopped = asyncio.create_task(stop.wait())
+            async with stdio_server() as (read, write):
+                serving = asyncio.create_task(server.run(read, write, server.create_initialization_options()))
+                await asyncio.wait([serving, stopped], return_when=asyncio.FIRST_COMPLETED)
+                await sidecar.drain()
+                if stop.is_set():
+                    # A thread waits in read() on stdin and nothing can wake it: an ordinary exit would wait for it.
+                    sys.stderr.flush()
+                    os._exit(0)
+                await serving
+            for task in (narration, stopped):
+                task.cancel()
+
+
+def _introduce_stdio(options: ServeOptions, environment: Mapping[str, str]) -> None:
+    command = (str(Path(sys.argv[0]).absolute()), *options.stdio_arguments())
+    say("This speaks MCP on stdin and stdout: a client starts it. Put this into yours (Ctrl-C ends it here):\n")
+    say(render(stdio_snippets(options.name, command, agent="SSH_AUTH_SOCK" in environment)) + "\n")
 
 
 def _listen(port: int) -> socket.socket:
@@ -147,8 +169,15 @@ async def _announce_connection(sidecar: Sidecar, options: ServeOptions, target: 
     while status.link.state is LinkState.CONNECTING:
         status = await sidecar.status_after(status.version, LONG_POLL_SECONDS)
     if status.link.state is LinkState.FAILED:
-        raise ServeError(explain(status.link, options, target))
+        raise await _refusal(sidecar, status.link, options, target)
     say(f"Connected to {target.username}@{target.address}:{target.port} ({_seen(status.link)}).")
+
+
+async def _refusal(sidecar: Sidecar, status: LinkStatus, options: ServeOptions, target: Target) -> ServeError:
+    message = explain(status, options, target)
+    if status.reason != AuthenticationFailed.reason or sidecar.active is None:
+        return ServeError(message)
+    return LoginRefused(message, await asyncio.to_thread(locked_identities, sidecar.active.config))
 
 
 async def _narrate(sidecar: Sidecar) -> None:
@@ -171,18 +200,26 @@ def _seen(status: LinkStatus) -> str:
     return ", ".join(part for part in (status.host_key_fingerprint, status.server_version) if part)
 
 
-def _stop_on_signals() -> asyncio.Event:
+@contextlib.contextmanager
+def _stop_on_signals() -> Iterator[asyncio.Event]:
+    """An event that a signal sets."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
     def ask() -> None:
         stop.set()
         # A second Ctrl-C does not wait for the host any more.
         loop.remove_signal_handler(signal.SIGINT)
 
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    for number in numbers:
         loop.add_signal_handler(number, ask)
-    return stop
+    try:
+        yield stop
+    finally:
+        # uvloop keeps them beyond its own end, and Ctrl-C would do nothing while a passphrase is asked for.
+        for number in numbers:
+            loop.remove_signal_handler(number)
 
 
 async def _finish(task: asyncio.Task[None]) -> None:
@@ -192,7 +229,3 @@ async def _finish(task: asyncio.Task[None]) -> None:
         await asyncio.wait([task])
     if not task.cancelled():
         task.result()
-
-
-def _program() -> Path:
-    return Path(sys.argv[0]).absolute()

@@ -88,6 +88,28 @@ class Person:
         finally:
             served.ends(signal.SIGKILL)
 
+    @contextlib.contextmanager
+    def serves_at_a_terminal(self, *arguments: str) -> Iterator[tuple["Served", "Terminal"]]:
+        """The same with a terminal of its own, which a passphrase is asked on."""
+        errors, audit = self.home / "stderr-terminal", self.home / "stdout-terminal"
+        ours, theirs = os.openpty()
+        with errors.open("wb") as stderr, audit.open("wb") as stdout:
+            process = subprocess.Popen(
+                # setsid --ctty: the passphrase is read from the controlling terminal, not from stdin.
+                ["setsid", "--ctty", *FAIRLEAD, "serve", "--listen-port=0", *arguments],
+                env=self.environment,
+                stdin=theirs,
+                stdout=stdout,
+                stderr=stderr,
+            )
+        os.close(theirs)
+        served = Served(process, errors, audit)
+        try:
+            yield served, Terminal(ours)
+        finally:
+            served.ends(signal.SIGKILL)
+            os.close(ours)
+
     @contextlib.asynccontextmanager
     async def connects_on_stdio(self, *arguments: str, era: Era = "auto") -> AsyncIterator[Client]:
         """An MCP client that starts `fairlead serve --stdio` itself."""
@@ -96,6 +118,30 @@ class Person:
         )
         async with Client(stdio_client(server), mode=era) as client:
             yield client
+
+
+class Terminal:
+    """The near end of a terminal."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        os.set_blocking(descriptor, False)
+        self.text = ""
+        """What it has shown so far."""
+
+    def shows(self, text: str, *, times: int = 1) -> None:
+        """Wait until it has shown something so many times."""
+
+        def shown() -> bool:
+            with contextlib.suppress(BlockingIOError):
+                self.text += os.read(self._descriptor, 65536).decode()
+            return self.text.count(text) >= times
+
+        until(shown, f"{text!r} on the terminal", seconds=20)
+
+    def types(self, text: str) -> None:
+        """Send keystrokes."""
+        os.write(self._descriptor, text.encode())
 
 
 class Served:

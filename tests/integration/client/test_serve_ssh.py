@@ -173,3 +173,29 @@ def test_encrypted_key_without_a_terminal_says_to_use_the_agent(person: Person, 
     person.knows(sshd)
     person.has_key(sshd.client_key, passphrase="correct horse")
     assert "ssh-add" in refused(person, f"root@127.0.0.1:{sshd.port}")
+
+
+@pytest.mark.parametrize("answers", [["correct horse"], ["wrong", "correct horse"]])
+async def test_passphrase_is_asked_for_at_a_terminal_and_the_key_then_used(
+    person: Person, sshd: Sshd, answers: list[str]
+) -> None:
+    person.knows(sshd)
+    file = person.has_key(sshd.client_key, passphrase="correct horse")
+    with person.serves_at_a_terminal(f"root@127.0.0.1:{sshd.port}") as (served, terminal):
+        for number, answer in enumerate(answers, start=1):
+            await asyncio.to_thread(terminal.shows, f"Passphrase for {file}:", times=number)
+            terminal.types(f"{answer}\n")
+        async with served.connected() as client:
+            assert not (await client.call_tool("execute_command", {"command": "true"})).is_error
+        assert await asyncio.to_thread(served.ends) == 0
+    assert "correct horse" not in terminal.text + served.said
+
+
+def test_ctrl_c_instead_of_a_passphrase_ends_it(person: Person, sshd: Sshd) -> None:
+    person.knows(sshd)
+    person.has_key(sshd.client_key, passphrase="correct horse")
+    with person.serves_at_a_terminal(f"root@127.0.0.1:{sshd.port}") as (served, terminal):
+        terminal.shows("Passphrase for ")
+        terminal.types("\x03")
+        assert served.process.wait(20) == 130
+    assert "Traceback" not in served.said + terminal.text
