@@ -6,6 +6,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterable
+from functools import partial
 from typing import Any, cast
 
 import aiohttp
@@ -32,10 +33,10 @@ from fairlead_operator.controllers.runtime import Runtimes
 from fairlead_operator.controllers.store import Store
 from fairlead_operator.controllers.tokens import TokenController
 from fairlead_operator.credentials.owned import OwnedSecrets
-from fairlead_operator.handlers.dispatch import Dispatcher, Kind, Work, on_metadata
+from fairlead_operator.handlers.dispatch import Dispatcher, Kind, Work
 from fairlead_operator.handlers.kopf_events import operator_registry, operator_settings
 from fairlead_operator.handlers.queue import WorkQueue
-from fairlead_operator.reconcile.labels import MANAGED_SELECTOR, pod_selector, selector_text
+from fairlead_operator.reconcile.labels import HOST_LABEL, MANAGED_SELECTOR, pod_selector, selector_text
 from fairlead_operator.reconcile.metadata import Meta
 from fairlead_operator.reconcile.names import child_name
 from fairlead_operator.reconcile.objects import Host, Key
@@ -70,7 +71,7 @@ class Operator:
         """Set once everything was listed and the work began."""
         self._caches: dict[Resource, MetadataCache] = {}
         for resource in (*CHILDREN, SECRETS):
-            changed = on_metadata(resource, self._caches, self._forget, self._dispatcher)
+            changed = partial(self._metadata_changed, resource)
             # Users' Secrets don't carry our label, and their changes count as well.
             selector = None if resource == SECRETS else MANAGED_SELECTOR
             self._caches[resource] = MetadataCache(api, resource, settings.watch_namespaces, selector, changed)
@@ -198,11 +199,20 @@ class Operator:
             metrics.RECONCILE_SECONDS.labels(work.kind).observe(time.perf_counter() - started)
         return again
 
-    def _forget(self, resource: Resource, meta: Meta) -> None:
-        self._applier.gone(resource, meta)
+    def _metadata_changed(self, resource: Resource, meta: Meta) -> None:
+        gone = self._caches[resource].get(meta.namespace, meta.name) is None
+        if gone:
+            self._applier.gone(resource, meta)
         if resource == SECRETS:
-            self._token_secrets.gone(meta)
-            self._key_secrets.gone(meta)
+            if gone:
+                self._token_secrets.gone(meta)
+                self._key_secrets.gone(meta)
+            self._dispatcher.secret_changed(meta)
+            return
+        if resource == DEPLOYMENTS and (host := meta.labels.get(HOST_LABEL)):
+            # Its status tells of pods that became ready, or no longer are.
+            self._runtimes.expect(Key(meta.namespace, host))
+        self._dispatcher.child_changed(meta)
 
     def _hosts_changed(self, hosts: Iterable[Host]) -> None:
         for host in hosts:

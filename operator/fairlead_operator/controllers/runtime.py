@@ -115,6 +115,12 @@ class Runtimes:
         if runtime is not None:
             await runtime.stop()
 
+    def expect(self, key: Key) -> None:
+        """Something about a host's pod changed."""
+        runtime = self._runtimes.get(key)
+        if runtime is not None and runtime.observer is not None:
+            runtime.observer.expect()
+
     async def close(self) -> None:
         """Stop watching all."""
         for key in list(self._runtimes):

@@ -4,8 +4,6 @@ from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from fairlead_operator.cluster.metadata import MetadataCache
-from fairlead_operator.cluster.resources import SECRETS, Resource
 from fairlead_operator.controllers.store import Store
 from fairlead_operator.reconcile.labels import HOST_LABEL, TOKEN_LABEL
 from fairlead_operator.reconcile.metadata import Meta
@@ -125,22 +123,3 @@ class Dispatcher:
 
 def _key(body: Mapping[str, Any]) -> Key:
     return Key(body["metadata"]["namespace"], body["metadata"]["name"])
-
-
-def on_metadata(
-    resource: Resource,
-    caches: Mapping[Resource, MetadataCache],
-    forget: Callable[[Resource, Meta], None],
-    dispatcher: Dispatcher,
-) -> Callable[[Meta], None]:
-    """The callback of a metadata cache: forget what is gone, then add work."""
-
-    def changed(meta: Meta) -> None:
-        if caches[resource].get(meta.namespace, meta.name) is None:
-            forget(resource, meta)
-        if resource == SECRETS:
-            dispatcher.secret_changed(meta)
-        else:
-            dispatcher.child_changed(meta)
-
-    return changed

@@ -25,10 +25,14 @@ logger = logging.getLogger(__name__)
 
 LONG_POLL = 30.0
 """Seconds that the sidecar may hold back an answer when nothing changed."""
-_RETRY_FAST = 0.2
-_FAST_FOR = 60.0
-"""Seconds during which a pod may be expected to come up."""
+_RETRY_EXPECTED = 0.1
+_EXPECTED_FOR = 3.0
+"""Seconds for which an answer is expected any moment: the Deployment has just changed its status."""
+_RETRY_STARTING = 1.0
+_STARTING_FOR = 60.0
+"""Seconds for which a pod may be starting."""
 _RETRY_SLOW = 5.0
+_RETRY_FAST = 0.2
 _POD_PROBLEM_AFTER = 1.0
 _POD_PROBLEM_EVERY = 2.0
 _RECHECK_EXPOSURE = 300.0
@@ -73,6 +77,7 @@ class SidecarObserver:
         self._pod_problem = pod_problem
         self._tick = asyncio.Event()
         self._problem_at = 0.0
+        self._expected_until = 0.0
         self.view = SidecarView()
         self._task = asyncio.create_task(self._run(), name=f"observe {target.host_header}")
 
@@ -93,6 +98,12 @@ class SidecarObserver:
             view = replace(view, exposure=None)
         self._show(self._judge(view))
         self._wake()
+
+    def expect(self) -> None:
+        """Something about the pod changed: ask again soon."""
+        self._expected_until = asyncio.get_running_loop().time() + _EXPECTED_FOR
+        if not self.view.answering:
+            self._wake()
 
     @property
     def loaded_digest(self) -> str | None:
@@ -178,12 +189,18 @@ class SidecarObserver:
         # The sidecar that answers next may be another process, in a new pod.
         view = replace(self.view, silent_since=since, handshake=None)
         loop_time = asyncio.get_running_loop().time()
-        every = _POD_PROBLEM_EVERY if silent_for < _FAST_FOR else 3 * _RETRY_SLOW
+        every = _POD_PROBLEM_EVERY if silent_for < _STARTING_FOR else 3 * _RETRY_SLOW
         if silent_for >= _POD_PROBLEM_AFTER and loop_time - self._problem_at >= every:
             self._problem_at = loop_time
             view = replace(view, pod_problem=await self._pod_problem())
         self._show(view)
-        await asyncio.sleep(jittered(_RETRY_FAST if silent_for < _FAST_FOR else _RETRY_SLOW))
+        if self._expected():
+            await asyncio.sleep(jittered(_RETRY_EXPECTED))
+        else:
+            await self._until(self._expected, jittered(_RETRY_STARTING if silent_for < _STARTING_FOR else _RETRY_SLOW))
+
+    def _expected(self) -> bool:
+        return asyncio.get_running_loop().time() < self._expected_until
 
     # Everything that follows from the status
 
