@@ -42,9 +42,11 @@ typecheck: venv ## strict mypy
 
 generate: venv ## write the CRDs and the reference pages anew from the code
 	@$(PYTHON) -m fairlead_api
+	@$(PYTHON) docs/generate.py
 
 check-generated: venv ## fail when a generated file is stale
 	@$(PYTHON) -m fairlead_api --check
+	@$(PYTHON) docs/generate.py --check
 
 unit: venv ## fast tests without a network
 	@$(PYTHON) -m pytest tests/unit

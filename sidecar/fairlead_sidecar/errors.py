@@ -7,7 +7,7 @@ from typing import ClassVar
 
 
 class FairleadError(Exception):
-    """A failure with a name; the message says what happened, `hint` what to do."""
+    """A fault of Fairlead itself, and the base of all failures: the message says what happened, `hint` what to do."""
 
     code: ClassVar[str] = "internal_error"
     reason: ClassVar[str] = "InternalError"
