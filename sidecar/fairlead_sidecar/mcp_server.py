@@ -31,6 +31,7 @@ from fairlead_sidecar.reload import Active
 from fairlead_sidecar.sidecar import Sidecar
 from fairlead_sidecar.tools.catalogue import TOOLS, offered
 from fairlead_sidecar.tools.spec import Arguments, Call, Failed, Result, Tool
+from fairlead_sidecar.validation import problems
 
 logger = logging.getLogger(__name__)
 
@@ -92,7 +93,8 @@ class _Record:
     caller: Caller | None = None
     facts: dict[str, Any] = field(default_factory=dict)
     decision: str = "allow"
-    outcome: str = "ok"
+    outcome: str = FairleadError.code
+    """Until another one is known."""
 
 
 class _Calls:
@@ -115,23 +117,22 @@ class _Calls:
         except asyncio.CancelledError:
             record.outcome = TokenRevoked.code if self._revoked(record.caller) else Cancelled.code
             raise
-        except MCPError:
-            record.outcome = "unknown_tool"
-            raise
-        except Exception:
-            record.outcome = FairleadError.code
-            raise
         finally:
             self._account(ctx, record)
 
     async def _checked_call(
         self, ctx: Context, params: types.CallToolRequestParams, record: _Record
     ) -> types.CallToolResult:
-        active, caller = self._who(ctx)
+        try:
+            active, caller = self._who(ctx)
+        except MCPError:
+            self._deny(record, TokenRevoked.code)
+            raise
         record.caller = caller
         host = active.config.name
         tool = offered(active.config.groups).get(params.name)
         if tool is None:
+            record.outcome = "unknown_tool"
             raise MCPError(code=types.INVALID_PARAMS, message=f"Unknown tool: {params.name[:100]!a}")
         try:
             _require(tool.permission, caller)
@@ -144,15 +145,18 @@ class _Calls:
         except FairleadError as error:
             record.outcome = error.code
             if isinstance(error, (PolicyDenied, PermissionDenied)):
-                record.decision = "deny"
-                self._sidecar.metrics.denial(error.code)
+                self._deny(record, error.code)
             return schema.failed(error, host)
         except Exception:
             # Nothing of an unforeseen error's text goes out: it may hold what the caller must not see.
             logger.exception("The tool %s failed unexpectedly", tool.name)
-            record.outcome = FairleadError.code
             return schema.failed(FairleadError("The tool failed unexpectedly."), host)
+        record.outcome = "ok"
         return schema.succeeded(result)
+
+    def _deny(self, record: _Record, reason: str) -> None:
+        record.decision, record.outcome = "deny", reason
+        self._sidecar.metrics.denial(reason)
 
     def _call(self, ctx: Context, active: Active, record: _Record) -> Call:
         if self._sidecar.link is None:
@@ -225,11 +229,7 @@ def _arguments(tool: Tool, given: dict[str, Any] | None) -> Arguments:
     try:
         return tool.arguments.model_validate(given or {})
     except ValidationError as error:
-        problems = [
-            f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}"
-            for problem in error.errors(include_input=False, include_url=False, include_context=False)
-        ]
-        raise InvalidRequest(f"Invalid arguments for {tool.name}: {'; '.join(problems)}.") from None
+        raise InvalidRequest(f"Invalid arguments for {tool.name}: {problems(error)}.") from None
 
 
 def _progress(ctx: Context) -> Callable[[float, str], Awaitable[None]] | None:

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from fairlead_sidecar.access.grants import Grants
 from fairlead_sidecar.config import SidecarConfig, digest
 from fairlead_sidecar.policy import CompiledPolicy, PolicyInvalid
+from fairlead_sidecar.validation import problems
 
 
 class ConfigRefused(Exception):
@@ -41,11 +42,7 @@ def activate(raw: bytes) -> Active:
         config = SidecarConfig.parse(raw)
         return Active(config=config, digest=digest(raw), policy=CompiledPolicy(config.policy), grants=Grants(config))
     except ValidationError as error:
-        problems = [
-            f"{'.'.join(str(part) for part in problem['loc']) or 'file'}: {problem['msg']}"
-            for problem in error.errors(include_input=False, include_url=False, include_context=False)
-        ]
-        raise ConfigRefused("; ".join(problems[:5])) from None
+        raise ConfigRefused(problems(error)) from None
     except PolicyInvalid as error:
         raise ConfigRefused(str(error)) from error
 

@@ -335,3 +335,5 @@ async def test_without_a_caller_nothing_is_served_over_stdio(hostless: RunningEn
             await client.list_tools()
         with pytest.raises(MCPError, match="no longer valid"):
             await client.call_tool("connection_status", {})
+    (line,) = hostless.audit()
+    assert (line["decision"], line["outcome"]) == ("deny", "token_revoked")
