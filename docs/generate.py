@@ -1,6 +1,6 @@
-"""Write docs/reference/tools.md and metrics.md from the sidecar's code, or check them: `python docs/generate.py [--check]`.
+"""Write the reference pages of tools and metrics from the sidecar's code, or check them.
 
-The API's own pages come from `python -m fairlead_api`, which knows nothing of the sidecar.
+`python docs/generate.py [--check]`. The API's own pages come from `python -m fairlead_api`, which knows nothing of the sidecar.
 """
 
 import difflib
@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
+
 from fairlead_sidecar import errors
 from fairlead_sidecar.metrics import Metrics
 from fairlead_sidecar.tools.catalogue import SCOPES, TOOLS
@@ -42,7 +43,8 @@ def tools_page() -> str:
         "A failed call has `isError`, and in its structured content `code`, `message`, `hint`, `retriable`, `host`."
     ]
     lines += ["", "| code | meaning | trying again can help |", "|---|---|---|"]
-    for error in sorted([errors.FairleadError, *_subclasses(errors.FairleadError)], key=lambda kind: kind.code):
+    failures: list[type[errors.FairleadError]] = [errors.FairleadError, *_subclasses(errors.FairleadError)]
+    for error in sorted(failures, key=lambda kind: kind.code):
         meaning = (error.__doc__ or "").strip().splitlines()[0]
         lines.append(f"| `{error.code}` | {meaning} | {'yes' if error.retriable else 'no'} |")
     return HEADER + "\n".join(lines) + "\n"
