@@ -1,6 +1,7 @@
 """Write the reference pages of tools and metrics from the sidecar's code, or check them.
 
-`python docs/generate.py [--check]`. The API's own pages come from `python -m fairlead_api`, which knows nothing of the sidecar.
+`python docs/generate.py [--check]`. The API's own pages come from `python -m fairlead_api`, which knows nothing of
+the sidecar.
 """
 
 import difflib
