@@ -13,6 +13,9 @@ from fairlead_sidecar.health import create_internal_app
 from fairlead_sidecar.http1 import BoundedHttp
 from fairlead_sidecar.sidecar import Sidecar
 
+KEEP_ALIVE_SECONDS = 120
+"""How long an idle connection stays open: longer than proxies keep theirs (Traefik 90 s, nginx 60 s), so that it is
+never this side that closes one just when a proxy sends a call on it, which would be answered with 502."""
 SHUTDOWN_TIMEOUT = 5
 """Seconds that answers still under way get after everything was ended."""
 
@@ -92,6 +95,7 @@ def _server(app: ASGIApp) -> uvicorn.Server:
         proxy_headers=False,
         log_config=None,
         server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=SHUTDOWN_TIMEOUT,
     )
     return _Server(config)
