@@ -1,6 +1,5 @@
 """The demo on a cluster: chart, host, RemoteHost, McpToken, then an agent through the Ingress."""
 
-import asyncio
 import base64
 import subprocess
 import sys
@@ -39,8 +38,7 @@ def run() -> None:
     state = State.of_checkout()
     cluster = state.describe()
     kube = Kube(cluster.kubectl, cluster.kubeconfig)
-    load.ensure(state)
-    with step("helm install fairlead charts/fairlead"):
+    with step("images, then helm install fairlead charts/fairlead"):
         install(cluster, kube)
     with step("a machine with OpenSSH"):
         private_key, host_key = _machine(kube, load.loaded(state)["sshhost"])
@@ -55,7 +53,7 @@ def run() -> None:
     with step(f"kubectl get rh,mcpt --namespace {NAMESPACE}"):
         say(_indented(kube.run("get", "rh,mcpt", "--namespace", NAMESPACE)))
     url, value = _url(kube), _token(kube)
-    asyncio.run(agent.works(url, value))
+    agent.works(url, value)
     agent.lines_to_paste(HOST, url, value)
     say(f"The host and the token stay: kubectl --namespace {NAMESPACE} get rh,mcpt (for kubectl in this shell:")
     say('eval "$(make -s cluster-env)"). `make cluster-down` removes everything.')

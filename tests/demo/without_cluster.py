@@ -1,6 +1,5 @@
 """The demo where no cluster is possible: `fairlead serve` at work against a private sshd of the user who runs it."""
 
-import asyncio
 import contextlib
 import getpass
 import os
@@ -40,7 +39,7 @@ def run() -> None:
             destination = f"{getpass.getuser()}@127.0.0.1:{port}"
             with step(f"fairlead serve {destination}"):
                 url = running.enter_context(_serve(directory, login_key, host_key, destination, token))
-            asyncio.run(agent.works(url, token))
+            agent.works(url, token)
             agent.lines_to_paste("web-01", url, token)
     say("That server has ended with the demo. For a host of yours: fairlead serve USER@HOST")
 
