@@ -10,7 +10,7 @@ RECONCILE_SECONDS = Histogram(
     buckets=(0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
 QUEUE_DEPTH = Gauge("fairlead_queue_depth", "Objects that wait for a worker.")
-APPLIES = Counter("fairlead_applies_total", "Objects that were applied.", ["kind"])
+APPLIES = Counter("fairlead_applies_total", "Server-side apply requests.", ["kind", "subresource"])
 HOSTS = Gauge("fairlead_hosts", "RemoteHosts by the status of their Ready condition.", ["ready"])
 TOKENS = Gauge("fairlead_tokens", "McpTokens by the status of their Ready condition.", ["ready"])
 STATUSZ_POLLS = Counter("fairlead_statusz_polls_total", "Questions to sidecars.", ["outcome"])

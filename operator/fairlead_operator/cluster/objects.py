@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from fairlead_operator import metrics
 from fairlead_operator.cluster.client import APPLY, MERGE, Api
 from fairlead_operator.cluster.errors import Conflict, NotFound
 from fairlead_operator.cluster.resources import PODS, Resource, resource_of
@@ -61,6 +62,7 @@ class Objects:
         metadata = manifest["metadata"]
         path = resource_of(manifest).path(metadata["namespace"], metadata["name"], subresource)
         query = {"fieldManager": manager, "force": "true"}
+        metrics.APPLIES.labels(manifest["kind"], subresource or "").inc()
         return await self._api.request("PATCH", path, query=query, body=manifest, content_type=APPLY)
 
     async def delete(self, resource: Resource, namespace: str, name: str, uid: str) -> None:

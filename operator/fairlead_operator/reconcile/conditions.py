@@ -132,7 +132,7 @@ def _credentials(case: _Case) -> Finding | None:
     if link is None:
         before = case.previous.get(HostCondition.CREDENTIALS_READY, {})
         # Only the sidecar can tell whether what exists is usable: while it is silent, its last word counts.
-        return None if before.get("reason") in _CREDENTIAL_REASONS and not case.seen.view.answering else finding
+        return None if before.get("reason") == HostReason.CREDENTIALS_INVALID else finding
     if link.reason in _CREDENTIAL_REASONS:
         return false(link.reason, link.message)
     return finding

@@ -1,4 +1,4 @@
-"""A private control plane on loopback: etcd, API server with RBAC, and the controllers that matter. No node, no pods."""
+"""A private control plane on loopback: etcd, API server with RBAC, the controllers that matter. No node, no pods."""
 
 import contextlib
 import os
@@ -103,7 +103,9 @@ def control_plane(directory: Path) -> Iterator[ControlPlane]:
             "bind-address": "127.0.0.1",
             "secure-port": free_port(),
             "leader-elect": "false",
-            "controllers": "garbage-collector-controller,deployment-controller,replicaset-controller,namespace-controller",
+            "controllers": ",".join(
+                f"{name}-controller" for name in ("garbage-collector", "deployment", "replicaset", "namespace")
+            ),
         }
         stack.enter_context(_process(directory, programs["kube-controller-manager"], manager))
         plane.kubectl("create", "namespace", OPERATOR_NAMESPACE)

@@ -1,5 +1,6 @@
 """The operator as a process of its own, with the permissions it asks for."""
 
+import base64
 import json
 import os
 import subprocess
@@ -45,7 +46,10 @@ class RunningOperator:
 
     def until_working(self) -> None:
         """Wait until it holds the Lease and has listed everything."""
-        until(lambda: self.metric("fairlead_leader") == 1 and self._ready(), f"the operator works; see {self.log}")
+        until(
+            lambda: self.metric("fairlead_leader") == 1 and self.answers("readyz"),
+            f"the operator works; see {self.log}",
+        )
 
     def metric(self, name: str) -> float:
         """The sum of a metric's series; 0 where there is none."""
@@ -56,9 +60,10 @@ class RunningOperator:
             return 0.0
         return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.split("{")[0].split(" ")[0] == name)
 
-    def _ready(self) -> bool:
+    def answers(self, path: str) -> bool:
+        """Whether a probe succeeds."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.health_port}/readyz", timeout=5):
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.health_port}/{path}", timeout=5):
                 return True
         except (urllib.error.HTTPError, OSError):
             return False
@@ -97,17 +102,23 @@ class Cluster:
         found: dict[str, Any] | None = json.loads(text) if text.strip() else None
         return found
 
-    def ready(self, kind: str, name: str) -> tuple[str, str]:
-        """Status and reason of the Ready condition."""
+    def found(self, kind: str, name: str) -> dict[str, Any]:
+        """One object that must exist."""
+        found = self.get(kind, name)
+        assert found is not None, f"no {kind} {name}"
+        return found
+
+    def condition(self, kind: str, name: str, aspect: str) -> tuple[str, str]:
+        """Status and reason of a condition; empty where there is none."""
         found = self.get(kind, name) or {}
         for condition in (found.get("status") or {}).get("conditions", []):
-            if condition["type"] == "Ready":
+            if condition["type"] == aspect:
                 return condition["status"], condition["reason"]
         return "", ""
 
     def reason(self, kind: str, name: str) -> str:
         """Reason of the Ready condition."""
-        return self.ready(kind, name)[1]
+        return self.condition(kind, name, "Ready")[1]
 
     def versions(self) -> dict[str, str]:
         """resourceVersion of all that the operator may write."""
@@ -117,6 +128,16 @@ class Cluster:
             f"{item['kind']}/{item['metadata']['name']}": item["metadata"]["resourceVersion"]
             for item in json.loads(text)["items"]
         }
+
+    def configuration(self, host: str = "web-01") -> dict[str, Any] | None:
+        """What a host's sidecar is told, None where there is nothing yet."""
+        found = self.get("secret", f"rh-{host}")
+        return json.loads(base64.b64decode(found["data"]["config.json"])) if found else None
+
+    def tokens(self, host: str = "web-01") -> list[str]:
+        """The ids of the tokens that a host's sidecar is told of."""
+        configuration = self.configuration(host)
+        return [grant["id"] for grant in configuration["tokens"]] if configuration else []
 
     def delete(self, kind: str, name: str) -> None:
         """Delete without waiting for what depends on it."""

@@ -1,0 +1,80 @@
+"""For each input below golden/: the manifests of the children, the sidecar's configuration, the status."""
+
+import base64
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from fairlead_operator.reconcile.conditions import host_findings
+from fairlead_operator.reconcile.deployment import deployment
+from fairlead_operator.reconcile.endpoint import resolve_endpoint
+from fairlead_operator.reconcile.host_config import config_secret, sidecar_config
+from fairlead_operator.reconcile.host_status import host_status
+from fairlead_operator.reconcile.ingress import ingress
+from fairlead_operator.reconcile.objects import read_host
+from fairlead_operator.reconcile.observed import HostObservation, SidecarView
+from fairlead_operator.reconcile.service import service
+from fairlead_operator.reconcile.transitions import by_type
+from fairlead_operator.settings import Settings
+from fairlead_sidecar.config import Permission, SidecarConfig, TokenGrant
+from tests.unit.operator.golden_files import Golden, cases, load
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+GRANT = TokenGrant(
+    id="abcdefghij23",
+    uid="5b1f",
+    subject="cursor-admin",
+    secret_sha256="0" * 64,
+    permissions=frozenset({Permission.VIEW, Permission.EXECUTE}),
+    expires_at=NOW + timedelta(hours=1),
+)
+
+
+def settings(case: str) -> Settings:
+    base = {"namespace": "fairlead-system", "sidecar_image": "registry.example.com/fairlead/sidecar:1.0.0"}
+    return Settings(**base | (load(case, "settings") or {}))
+
+
+@pytest.mark.parametrize("case", cases("host"))
+def test_host_becomes_what_the_golden_files_say(case: str, golden: Golden) -> None:
+    chosen = settings(case)
+    host = read_host(load(case, "host"))
+    spec = host.spec
+    assert spec is not None, host.invalid
+    endpoint = resolve_endpoint(host.key, spec, chosen)
+    golden.check(case, "deployment", None if spec.suspended else deployment(host, spec, chosen))
+    golden.check(case, "service", service(host))
+    golden.check(case, "ingress", ingress(host, endpoint.route) if endpoint.route else None)
+    config = sidecar_config(host, spec, endpoint, [GRANT], credentials_version="7/1", probe_sha256="f" * 64)
+    secret = config_secret(host, config.render())
+    (encoded,) = secret["data"].values()
+    rendered = base64.b64decode(encoded)
+    assert SidecarConfig.parse(rendered) == config
+    secret["data"] = {"config.json": json.loads(rendered)}
+    golden.check(case, "config", secret)
+    seen = HostObservation(now=NOW, view=SidecarView(), secret_exists=True)
+    findings = host_findings(spec, endpoint, seen, by_type(host.status))
+    golden.check(case, "status", host_status(host, endpoint, seen, findings))
+
+
+@pytest.mark.parametrize("case", cases("host"))
+def test_pod_passes_the_restricted_pod_security_standard(case: str) -> None:
+    made: dict[str, Any] = load(case, "deployment")
+    if made is None:
+        return
+    pod = made["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert pod["automountServiceAccountToken"] is False
+    assert pod["enableServiceLinks"] is False
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert set(container["resources"]) == {"requests", "limits"}
+    for volume in pod["volumes"]:
+        assert volume["secret"]["defaultMode"] == 0o440
