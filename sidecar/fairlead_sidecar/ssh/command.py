@@ -105,10 +105,10 @@ async def follow(launcher: Launcher, collector: Collector, on_output: OutputCall
         if not scope.expired():
             raise  # not ours: on_output's
         return False
+    if not launcher.sent or (launcher.exited and not launcher.taken):
+        raise NotTaken
     if not launcher.exited:
         raise ConnectionLost("The connection to the host was lost while the command ran.")
-    if not launcher.taken:
-        raise NotTaken
     return True
 
 

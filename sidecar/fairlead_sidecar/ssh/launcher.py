@@ -6,6 +6,7 @@ round trip. It ends with the command, whose exit code, signal and output come ba
 """
 
 import asyncio
+import re
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -73,6 +74,7 @@ class Launcher(asyncssh.SSHClientSession[bytes]):
     def __init__(self, on_closed: Callable[["Launcher"], None]) -> None:
         self._on_closed = on_closed
         self._nonce = secrets.token_hex(16)
+        self._ready_line = re.compile(rb"%b (\d+ \S* [^\n]*)\n" % self._nonce.encode())
         self._channel: asyncssh.SSHClientChannel[bytes] | None = None
         self._early: dict[Stream, bytearray] = {"stdout": bytearray(), "stderr": bytearray()}
         self._passing: dict[Stream, bool] = {"stdout": False, "stderr": False}
@@ -120,10 +122,15 @@ class Launcher(asyncssh.SSHClientSession[bytes]):
         assert self._channel is not None  # noqa: S101 - a launcher that is ready has a channel
         self._sink = sink
         self._on_end = on_end
-        self.sent = True
         *lines, last = command.split(b"\n")
-        self._channel.write(b"".join(b"+%b\n" % line for line in lines) + b".%b\n" % last)
-        self._channel.write_eof()
+        try:
+            self._channel.write(b"".join(b"+%b\n" % line for line in lines) + b".%b\n" % last)
+            self._channel.write_eof()
+        except OSError:
+            # The shell has just ended by itself, e.g. at an idle limit.
+            self._end()
+        else:
+            self.sent = True
 
     def pause(self) -> None:
         """Take no more output for now; the host's processes wait when the window is full."""
@@ -189,35 +196,25 @@ class Launcher(asyncssh.SSHClientSession[bytes]):
     # --- inside ---
 
     def _own_lines(self, stream: Stream, data: bytes) -> bytes:
-        """Consume the launcher's lines; return what follows them."""
+        """Consume the launcher's lines and whatever stands before them; return what follows the last."""
         early = self._early[stream]
         early += data
-        if stream == "stderr" or self.process is None:
-            if not self._find_ready_line(stream, early):
-                return b""
-            if stream == "stderr":
-                self._passing["stderr"] = True
-                return bytes(early)
-        taken = f"{self._nonce}\n".encode()
-        if not early.startswith(taken):
-            return b""
-        self.taken = True
-        self._passing["stdout"] = True
-        return bytes(early[len(taken) :])
-
-    def _find_ready_line(self, stream: Stream, early: bytearray) -> bool:
-        begin = early.find(self._nonce.encode())
-        end = early.find(b"\n", begin)
-        if begin < 0 or end < 0:
-            # Keep a possible beginning of the line, and enough of the noise for a message.
-            del early[MAX_NOISE : max(MAX_NOISE, len(early) - MAX_NOISE)]
-            return False
-        line = early[begin:end].decode(errors="replace")
-        del early[: end + 1]
-        if stream == "stdout":
-            self.process = _parse_ready_line(line)
-            self.ready.set()
-        return True
+        if stream == "stdout" and self.process is None:
+            ready = self._ready_line.search(early)
+            if ready:
+                self.process = _parse_ready_line(self._nonce, ready[1].decode(errors="replace"))
+                self.ready.set()
+                del early[: ready.end()]
+        if stream == "stderr" or self.process is not None:
+            _, found, rest = early.partition(f"{self._nonce}\n".encode())
+            if found:
+                self._passing[stream] = True
+                self.taken = self.taken or stream == "stdout"
+                early.clear()
+                return bytes(rest)
+        # Keep a possible beginning of the line, and enough of the noise for a message.
+        del early[MAX_NOISE : max(MAX_NOISE, len(early) - MAX_NOISE)]
+        return b""
 
     def _await_output(self) -> None:
         asyncio.get_running_loop().call_later(
@@ -278,9 +275,8 @@ def not_a_shell(launcher: Launcher) -> ProtocolFailure:
     )
 
 
-def _parse_ready_line(line: str) -> RemoteProcess:
-    nonce, group, rest = line.split(" ", 2)
-    boot_id, _, stat = rest.partition(" ")
+def _parse_ready_line(nonce: str, line: str) -> RemoteProcess:
+    group, boot_id, stat = line.split(" ", 2)
     # The process name in the second field may hold spaces, so count from its closing parenthesis.
     fields = stat.rpartition(")")[2].split()
     return RemoteProcess(int(group), nonce, boot_id, fields[19] if len(fields) > 19 else "")

@@ -12,12 +12,12 @@ from fairlead_sidecar.errors import ConnectionLost, HostUnreachable, LinkError
 from fairlead_sidecar.ssh.backoff import Backoff
 from fairlead_sidecar.ssh.command import Collector, NotTaken, follow, result
 from fairlead_sidecar.ssh.credentials import FilesVersion, files_version
-from fairlead_sidecar.ssh.executioner import Executioner
 from fairlead_sidecar.ssh.failures import Stage, no_answer
-from fairlead_sidecar.ssh.launcher import Launcher, encode_command
+from fairlead_sidecar.ssh.launcher import Launcher, encode_command, not_a_shell
 from fairlead_sidecar.ssh.login import Login, Progress, login, new_progress, trusted_keys
 from fairlead_sidecar.ssh.observer import NullObserver, Observer
-from fairlead_sidecar.ssh.pool import Pool, PoolGone
+from fairlead_sidecar.ssh.pool import CLOSE_SECONDS, Pool, PoolGone
+from fairlead_sidecar.ssh.reaper import Reaper
 from fairlead_sidecar.ssh.report import Report
 from fairlead_sidecar.ssh.result import CommandResult, OutputCallback
 from fairlead_sidecar.statusz import LinkStatus
@@ -30,6 +30,8 @@ _LOOK_SECONDS = 1.0
 """How often the credential files are looked at."""
 _NUDGE_SECONDS = 1.0
 """The least time between the attempts that calls ask for."""
+_TRIES = 3
+"""How many shells a command is given to that end before they take it."""
 
 
 class Link:
@@ -63,7 +65,7 @@ class Link:
         self._attempted_at = 0.0
         self._changed = False
         self._was_up = False
-        self._executioner = Executioner(self._current)
+        self._reaper = Reaper(self._current)
 
     def status(self) -> LinkStatus:
         """How the link stands now."""
@@ -88,7 +90,7 @@ class Link:
                 self._install(logged_in)
                 await self._stay(credentials)
         finally:
-            await self._executioner.close()
+            await self._reaper.close()
             pools, self._pool = [*self._former, *([self._pool] if self._pool else [])], None
             for pool in pools:
                 pool.abort()
@@ -147,7 +149,7 @@ class Link:
         data = encode_command(command)
         started = time.monotonic()
         deadline = asyncio.get_running_loop().time() + timeout
-        while True:
+        for _ in range(_TRIES):
             pool, target, launcher = await self._launcher(deadline)
             collector = Collector(launcher, output_limit, self.observer, live=on_output is not None)
             launcher.begin(data, collector.feed, collector.on_end)
@@ -158,18 +160,19 @@ class Link:
                 continue
             except ConnectionLost:
                 # It may still run there, and its deadline holds all the same.
-                self._executioner.remember(launcher, target, due=deadline)
+                self._reaper.remember(launcher, target, due=deadline)
                 raise
             except BaseException:
                 collector.stop_live()
-                self._executioner.kill(launcher, pool, target)
+                self._reaper.kill(launcher, pool, target)
                 raise
             timed_out = not in_time and not launcher.exited
             if not in_time:
                 collector.stop_live()
                 # Shielded: a caller who gives up now must not stop the kill.
-                await asyncio.shield(self._executioner.kill(launcher, pool, target))
+                await asyncio.shield(self._reaper.kill(launcher, pool, target))
             return result(launcher, collector, started, timed_out=timed_out)
+        raise not_a_shell(launcher)
 
     @asynccontextmanager
     async def sftp(self) -> AsyncIterator[asyncssh.SFTPClient]:
@@ -230,9 +233,9 @@ class Link:
         while True:
             config, self._changed = self._config, False
             progress = new_progress(config)
-            self._attempt_task = asyncio.get_running_loop().create_task(login(config, progress))
+            attempt = self._attempt_task = asyncio.get_running_loop().create_task(login(config, progress))
             try:
-                return await self._watch_attempt(self._attempt_task, progress)
+                return await self._watch_attempt(attempt, progress)
             except asyncio.CancelledError:
                 task = asyncio.current_task()
                 if task is None or task.cancelling():
@@ -242,9 +245,10 @@ class Link:
                 self._failed(error, progress.fingerprint)
                 raise
             finally:
-                self._attempt_task.cancel()
                 self._attempt_task = None
                 self._attempted_at = asyncio.get_running_loop().time()
+                if attempt.cancel():
+                    await asyncio.wait({attempt}, timeout=CLOSE_SECONDS)
 
     async def _watch_attempt(self, attempt: asyncio.Task[Login], progress: Progress) -> Login:
         await asyncio.wait({attempt}, timeout=PROVISIONAL_SECONDS)
@@ -315,7 +319,7 @@ class Link:
             logged_in.server_version,
         )
         self._up.set()
-        self._executioner.connected()
+        self._reaper.connected()
 
     async def _stay(self, credentials: FilesVersion) -> None:
         """While the link is up: log in anew when the credentials change. Returns when it is down."""

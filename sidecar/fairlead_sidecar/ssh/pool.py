@@ -14,43 +14,29 @@ from typing import Any
 
 import asyncssh
 
-from fairlead_sidecar.errors import FairleadError, FileError, LinkError, ProtocolFailure, TooBusy
+from fairlead_sidecar.errors import FairleadError, LinkError, ProtocolFailure, TooBusy
 from fairlead_sidecar.ssh.launcher import WINDOW, Launcher, not_a_shell
 from fairlead_sidecar.ssh.login import Login
+from fairlead_sidecar.ssh.member import COMMANDS_PER_CONNECTION, SESSIONS_PER_CONNECTION, Member
+from fairlead_sidecar.ssh.sftp import SharedSftp
 
-COMMANDS_PER_CONNECTION = 8
-SESSIONS_PER_CONNECTION = 10
-WARM = 2
+WARM = 3
 """Shells that wait ahead of need, per pool."""
 STARTUP_SECONDS = 60.0
 """Within which a shell has to be ready."""
 IDLE_SECONDS = 30.0
 """After which a connection beyond the first is closed."""
-_REFUSED_FIRST = 0.004
-_REFUSED_CAP = 0.25
+CLOSE_SECONDS = 1.0
 _GROW_AGAIN = 1.0
+_LOOK_AGAIN = 0.05
+_REFILL_SECONDS = 0.004
+"""After a shell was taken, so that starting the next one does not compete with the command."""
 
 log = logging.getLogger(__name__)
 
 
 class PoolGone(Exception):
     """The pool has no connection any more, or takes no new work; what was asked for did not happen."""
-
-
-class _Member:
-    """One connection."""
-
-    def __init__(self, login: Login) -> None:
-        self.login = login
-        self.connection = login.connection
-        self.sessions = 0
-        self.refused = 0
-        """Refusals in a row."""
-        self.blocked_until = 0.0
-        self.idle_since: float | None = None
-
-    def accepts(self, limit: int, now: float) -> bool:
-        return self.sessions < limit and now >= self.blocked_until
 
 
 class Pool:
@@ -68,11 +54,11 @@ class Pool:
         self._login = login
         self.max_connections = max_connections
         self._on_lost = on_lost
-        self._members: list[_Member] = []
+        self._members: list[Member] = []
         self._warm: deque[Launcher] = deque()
         self._waiting: deque[asyncio.Future[Launcher]] = deque()
         self._urgent: deque[asyncio.Future[Launcher]] = deque()
-        self._owner: dict[Launcher, _Member] = {}
+        self._owner: dict[Launcher, Member] = {}
         self._starting = 0
         self._growing = False
         self._grow_not_before = 0.0
@@ -81,10 +67,7 @@ class Pool:
         self._closing: list[Login] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._retry: asyncio.TimerHandle | None = None
-        self._sftp: asyncssh.SFTPClient | None = None
-        self._sftp_member: _Member | None = None
-        self._sftp_users = 0
-        self._sftp_lock = asyncio.Lock()
+        self._sftp = SharedSftp(self._members, make_room=self._make_room_for_sftp, on_closed=self._session_ended)
         self._add(first)
         self._balance()
 
@@ -92,11 +75,6 @@ class Pool:
     def alive(self) -> bool:
         """Whether there is a connection left."""
         return bool(self._members)
-
-    @property
-    def connections(self) -> int:
-        """Open connections."""
-        return len(self._members)
 
     async def launcher(self, *, urgent: bool = False) -> Launcher:
         """A shell that waits for a command; the caller sets the deadline.
@@ -112,15 +90,18 @@ class Pool:
             raise PoolGone
         while self._warm:
             launcher = self._warm.popleft()
-            if not launcher.closed:
-                self._soon()
+            if not launcher.ended.is_set():
+                asyncio.get_running_loop().call_later(_REFILL_SECONDS, self._balance)
                 return launcher
         future: asyncio.Future[Launcher] = asyncio.get_running_loop().create_future()
-        (self._urgent if urgent else self._waiting).append(future)
+        queue = self._urgent if urgent else self._waiting
+        queue.append(future)
         self._balance()
         try:
             return await future
         except asyncio.CancelledError:
+            with suppress(ValueError):
+                queue.remove(future)
             # It may have arrived at the very moment the caller gave up.
             if future.done() and not future.cancelled() and future.exception() is None:
                 self._arrived(future.result())
@@ -134,20 +115,22 @@ class Pool:
             FileError: The host offers no SFTP.
             TooBusy: The server gave no session for it.
         """
-        async with self._sftp_lock:
-            client = self._sftp or await self._open_sftp()
-            self._sftp_users += 1
-            return client
+        if not self._members or self._draining:
+            raise PoolGone
+        try:
+            return await self._sftp.acquire()
+        except ConnectionError:
+            raise PoolGone from None
 
     def release_sftp(self) -> None:
         """One user less."""
-        self._sftp_users -= 1
-        if self._draining and self._sftp_member is not None:
-            self._close_if_unused(self._sftp_member)
+        self._sftp.release()
+        if self._draining and self._sftp.member is not None:
+            self._close_if_unused(self._sftp.member)
 
     def too_busy(self) -> FairleadError:
         """Why a caller of `launcher` waited in vain."""
-        if self._starting:
+        if any(launcher.opened and not launcher.ready.is_set() for launcher in self._owner):
             return ProtocolFailure(
                 "The account's login shell did not become ready in time.",
                 hint="Look at its start-up files (.bashrc, .zshenv) and at the host's load.",
@@ -179,23 +162,22 @@ class Pool:
             self._lost(member)
 
     async def wait_closed(self) -> None:
-        """After `abort`: wait until the connections are gone."""
-        if self._closing:
-            await asyncio.wait([asyncio.ensure_future(login.wait_closed()) for login in self._closing], timeout=1)
+        """After `abort`: wait until the connections are gone, those too that were being made."""
+        closing = [asyncio.ensure_future(login.wait_closed()) for login in self._closing]
+        if closing or self._tasks:
+            await asyncio.wait([*closing, *self._tasks], timeout=CLOSE_SECONDS)
 
     # --- connections ---
 
     def _add(self, login: Login) -> None:
-        member = _Member(login)
+        member = Member(login)
         self._members.append(member)
         login.events.on_lost = lambda: self._lost(member)
 
-    def _lost(self, member: _Member) -> None:
+    def _lost(self, member: Member) -> None:
         if member not in self._members:
             return
         self._members.remove(member)
-        if member is self._sftp_member:
-            self._sftp = self._sftp_member = None
         if not self._members:
             self._fail_waiting(PoolGone())
             self._fail(self._urgent, PoolGone())
@@ -227,7 +209,7 @@ class Pool:
             self._growing = False
         self._balance()
 
-    def _close_if_unused(self, member: _Member) -> None:
+    def _close_if_unused(self, member: Member) -> None:
         """Close a connection that nothing runs on any more: after a while, or at once when draining."""
         if member not in self._members or self._busy(member):
             member.idle_since = None
@@ -245,16 +227,12 @@ class Pool:
             self._drop_warm(member)
             member.connection.close()
 
-    def _busy(self, member: _Member) -> bool:
+    def _busy(self, member: Member) -> bool:
         idle = sum(self._owner.get(launcher) is member for launcher in self._warm)
-        idle += member is self._sftp_member and not self._sftp_users
+        idle += self._sftp.idle_on(member)
         return member.sessions > idle
 
     # --- waiting shells ---
-
-    def _soon(self) -> None:
-        """Balance after the caller has sent its command, so that the refill does not stand in its way."""
-        asyncio.get_running_loop().call_soon(self._balance)
 
     def _balance(self) -> None:
         """Start as many shells as are waited for, and a few ahead of need; grow when there is no room."""
@@ -279,33 +257,35 @@ class Pool:
 
     def _make_room(self) -> None:
         self._grow(self.max_connections + bool(self._urgent))
-        if self._sftp_member is not None and self._sftp_member.refused and not self._sftp_users:
+        if self._sftp.member is not None and self._sftp.member.refusals:
             # Where sessions are this scarce, an idle one is given up.
-            self._close_sftp()
-        if self._retry is None or self._retry.cancelled():
+            self._sftp.close_if_idle()
+        if self._retry is None:
             # Refused sessions and late releases by the server: look again in a moment.
-            delay = max(_REFUSED_FIRST, self._unblocked_in())
-            self._retry = asyncio.get_running_loop().call_later(delay, self._retry_now)
+            now = asyncio.get_running_loop().time()
+            delay = min((member.blocked_for(now) for member in self._members if member.blocked_for(now)), default=0.0)
+            self._retry = asyncio.get_running_loop().call_later(delay or _LOOK_AGAIN, self._look_again)
 
-    def _retry_now(self) -> None:
+    def _look_again(self) -> None:
         self._retry = None
         self._balance()
 
-    def _unblocked_in(self) -> float:
-        now = asyncio.get_running_loop().time()
-        return min((member.blocked_until - now for member in self._members if member.blocked_until > now), default=0.05)
+    def _make_room_for_sftp(self) -> None:
+        self._grow(self.max_connections)
+        if self._warm:
+            self._drop_warm(self._owner[self._warm[0]])
 
-    def _roomiest(self, limit: int) -> _Member | None:
+    def _roomiest(self, limit: int) -> Member | None:
         now = asyncio.get_running_loop().time()
         fitting = [member for member in self._members if member.accepts(limit, now)]
         return min(fitting, key=lambda member: member.sessions, default=None)
 
-    def _start(self, member: _Member) -> None:
+    def _start(self, member: Member) -> None:
         member.sessions += 1
         self._starting += 1
         self._spawn(self._launch(member))
 
-    async def _launch(self, member: _Member) -> None:
+    async def _launch(self, member: Member) -> None:
         """Never cancelled by a caller: a channel that is half open could not be closed again."""
         launcher = Launcher(self._closed)
         self._owner[launcher] = member
@@ -322,7 +302,7 @@ class Pool:
             error = self.too_busy()
             launcher.close()
         except asyncssh.ChannelOpenError:
-            self._refused(member)
+            member.refused(asyncio.get_running_loop().time())
         except (asyncssh.Error, OSError):
             # The connection is going down; its own event says so.
             log.debug("A session could not be opened", exc_info=True)
@@ -331,7 +311,7 @@ class Pool:
             if not launcher.opened:
                 self._closed(launcher)
         if launcher.process is not None and not launcher.closed:
-            member.refused = 0
+            member.served()
             self._warming = True
             self._arrived(launcher)
         elif error is not None and member in self._members:
@@ -341,11 +321,6 @@ class Pool:
             if waiting:
                 _set_exception(waiting.popleft(), error)
         self._balance()
-
-    def _refused(self, member: _Member) -> None:
-        delay = min(_REFUSED_CAP, _REFUSED_FIRST * 2.0 ** min(member.refused, 10))
-        member.refused += 1
-        member.blocked_until = asyncio.get_running_loop().time() + delay
 
     def _arrived(self, launcher: Launcher) -> None:
         """A shell waits: give it to whoever waits for one, else keep it."""
@@ -370,11 +345,14 @@ class Pool:
             # It ended by itself, e.g. by the shell's own idle limit: don't keep starting new ones for nobody.
             self._warm.remove(launcher)
             self._warming = False
+        self._session_ended(member)
+
+    def _session_ended(self, member: Member) -> None:
         self._close_if_unused(member)
         if self._urgent or self._waiting:
-            self._soon()
+            self._balance()
 
-    def _drop_warm(self, member: _Member) -> None:
+    def _drop_warm(self, member: Member) -> None:
         for launcher in [launcher for launcher in self._warm if self._owner.get(launcher) is member]:
             self._warm.remove(launcher)
             launcher.close()
@@ -391,57 +369,6 @@ class Pool:
     def _fail(queue: deque[asyncio.Future[Launcher]], error: Exception) -> None:
         while queue:
             _set_exception(queue.popleft(), error)
-
-    # --- SFTP ---
-
-    async def _open_sftp(self) -> asyncssh.SFTPClient:
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + 5.0
-        while True:
-            if not self._members or self._draining:
-                raise PoolGone
-            for member in sorted(self._members, key=lambda member: member.sessions):
-                client = await self._try_sftp(member)
-                if client is not None:
-                    return client
-            if loop.time() > deadline:
-                raise TooBusy("The server has no free session for file transfer.")
-            if self._warm:
-                self._drop_warm(self._owner[self._warm[0]])
-            self._grow(self.max_connections)
-            await asyncio.sleep(0.02)
-
-    async def _try_sftp(self, member: _Member) -> asyncssh.SFTPClient | None:
-        member.sessions += 1
-        try:
-            client = await member.connection.start_sftp_client(path_errors="surrogateescape")
-        except asyncssh.ChannelOpenError as error:
-            member.sessions -= 1
-            if "Session request failed" in error.reason:
-                raise FileError(
-                    "The host offers no SFTP.", hint="Enable `Subsystem sftp internal-sftp` in its sshd_config."
-                ) from error
-            return None
-        except BaseException:
-            member.sessions -= 1
-            raise
-        self._sftp, self._sftp_member = client, member
-        self._spawn(self._watch_sftp(client, member))
-        return client
-
-    async def _watch_sftp(self, client: asyncssh.SFTPClient, member: _Member) -> None:
-        with suppress(asyncssh.Error, OSError):
-            await client.wait_closed()
-        member.sessions -= 1
-        if self._sftp is client:
-            self._sftp = self._sftp_member = None
-        self._close_if_unused(member)
-        self._balance()
-
-    def _close_sftp(self) -> None:
-        if self._sftp is not None:
-            self._sftp.exit()
-            self._sftp = self._sftp_member = None
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

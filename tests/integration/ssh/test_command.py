@@ -116,6 +116,21 @@ async def test_what_startup_files_print_is_no_output_of_the_command(
         assert (result.stdout, result.stderr) == (b"yes\n", b"e\n")
 
 
+async def test_a_waiting_shell_that_ends_by_itself_costs_no_command(
+    sshd_factory: SshdFactory, start_link: StartLink
+) -> None:
+    server = sshd_factory(username="deploy")
+    link = start_link(server.sidecar_config())
+    for n in range(5):
+        await link.run("true")
+        await eventually(lambda: server.running("fl_command"), "a waiting shell")
+        for process in server.processes():
+            if any("fl_command" in word for word in process.cmdline()):
+                process.kill()
+        assert (await link.run(f"echo {n}; echo {n} >>runs")).stdout == b"%d\n" % n
+    assert (server.home / "runs").read_text().split() == ["0", "1", "2", "3", "4"]
+
+
 async def test_startup_files_run_once_for_a_command(sshd_factory: SshdFactory, start_link: StartLink) -> None:
     server = sshd_factory(username="deploy")
     (server.home / ".bashrc").write_text("export TIMES=x$TIMES\n")

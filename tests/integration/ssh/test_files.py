@@ -54,6 +54,13 @@ async def test_a_generated_file_is_read_whole(files: RemoteFiles) -> None:
     assert content.eof
 
 
+async def test_stat_follows_links(server: Sshd, files: RemoteFiles) -> None:
+    (server.home / "data").write_bytes(b"12345")
+    (server.home / "link").symlink_to("data")
+    info = await files.stat("link")
+    assert (info.path, info.type, info.size) == ("link", FileType.FILE, 5)
+
+
 async def test_an_empty_file_is_written(server: Sshd, files: RemoteFiles) -> None:
     await files.write_file("empty", b"")
     assert (server.home / "empty").read_bytes() == b""

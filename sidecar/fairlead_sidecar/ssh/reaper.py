@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class _Sentence:
+class _Orphan:
     """A command that has to die."""
 
     process: RemoteProcess
@@ -35,19 +35,14 @@ class _Sentence:
     """The event loop's time from which on it has no right to live."""
 
 
-class Executioner:
+class Reaper:
     """Kills commands; keeps in mind those that it can't reach."""
 
     def __init__(self, current: Callable[[], tuple[Pool, Target] | None]) -> None:
         """`current` gives the pool that is up, and the host it leads to."""
         self._current = current
-        self._put_off: list[_Sentence] = []
+        self._put_off: list[_Orphan] = []
         self._tasks: set[asyncio.Task[None]] = set()
-
-    @property
-    def put_off(self) -> int:
-        """How many kills wait for a connection."""
-        return len(self._put_off)
 
     def kill(self, launcher: Launcher, pool: Pool, target: Target) -> asyncio.Task[None]:
         """End a running command, through the pool that it runs on; it goes on if nobody waits for it."""
@@ -56,7 +51,7 @@ class Executioner:
     def remember(self, launcher: Launcher, target: Target, due: float) -> None:
         """A command whose connection broke: kill it as soon as it is `due` and the host can be reached."""
         if launcher.process is not None:
-            self._put_off_until_connected(_Sentence(launcher.process, target, due))
+            self._put_off_until_connected(_Orphan(launcher.process, target, due))
             self.connected()
 
     def connected(self) -> None:
@@ -64,10 +59,10 @@ class Executioner:
         current = self._current()
         if current is None:
             return
-        mine = [sentence for sentence in self._put_off if sentence.target == current[1]]
-        self._put_off = [sentence for sentence in self._put_off if sentence.target != current[1]]
-        for sentence in mine:
-            self._spawn(self._kill_when_due(sentence), name="kill when due")
+        mine = [orphan for orphan in self._put_off if orphan.target == current[1]]
+        self._put_off = [orphan for orphan in self._put_off if orphan.target != current[1]]
+        for orphan in mine:
+            self._spawn(self._kill_when_due(orphan), name="kill when due")
 
     async def close(self) -> None:
         """Give the kills that are under way their time."""
@@ -90,21 +85,21 @@ class Executioner:
             except TimeoutError:
                 log.warning("The server did not report the end of a killed command")
         else:
-            self._put_off_until_connected(_Sentence(process, target, now))
+            self._put_off_until_connected(_Orphan(process, target, now))
             self.connected()
         launcher.close()
 
-    async def _kill_when_due(self, sentence: _Sentence) -> None:
+    async def _kill_when_due(self, orphan: _Orphan) -> None:
         loop = asyncio.get_running_loop()
-        await asyncio.sleep(max(0.0, sentence.due - loop.time()))
+        await asyncio.sleep(max(0.0, orphan.due - loop.time()))
         for _ in range(_ATTEMPTS):
             current = self._current()
-            if current is None or current[1] != sentence.target:
+            if current is None or current[1] != orphan.target:
                 break
-            if await self._deliver(current[0], sentence.process, reconnected=True):
+            if await self._deliver(current[0], orphan.process, reconnected=True):
                 return
             await asyncio.sleep(KILL_SECONDS)
-        self._put_off_until_connected(sentence)
+        self._put_off_until_connected(orphan)
 
     async def _deliver(self, pool: Pool, process: RemoteProcess, *, reconnected: bool) -> bool:
         """Run the kill script; whether it ran to its end."""
@@ -127,8 +122,8 @@ class Executioner:
             log.warning("Some processes of a killed command are left on the host")
         return True
 
-    def _put_off_until_connected(self, sentence: _Sentence) -> None:
-        self._put_off.append(sentence)
+    def _put_off_until_connected(self, orphan: _Orphan) -> None:
+        self._put_off.append(orphan)
         if len(self._put_off) > MAX_PUT_OFF:
             del self._put_off[0]
             log.warning("Too many commands wait to be killed on the host; the oldest is forgotten")

@@ -1,0 +1,39 @@
+"""One connection of the pool, and how many sessions are open on it."""
+
+from fairlead_sidecar.ssh.login import Login
+
+COMMANDS_PER_CONNECTION = 8
+SESSIONS_PER_CONNECTION = 10
+_REFUSED_FIRST = 0.004
+_REFUSED_CAP = 0.25
+
+
+class Member:
+    """A connection; times are the event loop's."""
+
+    def __init__(self, login: Login) -> None:
+        self.login = login
+        self.connection = login.connection
+        self.sessions = 0
+        """Open or being opened, of every kind."""
+        self.refusals = 0
+        """In a row."""
+        self.idle_since: float | None = None
+        self._blocked_until = 0.0
+
+    def accepts(self, limit: int, now: float) -> bool:
+        """Whether a session may be asked for, with at most `limit` on this connection."""
+        return self.sessions < limit and now >= self._blocked_until
+
+    def blocked_for(self, now: float) -> float:
+        """Seconds for which no session is asked for."""
+        return max(0.0, self._blocked_until - now)
+
+    def refused(self, now: float) -> None:
+        """The server gave no session: leave it alone for a moment, longer with each refusal."""
+        self._blocked_until = now + min(_REFUSED_CAP, _REFUSED_FIRST * 2.0 ** min(self.refusals, 10))
+        self.refusals += 1
+
+    def served(self) -> None:
+        """The server gave a session."""
+        self.refusals = 0
