@@ -2,7 +2,6 @@ import asyncio
 import json
 import socket
 import stat
-from pathlib import Path
 
 import httpx2
 import psutil
@@ -122,14 +121,14 @@ async def test_command_patterns_hold(person: Person, sshd: Sshd) -> None:
                 assert (result.is_error, command) == (denied, command)
 
 
-async def test_paths_hold(person: Person, sshd: Sshd, tmp_path: Path) -> None:
-    (tmp_path / "in").mkdir()
-    (tmp_path / "in" / "file").write_text("inside")
-    (tmp_path / "file").write_text("outside")
-    with person.serves(f"--read-path={tmp_path}/in/", person.is_at_home_on(sshd)) as served:
+async def test_paths_hold(person: Person, sshd: Sshd) -> None:
+    (sshd.home / "in").mkdir()
+    (sshd.home / "in" / "file").write_text("inside")
+    (sshd.home / "file").write_text("outside")
+    with person.serves(f"--read-path={sshd.remote_home}/in/", person.is_at_home_on(sshd)) as served:
         async with served.connected() as client:
-            inside = await client.call_tool("read_file", {"path": str(tmp_path / "in" / "file")})
-            outside = await client.call_tool("read_file", {"path": str(tmp_path / "file")})
+            inside = await client.call_tool("read_file", {"path": f"{sshd.remote_home}/in/file"})
+            outside = await client.call_tool("read_file", {"path": f"{sshd.remote_home}/file"})
     assert (inside.is_error, outside.is_error) == (False, True)
 
 

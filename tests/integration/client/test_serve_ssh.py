@@ -41,11 +41,11 @@ async def test_alias_brings_address_port_user_and_key(person: Person, sshd_facto
 
 
 async def test_proxy_jump_leads_through_another_server(person: Person, sshd_factory: SshdFactory) -> None:
-    bastion, target = sshd_factory(), sshd_factory(username="deploy")
+    bastion, target = sshd_factory(username="gate"), sshd_factory(username="deploy")
     person.knows(bastion)
     person.knows(target)
     person.configures(
-        f"Host bastion\n  HostName 127.0.0.1\n  Port {bastion.port}\n  User root\n"
+        f"Host bastion\n  HostName 127.0.0.1\n  Port {bastion.port}\n  User gate\n"
         f"  IdentityFile {person.has_key(bastion.client_key, 'bastion_key')}\n"
         f"Host web\n  HostName 127.0.0.1\n  Port {target.port}\n  User deploy\n  ProxyJump bastion\n"
         f"  IdentityFile {person.has_key(target.client_key, 'target_key')}\n"
@@ -56,11 +56,11 @@ async def test_proxy_jump_leads_through_another_server(person: Person, sshd_fact
 
 
 def test_jump_host_with_an_unknown_key_is_refused_too(person: Person, sshd_factory: SshdFactory) -> None:
-    bastion, target = sshd_factory(), sshd_factory()
+    bastion, target = sshd_factory(username="deploy"), sshd_factory(username="deploy")
     person.has_key(target.client_key)
     person.knows(target)
     person.configures(f"Host web\n  HostName 127.0.0.1\n  Port {target.port}\n  ProxyJump 127.0.0.1:{bastion.port}\n")
-    said = refused(person, "root@web")
+    said = refused(person, "deploy@web")
     assert bastion.fingerprint in said
     assert "has no entry for it" in said
 
@@ -68,7 +68,7 @@ def test_jump_host_with_an_unknown_key_is_refused_too(person: Person, sshd_facto
 async def test_identity_of_the_command_line_is_used(person: Person, sshd: Sshd, tmp_path: Path) -> None:
     person.knows(sshd)
     key = person.has_key(sshd.client_key, "somewhere_else")
-    with person.serves(f"--identity={key}", f"--port={sshd.port}", f"root@{sshd.address}") as served:
+    with person.serves(f"--identity={key}", f"--port={sshd.port}", f"deploy@{sshd.address}") as served:
         assert await output_of(served, "echo in") == "in\n"
 
 
@@ -77,7 +77,7 @@ async def test_ssh_config_and_known_hosts_of_the_command_line_are_used(
 ) -> None:
     config, known_hosts = tmp_path / "config", tmp_path / "known"
     key = person.has_key(sshd.client_key, "elsewhere")
-    config.write_text(f"Host web\n HostName 127.0.0.1\n Port {sshd.port}\n User root\n IdentityFile {key}\n")
+    config.write_text(f"Host web\n HostName 127.0.0.1\n Port {sshd.port}\n User deploy\n IdentityFile {key}\n")
     known_hosts.write_text(f"[127.0.0.1]:{sshd.port} {sshd.host_key}\n")
     with person.serves(f"--ssh-config={config}", f"--known-hosts={known_hosts}", "web") as served:
         assert await output_of(served, "echo in") == "in\n"
@@ -91,7 +91,7 @@ async def test_key_that_only_the_agent_holds_is_used(person: Person, sshd: Sshd,
     with ssh_agent(tmp_path / "agent", key) as socket:
         key.unlink()
         person.environment["SSH_AUTH_SOCK"] = socket
-        with person.serves(f"root@{sshd.address}:{sshd.port}") as served:
+        with person.serves(f"deploy@{sshd.address}:{sshd.port}") as served:
             assert await output_of(served, "echo in") == "in\n"
 
 
@@ -105,10 +105,10 @@ async def test_hashed_known_hosts_entry_is_found(person: Person, sshd: Sshd) -> 
 
 
 async def test_ipv6_address_with_a_port_stands_in_brackets(person: Person, sshd_factory: SshdFactory) -> None:
-    sshd = sshd_factory(options={"ListenAddress": "127.0.0.1\nListenAddress ::1"})
+    sshd = sshd_factory(username="deploy", options={"ListenAddress": "127.0.0.1\nListenAddress ::1"})
     person.has_key(sshd.client_key)
     person.knows(sshd, address="::1")
-    with person.serves(f"root@[::1]:{sshd.port}") as served:
+    with person.serves(f"deploy@[::1]:{sshd.port}") as served:
         assert await output_of(served, "echo in") == "in\n"
 
 
@@ -117,10 +117,10 @@ async def test_ipv6_address_with_a_port_stands_in_brackets(person: Person, sshd_
 
 def test_unknown_host_key_is_refused_with_fingerprint_and_what_to_run(person: Person, sshd: Sshd) -> None:
     person.has_key(sshd.client_key)
-    said = refused(person, f"root@127.0.0.1:{sshd.port}")
+    said = refused(person, f"deploy@127.0.0.1:{sshd.port}")
     assert sshd.fingerprint in said
     assert "has no entry for it" in said
-    assert f"run `ssh -p {sshd.port} root@127.0.0.1` once and answer yes" in said
+    assert f"run `ssh -p {sshd.port} deploy@127.0.0.1` once and answer yes" in said
 
 
 def test_changed_host_key_is_refused_with_both_fingerprints(person: Person, sshd: Sshd) -> None:
@@ -138,7 +138,7 @@ def test_changed_host_key_is_refused_with_both_fingerprints(person: Person, sshd
 def test_ssh_configuration_cannot_switch_the_host_key_check_off(person: Person, sshd: Sshd, known_hosts: str) -> None:
     person.has_key(sshd.client_key)
     person.configures(f"Host *\n  StrictHostKeyChecking no\n  UserKnownHostsFile {known_hosts}\n")
-    assert sshd.fingerprint in refused(person, f"root@127.0.0.1:{sshd.port}")
+    assert sshd.fingerprint in refused(person, f"deploy@127.0.0.1:{sshd.port}")
 
 
 # --- what can go wrong ---
@@ -147,19 +147,19 @@ def test_ssh_configuration_cannot_switch_the_host_key_check_off(person: Person, 
 def test_refused_key_names_the_ssh_command_to_try(person: Person, sshd: Sshd) -> None:
     person.has_key(asyncssh.generate_private_key("ssh-ed25519"))
     person.knows(sshd)
-    said = refused(person, f"root@127.0.0.1:{sshd.port}")
-    assert "refused the login of user root" in said
-    assert f"`ssh -p {sshd.port} root@127.0.0.1` must log in without a password" in said
+    said = refused(person, f"deploy@127.0.0.1:{sshd.port}")
+    assert "refused the login of user deploy" in said
+    assert f"`ssh -p {sshd.port} deploy@127.0.0.1` must log in without a password" in said
     assert "Secret" not in said
 
 
 def test_closed_port_is_named(person: Person) -> None:
     port = free_port()
-    assert f"127.0.0.1:{port} refused the connection" in refused(person, f"root@127.0.0.1:{port}")
+    assert f"127.0.0.1:{port} refused the connection" in refused(person, f"deploy@127.0.0.1:{port}")
 
 
 def test_unknown_host_name_is_named(person: Person) -> None:
-    assert "no-such-host.invalid" in refused(person, "root@no-such-host.invalid")
+    assert "no-such-host.invalid" in refused(person, "deploy@no-such-host.invalid")
 
 
 def test_malformed_ssh_configuration_is_named_with_its_line(person: Person) -> None:
@@ -172,7 +172,7 @@ def test_malformed_ssh_configuration_is_named_with_its_line(person: Person) -> N
 def test_encrypted_key_without_a_terminal_says_to_use_the_agent(person: Person, sshd: Sshd) -> None:
     person.knows(sshd)
     person.has_key(sshd.client_key, passphrase="correct horse")
-    assert "ssh-add" in refused(person, f"root@127.0.0.1:{sshd.port}")
+    assert "ssh-add" in refused(person, f"deploy@127.0.0.1:{sshd.port}")
 
 
 @pytest.mark.parametrize("answers", [["correct horse"], ["wrong", "correct horse"]])
@@ -181,7 +181,7 @@ async def test_passphrase_is_asked_for_at_a_terminal_and_the_key_then_used(
 ) -> None:
     person.knows(sshd)
     file = person.has_key(sshd.client_key, passphrase="correct horse")
-    with person.serves_at_a_terminal(f"root@127.0.0.1:{sshd.port}") as (served, terminal):
+    with person.serves_at_a_terminal(f"deploy@127.0.0.1:{sshd.port}") as (served, terminal):
         for number, answer in enumerate(answers, start=1):
             await asyncio.to_thread(terminal.shows, f"Passphrase for {file}:", times=number)
             terminal.types(f"{answer}\n")
@@ -194,7 +194,7 @@ async def test_passphrase_is_asked_for_at_a_terminal_and_the_key_then_used(
 def test_ctrl_c_instead_of_a_passphrase_ends_it(person: Person, sshd: Sshd) -> None:
     person.knows(sshd)
     person.has_key(sshd.client_key, passphrase="correct horse")
-    with person.serves_at_a_terminal(f"root@127.0.0.1:{sshd.port}") as (served, terminal):
+    with person.serves_at_a_terminal(f"deploy@127.0.0.1:{sshd.port}") as (served, terminal):
         terminal.shows("Passphrase for ")
         terminal.types("\x03")
         assert served.process.wait(20) == 130
