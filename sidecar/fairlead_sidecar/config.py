@@ -65,7 +65,7 @@ class SecretFiles(Model):
 
 
 class LocalAccount(Model):
-    """The credentials of the person who runs `fairlead serve`, found as `ssh` finds them: agent, key files, configuration."""
+    """The credentials of the person who runs `fairlead serve`, found as `ssh` finds them."""
 
     type: Literal["LocalAccount"] = "LocalAccount"
     ssh_config: Path | None = None
