@@ -46,6 +46,8 @@ def _configure_logs(settings: Settings) -> None:
     logging.getLogger().setLevel(settings.log_level.upper())
     if settings.log_level != "debug":
         logging.getLogger("kopf").setLevel(logging.WARNING)
+    # It warns that it does not handle signals, which is meant to be.
+    logging.getLogger("kopf._core.reactor.running").setLevel(logging.ERROR)
 
 
 async def _main(settings: Settings) -> int:
@@ -74,7 +76,8 @@ def _first(failure: BaseException | None) -> BaseException | None:
 
 
 async def _run(settings: Settings) -> None:
-    identity = f"{settings.pod_name or socket.gethostname()}-{secrets.token_hex(4)}"
+    # A pod's name is enough: when its container starts anew, the former one is gone, and so it goes on at once.
+    identity = settings.pod_name or f"{socket.gethostname()}-{secrets.token_hex(4)}"
     operator: Operator | None = None
 
     def missing() -> str:

@@ -153,24 +153,29 @@ def _host_key(case: _Case) -> Finding | None:
 
 def _connected(case: _Case) -> Finding | None:
     link = _link(case)
-    if link is None:
-        finding = _silence(case.seen.view)
-        if _within_grace(case, HostCondition.CONNECTED):
-            return case.keep_or(HostCondition.CONNECTED, finding)
-        return finding
+    if link is not None:
+        return _link_finding(case, link)
+    finding = _silence(case.seen.view)
+    if _within_grace(case, HostCondition.CONNECTED):
+        return case.keep_or(HostCondition.CONNECTED, finding)
+    return finding
+
+
+def _link_finding(case: _Case, link: LinkStatus) -> Finding | None:
     spec = case.spec
-    match link.state:
-        case LinkState.CONNECTED:
-            return true(HostReason.CONNECTED, f"Logged in as {spec.username} at {spec.address} port {spec.port}.")
-        case LinkState.CONNECTING:
-            trying = unknown(HostReason.CONNECTING, link.message)
-            lost = case.holds(HostCondition.CONNECTED) and case.seen.now - link.since >= GRACE
-            return trying if lost else case.keep_or(HostCondition.CONNECTED, trying)
-        case LinkState.FAILED:
-            if link.reason == HostReason.SECRET_NOT_FOUND and not case.seen.secret_exists:
-                return false(HostReason.SECRET_NOT_FOUND, _secret_finding(case).message)
-            known = link.reason in set(HostReason)
-            return false(link.reason if known else HostReason.INTERNAL_ERROR, link.message)
+    known = link.reason in set(HostReason)
+    if link.state is LinkState.CONNECTED:
+        if known and link.reason != HostReason.CONNECTED:
+            # What works goes on, but the newest credentials would not log in.
+            return true(link.reason, link.message)
+        return true(HostReason.CONNECTED, f"Logged in as {spec.username} at {spec.address} port {spec.port}.")
+    if link.state is LinkState.CONNECTING:
+        trying = unknown(HostReason.CONNECTING, link.message)
+        lost = case.holds(HostCondition.CONNECTED) and case.seen.now - link.since >= GRACE
+        return trying if lost else case.keep_or(HostCondition.CONNECTED, trying)
+    if link.reason == HostReason.SECRET_NOT_FOUND and not case.seen.secret_exists:
+        return false(HostReason.SECRET_NOT_FOUND, _secret_finding(case).message)
+    return false(link.reason if known else HostReason.INTERNAL_ERROR, link.message)
 
 
 def _silence(view: SidecarView) -> Finding:

@@ -103,6 +103,10 @@ def announcements(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[A
     if ready is not None and ready["reason"] != HostReason.CONNECTING:
         fine = ready["status"] == ConditionStatus.TRUE or ready["reason"] in _EXPECTED
         result.append(Announcement("Normal" if fine else "Warning", ready["reason"], ready["message"]))
+    connected = changed(HostCondition.CONNECTED, previous, after["conditions"])
+    limping = connected is not None and connected["status"] == ConditionStatus.TRUE
+    if connected is not None and limping and connected["reason"] != HostReason.CONNECTED:
+        result.append(Announcement("Warning", connected["reason"], connected["message"]))
     exposed = changed(HostCondition.EXPOSED, previous, after["conditions"])
     if exposed is not None and exposed["reason"] in _EXPOSED_WARNINGS:
         result.append(Announcement("Warning", exposed["reason"], exposed["message"]))

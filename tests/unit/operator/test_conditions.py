@@ -100,6 +100,15 @@ def test_an_unreachable_host_keeps_its_reason_while_it_is_tried_again() -> None:
     assert condition(observe(host(status=before), trying, now=later(60)), "Ready") == ("False", "Unreachable")
 
 
+def test_a_login_that_would_fail_is_told_while_the_former_connection_goes_on() -> None:
+    before = observe(host(), WORKING)
+    refused = link(LinkState.CONNECTED, "AuthenticationFailed", "The former connection goes on, but a new login failed")
+    after = observe(host(status=before), replace(WORKING, statusz=statusz(refused)))
+    assert condition(after, "Connected") == ("True", "AuthenticationFailed")
+    assert condition(after, "Ready") == ("True", "Ready")
+    assert [event.reason for event in announcements(before, after)] == ["AuthenticationFailed"]
+
+
 def test_a_failed_handshake_is_not_ready() -> None:
     status = observe(host(), replace(WORKING, handshake=Handshake(ok=False, message="HTTP 500")))
     assert condition(status, "Connected")[0] == "True"
