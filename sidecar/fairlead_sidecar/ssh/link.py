@@ -24,6 +24,8 @@ from fairlead_sidecar.statusz import LinkStatus
 
 PROVISIONAL_SECONDS = 3.0
 """After which a connect without any answer is reported, while it goes on."""
+STEADY_SECONDS = 10.0
+"""A connection that lasted less counts as a failure when it is made again."""
 CALL_WAIT_SECONDS = 2.0
 """How long a call waits for a link that is not up."""
 _LOOK_SECONDS = 1.0
@@ -85,10 +87,13 @@ class Link:
                     if await self._pause((transport if error.retriable else refusals).next(), credentials):
                         refusals.reset()
                     continue
-                transport.reset()
                 refusals.reset()
                 self._install(logged_in)
+                up_at = asyncio.get_running_loop().time()
                 await self._stay(credentials)
+                if asyncio.get_running_loop().time() - up_at > STEADY_SECONDS:
+                    transport.reset()
+                await self._pause(transport.next(), credentials)
         finally:
             await self._reaper.close()
             pools, self._pool = [*self._former, *([self._pool] if self._pool else [])], None
@@ -235,7 +240,11 @@ class Link:
             progress = new_progress(config)
             attempt = self._attempt_task = asyncio.get_running_loop().create_task(login(config, progress))
             try:
-                return await self._watch_attempt(attempt, progress)
+                logged_in = await self._watch_attempt(attempt, progress)
+                if not self._changed:
+                    return logged_in
+                # The configuration changed in the very moment of success.
+                logged_in.connection.abort()
             except asyncio.CancelledError:
                 task = asyncio.current_task()
                 if task is None or task.cancelling():
@@ -269,11 +278,10 @@ class Link:
         """Wait for the next attempt; whether something changed that makes success likely."""
         loop = asyncio.get_running_loop()
         until = loop.time() + seconds
-        self._wake.clear()
         while (left := until - loop.time()) > 0:
-            woken = await self._woken(min(left, _LOOK_SECONDS))
             if self._changed or self._credentials_version() != credentials:
                 return True
+            woken = await self._woken(min(left, _LOOK_SECONDS))
             if woken and self._error is not None and self._error.retriable:
                 # A call waits.
                 until = min(until, self._attempted_at + _NUDGE_SECONDS)

@@ -60,6 +60,16 @@ async def test_a_host_that_is_up_later_is_reached_without_help(sshd: Sshd, start
     await link.until_connected()
 
 
+async def test_a_connection_that_never_lasts_is_not_made_in_a_hurry(sshd: Sshd, start_link: StartLink) -> None:
+    link = start_link(sshd.sidecar_config())
+    until = time.monotonic() + 4
+    while time.monotonic() < until:
+        await link.until_connected()
+        sshd.drop_connections()
+        await eventually(lambda: link.status.state is LinkState.FAILED, "the loss")
+    assert 2 <= sshd.log.read_text().count("Accepted publickey") <= 8
+
+
 async def test_a_hung_host_is_noticed_by_keepalive(
     sshd: Sshd, start_link: StartLink, quick_keepalive: Connection
 ) -> None:
