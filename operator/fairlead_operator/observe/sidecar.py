@@ -28,14 +28,15 @@ LONG_POLL = 30.0
 _RETRY_EXPECTED = 0.1
 _EXPECTED_FOR = 3.0
 """Seconds for which an answer is expected any moment: the Deployment has just changed its status."""
-_RETRY_STARTING = 1.0
+_RETRY_STARTING = 2.0
 _STARTING_FOR = 60.0
 """Seconds for which a pod may be starting."""
 _RETRY_SLOW = 5.0
 _RETRY_FAST = 0.2
-_POD_PROBLEM_AFTER = 1.0
-_POD_PROBLEM_EVERY = 2.0
+_POD_PROBLEM_AFTER = 3.0
+_POD_PROBLEM_EVERY = 5.0
 _RECHECK_EXPOSURE = 300.0
+_REPOKE_REFUSED = 600.0
 _ANSWER_LIMIT = 64 * 1024
 _REACHED = frozenset({HostReason.EXPOSED, HostReason.INSECURE_HTTP})
 
@@ -212,7 +213,9 @@ class SidecarObserver:
             while self._behind() and self._target.digest == wanted:
                 await self._poke(wanted)
                 settled = partial(self._settled, wanted)
-                if not await self._until(settled, seconds=jittered(wait)):
+                # A pod that read the configuration and refused it won't think better of it.
+                refused = self.view.statusz is not None and self.view.statusz.config_error is not None
+                if not await self._until(settled, seconds=_REPOKE_REFUSED if refused else jittered(wait)):
                     wait = min(wait * 2, 60.0)
 
     def _settled(self, digest: str) -> bool:

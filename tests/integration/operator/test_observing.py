@@ -1,0 +1,202 @@
+"""The operator's eyes, on real sidecars: status, handshake, public URL."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+
+import aiohttp
+import asyncssh
+import pytest
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from fairlead_api.conditions import HostReason
+from fairlead_operator.observe.exposure import check_exposure
+from fairlead_operator.observe.handshake import shake_hands
+from fairlead_operator.observe.http import open_session
+from fairlead_operator.observe.sidecar import SidecarObserver, Target
+from fairlead_sidecar import tokens
+from fairlead_sidecar.config import PinnedHostKeys, SecretFiles, SidecarConfig, digest
+from fairlead_sidecar.config import Target as SshTarget
+from tests.integration.app.endpoint import RunningEndpoint, running, until
+from tests.integration.sshd import Sshd, free_port, sshd, sshd_factory
+
+__all__ = ["sshd", "sshd_factory"]
+
+
+class Everywhere(AbstractResolver):
+    """Resolves every name to this machine."""
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        return [ResolveResult(hostname=host, host="127.0.0.1", port=port, family=family, proto=0, flags=0)]
+
+    async def close(self) -> None:
+        return
+
+
+@pytest.fixture
+async def session() -> AsyncIterator[aiohttp.ClientSession]:
+    async with open_session() as session:
+        yield session
+
+
+@pytest.fixture
+async def resolving() -> AsyncIterator[aiohttp.ClientSession]:
+    """A session for which every domain leads here."""
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(resolver=Everywhere())) as session:
+        yield session
+
+
+@pytest.fixture
+async def endpoint(sshd: Sshd) -> AsyncIterator[RunningEndpoint]:
+    async with running(sshd.sidecar_config()) as endpoint:
+        yield endpoint
+
+
+def public(endpoint: RunningEndpoint) -> str:
+    """The endpoint's URL under a name of its own."""
+    return endpoint.url.replace("127.0.0.1", "mcp.example.com")
+
+
+async def test_a_handshake_with_the_probes_token_lists_the_tools(
+    endpoint: RunningEndpoint, session: aiohttp.ClientSession
+) -> None:
+    result = await shake_hands(session, endpoint.url, "rh-web-01.shop.svc", endpoint.probe)
+    assert result.ok, result.message
+    assert result.tool_count == endpoint.sidecar.status().tool_count
+
+
+async def test_a_handshake_leaves_no_session_behind(endpoint: RunningEndpoint, session: aiohttp.ClientSession) -> None:
+    for _ in range(3):
+        assert (await shake_hands(session, endpoint.url, "rh-web-01.shop.svc", endpoint.probe)).ok
+    async with session.get(f"{endpoint.internal_url}/metrics") as answer:
+        lines = (await answer.text()).splitlines()
+    assert [line for line in lines if line.startswith("fairlead_sessions ")] == ["fairlead_sessions 0.0"]
+
+
+async def test_a_refused_handshake_says_how(endpoint: RunningEndpoint, session: aiohttp.ClientSession) -> None:
+    other = tokens.probe_token(b"another key of thirty-two bytes!", endpoint.config.instance)
+    result = await shake_hands(session, endpoint.url, "rh-web-01.shop.svc", other)
+    assert not result.ok
+    assert "HTTP 401" in result.message
+    result = await shake_hands(session, f"http://127.0.0.1:{free_port()}/mcp", "rh-web-01.shop.svc", other)
+    assert not result.ok
+
+
+async def test_the_public_url_is_recognised_by_the_instance(
+    endpoint: RunningEndpoint, resolving: aiohttp.ClientSession
+) -> None:
+    own = await check_exposure(resolving, public(endpoint), endpoint.config.instance)
+    assert own.reason is HostReason.INSECURE_HTTP
+    other = await check_exposure(resolving, public(endpoint), "somebody-else")
+    assert other.reason is HostReason.ENDPOINT_MISROUTED
+    nobody = await check_exposure(resolving, f"http://mcp.example.com:{free_port()}/mcp", endpoint.config.instance)
+    assert nobody.reason is HostReason.ENDPOINT_UNREACHABLE
+
+
+async def test_a_loopback_url_is_not_asked(endpoint: RunningEndpoint, session: aiohttp.ClientSession) -> None:
+    result = await check_exposure(session, endpoint.url, endpoint.config.instance)
+    assert result.reason is HostReason.ENDPOINT_UNREACHABLE
+    assert endpoint.audit("denial") == []
+
+
+Watch = Callable[..., Awaitable[SidecarObserver]]
+
+
+@pytest.fixture
+async def watch(session: aiohttp.ClientSession) -> AsyncIterator[Watch]:
+    """Starts observers; `poked` of each collects what it asked a kubelet to sync."""
+    observers: list[SidecarObserver] = []
+
+    async def start(target: Target, poke: Callable[[str], Awaitable[None]] | None = None) -> SidecarObserver:
+        async def nothing(digest: str) -> None:
+            return
+
+        async def no_problem() -> str:
+            return ""
+
+        observer = SidecarObserver(session, target, changed=lambda: None, poke=poke or nothing, pod_problem=no_problem)
+        observers.append(observer)
+        return observer
+
+    yield start
+    for observer in observers:
+        await observer.close()
+
+
+def target_of(endpoint: RunningEndpoint, config: SidecarConfig | None = None) -> Target:
+    wanted = digest((config or endpoint.config).render())
+    return Target(
+        instance=endpoint.config.instance,
+        status_url=f"{endpoint.internal_url}/statusz",
+        mcp_url=endpoint.url,
+        host_header="rh-web-01.shop.svc",
+        public_url=None,
+        probe_token=endpoint.probe,
+        digest=wanted,
+        current=frozenset({wanted}),
+    )
+
+
+async def test_a_connected_sidecar_is_seen_with_its_handshake(endpoint: RunningEndpoint, watch: Watch) -> None:
+    observer = await watch(target_of(endpoint))
+    await until(lambda: observer.view.handshake is not None, "the handshake")
+    assert observer.view.handshake is not None
+    assert observer.view.handshake.ok
+    assert observer.view.outdated_since is None
+
+
+async def test_a_sidecar_is_poked_until_it_has_the_newest_configuration(
+    endpoint: RunningEndpoint, watch: Watch
+) -> None:
+    newer = endpoint.config.model_copy(update={"description": "newer"})
+    pokes: list[str] = []
+
+    async def poke(wanted: str) -> None:
+        pokes.append(wanted)
+        if len(pokes) == 2:
+            endpoint.reconfigure(description="newer")
+
+    observer = await watch(target_of(endpoint, newer), poke)
+    await until(lambda: observer.loaded_digest == digest(newer.render()), "the newest configuration")
+    assert pokes == [digest(newer.render())] * 2
+    assert observer.view.outdated_since is None
+
+
+async def test_a_lost_host_is_seen_at_once_and_its_return_too(
+    endpoint: RunningEndpoint, sshd: Sshd, watch: Watch
+) -> None:
+    observer = await watch(target_of(endpoint))
+
+    def reason() -> str:
+        return observer.view.statusz.link.reason if observer.view.statusz else ""
+
+    await until(lambda: reason() == "Connected", "the link")
+    sshd.stop()
+    await until(lambda: reason() == "Unreachable", "the loss", seconds=5)
+    sshd.start()
+    await until(lambda: reason() == "Connected", "the return", seconds=30)
+
+
+async def test_a_sidecar_that_comes_up_is_found_as_soon_as_something_is_expected(tmp_path: Path, watch: Watch) -> None:
+    key = asyncssh.generate_private_key("ssh-ed25519")
+    config = SidecarConfig(
+        instance="late",
+        namespace="shop",
+        name="web-01",
+        target=SshTarget(address="127.0.0.1", port=free_port(), username="deploy"),
+        auth=SecretFiles(directory=tmp_path, secret_name="web-01-ssh"),
+        host_key=PinnedHostKeys(public_keys=(key.export_public_key().decode().strip(),)),
+    )
+    async with running(config, connected=False) as endpoint:
+        there = target_of(endpoint)
+        observer = await watch(replace(there, status_url=f"http://127.0.0.1:{free_port()}/statusz"))
+        await until(lambda: observer.view.silent_since is not None, "the silence")
+        observer.retarget(there)
+        observer.expect()
+        await until(lambda: observer.view.answering, "the answer", seconds=1.5)
+    async with asyncio.timeout(10):
+        await until(lambda: not observer.view.answering, "the end")
