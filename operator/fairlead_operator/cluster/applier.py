@@ -24,6 +24,11 @@ class NameTaken(Exception):
 class StillDeleting(Exception):
     """The child of an earlier object of this name is not gone yet."""
 
+    def __init__(self, kind: str, name: str) -> None:
+        super().__init__(
+            f"The {kind} {name!r} of an earlier object of this name is still being deleted: this one waits for its end."
+        )
+
 
 @dataclass(frozen=True)
 class Claimant:
@@ -46,7 +51,7 @@ class Claimant:
             case Ownership.FOREIGN:
                 raise NameTaken(resource.kind, existing.name)
             case Ownership.OUTDATED:
-                raise StillDeleting(existing.name)
+                raise StillDeleting(resource.kind, existing.name)
             case Ownership.OURS | Ownership.ORPHANED:
                 return
 

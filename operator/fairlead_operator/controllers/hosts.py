@@ -16,7 +16,7 @@ from fairlead_operator.controllers.generated_keys import GeneratedKeys
 from fairlead_operator.controllers.runtime import Runtime, Runtimes
 from fairlead_operator.controllers.store import Store
 from fairlead_operator.credentials.owned import SecretMetadata
-from fairlead_operator.reconcile.conditions import Findings, host_findings, invalid, recheck_in
+from fairlead_operator.reconcile.conditions import GRACE, Findings, host_findings, invalid, recheck_in
 from fairlead_operator.reconcile.deployment import deployment
 from fairlead_operator.reconcile.endpoint import Endpoint
 from fairlead_operator.reconcile.host_config import config_secret, sidecar_config
@@ -111,8 +111,10 @@ class HostController:
                 public_key = await self._keys.obtain(host, spec.auth.generated)
             if not await self._apply_children(host, spec, endpoint, runtime, public_key):
                 return None
-        except StillDeleting:
-            return RETRY_DELETING
+        except StillDeleting as error:
+            if datetime.now(UTC) - host.created < GRACE:
+                return RETRY_DELETING
+            apply_error, again = str(error), RETRY_DELETING
         except NameTaken as error:
             name_conflict, again = str(error), RETRY_REFUSED
         except (Invalid, Forbidden, NotFound) as error:

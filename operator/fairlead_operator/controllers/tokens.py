@@ -16,6 +16,7 @@ from fairlead_operator.controllers.runtime import Runtimes
 from fairlead_operator.controllers.store import Store
 from fairlead_operator.credentials.owned import OwnedSecrets, Wanted
 from fairlead_operator.reconcile import token as desired
+from fairlead_operator.reconcile.conditions import GRACE
 from fairlead_operator.reconcile.host_status import differs
 from fairlead_operator.reconcile.labels import TOKEN_LABEL
 from fairlead_operator.reconcile.names import token_secret_name
@@ -83,10 +84,12 @@ class TokenController:
         name_conflict = apply_error = ""
         try:
             minted = await self._mint(token, spec)
-        except StillDeleting:
+        except StillDeleting as error:
             # The Secret of an earlier token of this name: what it holds must not come to life again.
             self._settle(token, None)
-            return RETRY_DELETING
+            if datetime.now(UTC) - token.created < GRACE:
+                return RETRY_DELETING
+            apply_error, again = str(error), RETRY_DELETING
         except NameTaken as error:
             name_conflict, again = str(error), RETRY_REFUSED
         except (Invalid, Forbidden, NotFound) as error:

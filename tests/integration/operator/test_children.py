@@ -75,6 +75,36 @@ def test_a_generated_key_is_shown_and_survives_the_operator(cluster: Cluster, op
     until(lambda: public_key() != first, "a lost key is replaced by a new one")
 
 
+def test_a_retained_key_outlives_its_host_and_is_used_again(cluster: Cluster, operator: RunningOperator) -> None:
+    auth = {"type": "Generated", "generated": {"deletionPolicy": "Retain"}}
+
+    def public_key() -> str:
+        found = cluster.get("remotehost", "web-01") or {}
+        return str((found.get("status") or {}).get("publicKey", ""))
+
+    cluster.plane.apply(host(cluster.namespace, auth=auth))
+    until(public_key, "the public key is shown")
+    first = public_key()
+    cluster.delete("remotehost", "web-01")
+    until(lambda: not cluster.get("deployment", "rh-web-01"), "the host is gone")
+    cluster.plane.apply(host(cluster.namespace, auth=auth))
+    until(public_key, "the public key is shown")
+    assert public_key() == first
+
+
+def test_a_host_waits_for_the_end_of_its_predecessors_children(cluster: Cluster, operator: RunningOperator) -> None:
+    cluster.plane.apply(host(cluster.namespace))
+    until(lambda: cluster.get("service", "rh-web-01"), "the Service exists")
+    hold = '{"metadata": {"finalizers": ["example.com/hold"]}}'
+    cluster.plane.kubectl("-n", cluster.namespace, "patch", "service", "rh-web-01", "--type=merge", "-p", hold)
+    cluster.delete("remotehost", "web-01")
+    cluster.plane.apply(host(cluster.namespace))
+    until(lambda: cluster.reason("remotehost", "web-01") == "ApplyFailed", "the host says what it waits for")
+    release = '{"metadata": {"finalizers": null}}'
+    cluster.plane.kubectl("-n", cluster.namespace, "patch", "service", "rh-web-01", "--type=merge", "-p", release)
+    until(lambda: cluster.reason("remotehost", "web-01") == "PodNotReady", "the host goes on")
+
+
 def test_an_object_of_a_childs_name_is_left_alone(cluster: Cluster, operator: RunningOperator) -> None:
     foreign = {
         "apiVersion": "v1",
