@@ -117,6 +117,8 @@ class Operator:
                 tasks.create_task(self._keep_listing())
                 tasks.create_task(self._keep_counting())
                 tasks.create_task(self._run_kopf())
+                # What was deleted between the first listing and kopf's own.
+                self._relist.set()
                 self.working.set()
                 logger.info("working on %s", ", ".join(self._settings.watch_namespaces) or "all namespaces")
         finally:
@@ -155,6 +157,7 @@ class Operator:
 
     async def _list_all(self) -> None:
         while True:
+            listing = self._dispatcher.begin_listing()
             try:
                 hosts = await self._list(REMOTE_HOSTS)
                 tokens = await self._list(MCP_TOKENS)
@@ -163,8 +166,7 @@ class Operator:
             except ApiError as error:
                 logger.warning("listing failed, trying again: %s", error)
             else:
-                # Answers of the API server, then only the store: nothing can slip in between.
-                self._dispatcher.listed(hosts, tokens)
+                self._dispatcher.listed(listing, hosts, tokens)
                 return
             await asyncio.sleep(_CRD_WAIT)
 

@@ -44,6 +44,8 @@ def main() -> int:
 def _configure_logs(settings: Settings) -> None:
     kopf.configure(log_format=kopf.LogFormat.JSON if settings.log_format == "json" else kopf.LogFormat.FULL)
     logging.getLogger().setLevel(settings.log_level.upper())
+    # kopf silences asyncio, which reports what nobody caught.
+    logging.getLogger("asyncio").propagate = True
     if settings.log_level != "debug":
         logging.getLogger("kopf").setLevel(logging.WARNING)
     # It warns that it does not handle signals, which is meant to be.

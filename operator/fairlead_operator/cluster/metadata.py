@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import random
+import time
 from collections.abc import Callable, Iterable
 
 from fairlead_operator.cluster.client import Api
@@ -80,10 +81,14 @@ class MetadataWatch:
                 "allowWatchBookmarks": "true",
                 "timeoutSeconds": str(_WATCH_SECONDS),
             }
+            begun = time.monotonic()
             async for event in self._api.watch(self._path, query, _EVENT, silence=_WATCH_SECONDS + 10):
                 version = event["object"]["metadata"]["resourceVersion"]
                 if event["type"] != "BOOKMARK":
                     self._take(event["type"], Meta.of(event["object"]))
+            if time.monotonic() - begun < _RETRY_SECONDS:
+                # Something in between ends watches at once.
+                await asyncio.sleep(_RETRY_SECONDS)
 
     def _take(self, kind: str, meta: Meta) -> None:
         key = (meta.namespace, meta.name)

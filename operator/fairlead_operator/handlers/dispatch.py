@@ -1,6 +1,7 @@
 """From what happened to the keys of the work that it causes. Nothing is decided here."""
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -28,12 +29,23 @@ class Work(NamedTuple):
         return f"{self.kind} {self.key}"
 
 
+@dataclass(frozen=True)
+class Listing:
+    """What was known when a listing began, and what was deleted since."""
+
+    hosts: Mapping[Key, str]
+    """UIDs."""
+    tokens: Mapping[Key, str]
+    gone: set[Work]
+
+
 class Dispatcher:
     """Takes events, keeps the store current, and adds work."""
 
     def __init__(self, store: Store, add: Callable[[Work], None]) -> None:
         self._store = store
         self._add = add
+        self._listing: Listing | None = None
 
     def host_seen(self, body: Mapping[str, Any]) -> None:
         """A RemoteHost exists, as it is now."""
@@ -45,6 +57,7 @@ class Dispatcher:
 
     def host_gone(self, key: Key) -> None:
         """A RemoteHost was deleted."""
+        self._note_gone(Work(Kind.HOST, key))
         before = self._store.host(key)
         rivals = self._store.hosts_at(before) if before is not None else ()
         if self._store.remove_host(key) is not None:
@@ -77,27 +90,51 @@ class Dispatcher:
 
     def token_gone(self, key: Key) -> None:
         """An McpToken was deleted: its hosts hear of it at once."""
+        self._note_gone(Work(Kind.TOKEN, key))
         gone = self._store.remove_token(key)
         if gone is not None:
             self._add_hosts_of(gone)
+
+    def _note_gone(self, work: Work) -> None:
+        if self._listing is not None:
+            self._listing.gone.add(work)
 
     def _add_hosts_of(self, *tokens: Token) -> None:
         for host in {host.key: host for token in tokens for host in self._store.hosts_for(token)}:
             self.add_host(host)
 
-    def listed(self, hosts: Iterable[Mapping[str, Any]], tokens: Iterable[Mapping[str, Any]]) -> None:
-        """All there is, as it was when it was listed: what the store has besides that and is older, is gone."""
-        present = {Kind.HOST: set[Key](), Kind.TOKEN: set[Key]()}
-        for kind, bodies, take in ((Kind.HOST, hosts, self.host_seen), (Kind.TOKEN, tokens, self.token_seen)):
+    def begin_listing(self) -> Listing:
+        """All there is, is about to be listed."""
+        hosts = {host.key: host.uid for host in self._store.hosts()}
+        tokens = {token.key: token.uid for token in self._store.tokens()}
+        self._listing = Listing(hosts, tokens, set())
+        return self._listing
+
+    def listed(self, listing: Listing, hosts: Iterable[Mapping[str, Any]], tokens: Iterable[Mapping[str, Any]]) -> None:
+        """All there was, some time after `listing` began.
+
+        What was known before and is not in the list, is gone. Events went on meanwhile: what one of them brought is no
+        older than the list, and what one of them took away stays away.
+        """
+        host_keys, token_keys = set[Key](), set[Key]()
+        for bodies, keys, kind, take in (
+            (hosts, host_keys, Kind.HOST, self.host_seen),
+            (tokens, token_keys, Kind.TOKEN, self.token_seen),
+        ):
             for body in bodies:
-                take(body)
-                present[kind].add(_key(body))
-        for host in self._store.hosts():
-            if host.key not in present[Kind.HOST]:
-                self.host_gone(host.key)
-        for token in self._store.tokens():
-            if token.key not in present[Kind.TOKEN]:
-                self.token_gone(token.key)
+                key = Key(body["metadata"]["namespace"], body["metadata"]["name"])
+                keys.add(key)
+                if Work(kind, key) not in listing.gone:
+                    take(body)
+        for key, uid in listing.hosts.items():
+            host = self._store.host(key)
+            if key not in host_keys and host is not None and host.uid == uid:
+                self.host_gone(key)
+        for key, uid in listing.tokens.items():
+            token = self._store.token(key)
+            if key not in token_keys and token is not None and token.uid == uid:
+                self.token_gone(key)
+        self._listing = None
 
     def child_changed(self, meta: Meta) -> None:
         """A Deployment, Service or Ingress with our label was changed, by whomever."""
@@ -119,7 +156,3 @@ class Dispatcher:
     def add_token(self, key: Key) -> None:
         """Work on a token."""
         self._add(Work(Kind.TOKEN, key))
-
-
-def _key(body: Mapping[str, Any]) -> Key:
-    return Key(body["metadata"]["namespace"], body["metadata"]["name"])

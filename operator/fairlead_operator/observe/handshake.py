@@ -47,7 +47,7 @@ async def shake_hands(session: aiohttp.ClientSession, url: str, host_header: str
                 tools = (await _result(response, 2, "tools/list")).get("tools")
         finally:
             if session_id:
-                async with session.delete(url, headers=headers, timeout=timeout(TIMEOUT)):
+                async with session.delete(url, headers=headers, timeout=timeout(TIMEOUT), allow_redirects=False):
                     pass
     except _Failed as failure:
         return Handshake(ok=False, message=str(failure))

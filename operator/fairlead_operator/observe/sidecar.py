@@ -177,7 +177,9 @@ class SidecarObserver:
         query = {"after": after, "timeout": f"{LONG_POLL:.0f}"} if after is not None else {}
         limit = timeout(LONG_POLL + 5 if after is not None else 3, CONNECT_TIMEOUT)
         headers = {"Host": self._target.host_header}
-        async with self._session.get(url, params=query, headers=headers, timeout=limit) as response:
+        async with self._session.get(
+            url, params=query, headers=headers, timeout=limit, allow_redirects=False
+        ) as response:
             response.raise_for_status()
             return Statusz.model_validate_json(await read_bounded(response, _ANSWER_LIMIT))
 

@@ -62,9 +62,10 @@ def _link_fields(seen: HostObservation) -> dict[str, Any]:
     statusz = seen.view.statusz
     if statusz is None:
         return {}
-    fields: dict[str, Any] = {"toolCount": statusz.tool_count}
+    # Cut to the CRD's bounds: what a remote server says of itself must not make the status unwritable.
+    fields: dict[str, Any] = {"toolCount": max(statusz.tool_count, 0)}
     if statusz.link.host_key_fingerprint:
-        fields["hostKeyFingerprint"] = statusz.link.host_key_fingerprint
+        fields["hostKeyFingerprint"] = statusz.link.host_key_fingerprint[:128]
     if statusz.link.server_version:
         fields["sshServerVersion"] = statusz.link.server_version[:256]
     return fields
