@@ -4,7 +4,7 @@ import asyncio
 
 import click
 
-from benchmarks import calls, report
+from benchmarks import calls, calls_report, cluster, cluster_report, report
 
 
 @click.group(invoke_without_command=True)
@@ -12,9 +12,18 @@ from benchmarks import calls, report
 def main(context: click.Context) -> None:
     """Measure Fairlead beside its limits. Without a command: tool calls on a private sshd of this machine."""
     if context.invoked_subcommand is None:
-        page = report.calls_page(asyncio.run(calls.measure()))
-        report.write("latest.md", page)
-        click.echo(page)
+        _publish("latest.md", calls_report.page(asyncio.run(calls.measure())))
+
+
+@main.command("cluster")
+def on_cluster() -> None:
+    """Measure how fast hosts become Ready and tokens die, on the test cluster that is up."""
+    _publish("cluster.md", cluster_report.page(cluster.measure()))
+
+
+def _publish(name: str, page: str) -> None:
+    report.write(name, page)
+    click.echo(page)
 
 
 main(prog_name="python -m benchmarks")

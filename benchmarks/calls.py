@@ -14,8 +14,8 @@ from benchmarks.memory import Peak, watched
 from benchmarks.overhead import (
     Latencies,
     Throughput,
-    big_output,
     bare_command,
+    big_output,
     execute_command,
     latencies,
     noop_tool,

@@ -104,7 +104,8 @@ async def _execute(client: Client, command: str) -> dict[str, Any]:
     if result.is_error or result.structured_content is None:
         msg = f"execute_command failed: {result.content}"
         raise RuntimeError(msg)
-    return result.structured_content
+    content: dict[str, Any] = result.structured_content
+    return content
 
 
 async def latencies(bare: Call, noop: Call, fairlead: Call) -> Latencies:
