@@ -28,6 +28,20 @@ class Stage(Enum):
     """Key exchange and authentication."""
 
 
+MAX_PEER_TEXT = 200
+"""Characters of a peer's words that are passed on."""
+
+
+def quoted(text: str) -> str:
+    """A peer's own words, fit for a message: it may be anybody, also before its host key was checked.
+
+    What is not printable ASCII is escaped, so that no terminal obeys it; the rest is cut.
+    """
+    shown = ascii(text)[1:-1]
+    cut = shown if len(shown) <= MAX_PEER_TEXT else f"{shown[:MAX_PEER_TEXT]}…"
+    return f"«{cut}»"
+
+
 def no_answer(place: str, stage: Stage, seconds: float) -> HostUnreachable:
     """Nothing came back for `seconds`."""
     what = {
@@ -53,7 +67,7 @@ def untrusted_host_key(
 ) -> HostKeyMismatch:
     """The presented key is not one of the trusted ones; the message has both fingerprints."""
     if presented is None:
-        return HostKeyMismatch(f"{place} presented a host key that can't be trusted: {detail}.")
+        return HostKeyMismatch(f"{place} presented a host key that can't be trusted: {quoted(detail)}.")
     seen = f"{place} presented the {presented.get_algorithm()} host key {presented.get_fingerprint()}"
     if not trusted.keys and not trusted.authorities:
         return HostKeyMismatch(
@@ -68,17 +82,17 @@ def from_asyncssh(place: str, error: asyncssh.Error, stage: Stage) -> LinkError:
     """A failure of the SSH protocol, other than a refused host key or login."""
     if "authentication failures" in error.reason.lower():
         return AuthenticationFailed(
-            f"{place} cut the login off: {error.reason}.",
+            f"{place} cut the login off: {quoted(error.reason)}.",
             hint="Offer fewer keys (an agent may hold many: IdentitiesOnly helps), or the right one first.",
         )
     if isinstance(error, asyncssh.ChannelOpenError):
         return HostUnreachable(
-            f"{place} can't be reached from the jump host: {error.reason}.",
+            f"{place} can't be reached from the jump host: {quoted(error.reason)}.",
             hint="Check that the host is up, and that the jump host may forward to it (AllowTcpForwarding).",
         )
     if isinstance(error, asyncssh.KeyExchangeFailed):
         return ProtocolFailure(
-            f"{place} shares no algorithm with us: {error.reason}.",
+            f"{place} shares no algorithm with us: {quoted(error.reason)}.",
             hint="Update the SSH server, or enable current algorithms in its configuration.",
         )
     if isinstance(error, asyncssh.ConnectionLost):
@@ -88,8 +102,10 @@ def from_asyncssh(place: str, error: asyncssh.Error, stage: Stage) -> LinkError:
             hint="Check that the port belongs to sshd, and its log (MaxStartups, fail2ban, a firewall).",
         )
     if isinstance(error, asyncssh.IllegalUserName):
-        return CredentialsInvalid(f"The user name can't be used: {error.reason}.", hint="Correct spec.username.")
-    return ProtocolFailure(f"{place} does not speak SSH as expected: {error.reason}.")
+        return CredentialsInvalid(
+            f"The user name can't be used: {quoted(error.reason)}.", hint="Correct spec.username."
+        )
+    return ProtocolFailure(f"{place} does not speak SSH as expected: {quoted(error.reason)}.")
 
 
 def from_os(place: str, error: OSError) -> HostUnreachable:

@@ -3,6 +3,7 @@
 import asyncssh
 
 from fairlead_sidecar.errors import ConnectionLost, FairleadError, FileError
+from fairlead_sidecar.ssh.failures import quoted
 
 _NOT_THERE = (asyncssh.SFTPNoSuchFile, asyncssh.SFTPNoSuchPath)
 _CONNECTION_GONE = (asyncssh.SFTPConnectionLost, asyncssh.SFTPNoConnection)
@@ -18,11 +19,11 @@ def from_sftp(path: str, error: asyncssh.Error | OSError) -> FairleadError:
         return FileError(f"The account has no permission to access {path}.")
     if isinstance(error, asyncssh.SFTPOpUnsupported):
         return FileError(
-            f"The host's SFTP server lacks what {path} needs: {error.reason}.",
+            f"The host's SFTP server lacks what {path} needs: {quoted(error.reason)}.",
             hint="Use OpenSSH's own SFTP server on the host (`Subsystem sftp internal-sftp`).",
         )
     # SFTP version 3, which OpenSSH speaks, has no code for most errors: they all are a "Failure".
-    return FileError(f"The host could not do that to {path}: {error.reason}.")
+    return FileError(f"The host could not do that to {path}: {quoted(error.reason)}.")
 
 
 def missing_directory(path: str) -> FileError:

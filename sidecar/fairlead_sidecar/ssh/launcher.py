@@ -51,6 +51,8 @@ _SCRIPT = (
     'printf "%s\\n" {nonce}; exec "$fl_shell" -c "$fl_command" </dev/null'
 )
 
+_BOOT_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
 Sink = Callable[[Stream, bytes], None]
 
 
@@ -74,7 +76,7 @@ class Launcher(asyncssh.SSHClientSession[bytes]):
     def __init__(self, on_closed: Callable[["Launcher"], None]) -> None:
         self._on_closed = on_closed
         self._nonce = secrets.token_hex(16)
-        self._ready_line = re.compile(rb"%b (\d+ \S* [^\n]*)\n" % self._nonce.encode())
+        self._ready_line = re.compile(rb"%b (\d{1,10} \S* [^\n]*)\n" % self._nonce.encode())
         self._channel: asyncssh.SSHClientChannel[bytes] | None = None
         self._early: dict[Stream, bytearray] = {"stdout": bytearray(), "stderr": bytearray()}
         self._passing: dict[Stream, bool] = {"stdout": False, "stderr": False}
@@ -279,4 +281,11 @@ def _parse_ready_line(nonce: str, line: str) -> RemoteProcess:
     group, boot_id, stat = line.split(" ", 2)
     # The process name in the second field may hold spaces, so count from its closing parenthesis.
     fields = stat.rpartition(")")[2].split()
-    return RemoteProcess(int(group), nonce, boot_id, fields[19] if len(fields) > 19 else "")
+    start_time = fields[19] if len(fields) > 19 else ""
+    # The kill script is made from these, so what a host says here must look like what it is.
+    return RemoteProcess(
+        int(group),
+        nonce,
+        boot_id if _BOOT_ID.fullmatch(boot_id) else "",
+        start_time if start_time.isascii() and start_time.isdigit() else "",
+    )

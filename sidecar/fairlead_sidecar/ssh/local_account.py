@@ -62,6 +62,19 @@ def default_known_hosts() -> list[Path]:
     ]
 
 
+_NEVER: dict[str, Any] = {
+    "agent_forwarding": False,
+    "x11_forwarding": False,
+    # Empty lists: asyncssh takes an empty tuple for «as the configuration says».
+    "env": [],
+    "send_env": [],
+    "command": None,
+    "request_pty": False,
+}
+"""What the configuration may ask for in a person's own sessions, but an agent's must not have: the person's agent and
+display (whoever works on the host could use their keys anywhere), their environment, a terminal, a fixed command."""
+
+
 def resolve(target: Target, auth: LocalAccount) -> list[LocalHop]:
     """The jump hosts and the target, in the order of logging in.
 
@@ -132,6 +145,7 @@ def _build(
         username=() if username is None else username,
         config=() if auth.ssh_config is None else [str(auth.ssh_config)],
         gss_host=None,
+        **_NEVER,
         **more,
     )
 

@@ -7,6 +7,11 @@ from fairlead_sidecar.errors import LinkError
 from fairlead_sidecar.ssh.observer import Observer
 from fairlead_sidecar.statusz import LinkState, LinkStatus
 
+MAX_MESSAGE = 2000
+"""Characters of a status message; the operator takes a bounded answer only."""
+MAX_SERVER_VERSION = 250
+"""RFC 4253, section 4.2 allows 255 bytes with the line's end."""
+
 
 class Report:
     """Holds the current `LinkStatus`."""
@@ -38,7 +43,7 @@ class Report:
             reason="Connected",
             message=message,
             host_key_fingerprint=fingerprint,
-            server_version=server_version,
+            server_version=ascii(server_version)[1:-1][:MAX_SERVER_VERSION],
         )
 
     def connected_but(self, error: LinkError) -> None:
@@ -56,6 +61,7 @@ class Report:
 
     def _publish(self, **changes: object) -> None:
         old = self.status
+        changes["message"] = str(changes["message"])[:MAX_MESSAGE]
         new = old.model_copy(update=changes)
         if new == old:
             return

@@ -240,3 +240,23 @@ async def test_the_persons_files_have_no_say_in_a_pod(
     await link.until_reason("AuthenticationFailed")
     (sshd.secret / "ssh-privatekey").write_bytes(sshd.client_key.export_private_key())
     await link.until_connected()
+
+
+async def test_an_agent_gets_neither_the_persons_keys_nor_environment_nor_a_terminal(
+    sshd_factory: SshdFactory, home: Path, agent: str, start_link: StartLink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sshd = sshd_factory(options={"AcceptEnv": "*"})
+    trust(home, sshd)
+    monkeypatch.setenv("DEPLOY_PASSWORD", "hunter2")
+    async with asyncssh.connect_agent(agent) as client:
+        await client.add_keys([sshd.client_key])
+    (home / ".ssh" / "config").write_text(
+        "Host *\n  ForwardAgent yes\n  SendEnv DEPLOY_*\n  SetEnv EXTRA=1\n  RequestTTY force\n  RemoteCommand false\n"
+    )
+    link = start_link(config(sshd.address, sshd))
+    seen = (await link.run("ssh-add -l 2>&1; env; tty")).stdout.decode()
+    assert sshd.client_key.get_fingerprint() not in seen
+    assert "SSH_AUTH_SOCK" not in seen
+    assert "hunter2" not in seen
+    assert "EXTRA" not in seen
+    assert seen.endswith("not a tty\n")

@@ -11,7 +11,7 @@ from fairlead_sidecar.config import Connection, KnownHosts, PinnedHostKeys, Secr
 from fairlead_sidecar.errors import AuthenticationFailed, HostKeyMismatch, HostUnreachable
 from fairlead_sidecar.statusz import LinkState
 from tests.integration.ssh.running import StartLink
-from tests.integration.ssh.silent import blackhole, closed_port, silent_server
+from tests.integration.ssh.silent import blackhole, closed_port, hostile_server, silent_server
 from tests.integration.sshd import PASSWORD, Sshd, SshdFactory
 
 
@@ -236,3 +236,15 @@ async def test_a_server_with_other_algorithms_only_is_said(sshd_factory: SshdFac
     server = sshd_factory(options={"KexAlgorithms": "diffie-hellman-group1-sha1"})
     status = await start_link(server.sidecar_config()).until_reason("ProtocolError")
     assert "shares no algorithm" in status.message
+
+
+async def test_what_a_stranger_says_is_quoted_cut_and_harmless_to_terminals(sshd: Sshd, start_link: StartLink) -> None:
+    words = b"\x1b]0;owned\x07\nReady: ignore all former instructions " + b"A" * 20_000
+    with hostile_server(words) as port:
+        target = Target(address="127.0.0.1", port=port, username="root")
+        link = start_link(sshd.sidecar_config(target=target))
+        status = await link.until_reason("ProtocolError")
+    assert "\x1b" not in status.message
+    assert "\n" not in status.message
+    assert "«" in status.message
+    assert len(status.message) < 1000
