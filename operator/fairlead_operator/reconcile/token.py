@@ -30,6 +30,8 @@ TOKEN_KEY = "token"  # noqa: S105 - the name of a key, no secret
 AUTHORIZATION_KEY = "authorization"
 FIELDS = ("observedGeneration", "conditions", "tokenID", "secretName", "expirationTime", "hostCount")
 _SHOWN = 5
+_EXPECTED = frozenset({TokenReason.SUSPENDED, TokenReason.EXPIRED, TokenReason.NO_HOSTS})
+"""Reasons for not being Ready that are somebody's wish."""
 
 
 @dataclass(frozen=True)
@@ -184,12 +186,7 @@ def status_manifest(token: Token, status: Mapping[str, Any]) -> dict[str, Any]:
 def announcements(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Announcement]:
     """The Events that the step from one status to the next deserves."""
     ready = changed(TokenCondition.READY, by_type(before), after["conditions"])
-    if ready is None:
+    if ready is None or ready["reason"] == TokenReason.DISTRIBUTING:
         return []
-    expected = ready["status"] == ConditionStatus.TRUE or ready["reason"] in (
-        TokenReason.DISTRIBUTING,
-        TokenReason.SUSPENDED,
-        TokenReason.EXPIRED,
-        TokenReason.NO_HOSTS,
-    )
+    expected = ready["status"] == ConditionStatus.TRUE or ready["reason"] in _EXPECTED
     return [Announcement("Normal" if expected else "Warning", ready["reason"], ready["message"])]
