@@ -18,11 +18,12 @@ from fairlead_operator.controllers.store import Store
 from fairlead_operator.credentials.owned import SecretMetadata
 from fairlead_operator.reconcile.conditions import GRACE, Findings, host_findings, invalid, recheck_in
 from fairlead_operator.reconcile.deployment import deployment
-from fairlead_operator.reconcile.endpoint import Endpoint
+from fairlead_operator.reconcile.endpoint import Endpoint, resolve_endpoint
 from fairlead_operator.reconcile.host_config import config_secret, sidecar_config
 from fairlead_operator.reconcile.host_status import announcements, differs, host_status, status_manifest
 from fairlead_operator.reconcile.ingress import ingress
 from fairlead_operator.reconcile.labels import HOST_LABEL
+from fairlead_operator.reconcile.metadata import Meta
 from fairlead_operator.reconcile.names import child_name, credentials_secret_name
 from fairlead_operator.reconcile.objects import Host, Key, read_host
 from fairlead_operator.reconcile.observed import HostObservation, SidecarView
@@ -97,10 +98,7 @@ class HostController:
             await self._write_status(host, None, seen, invalid(host.invalid))
             return None
         runtime = await self._runtimes.of(host)
-        endpoint = self._store.endpoint(host)
-        if endpoint is None:
-            raise AssertionError("a host with a spec has an endpoint")
-        return await self._bring(host, host.spec, endpoint, runtime)
+        return await self._bring(host, host.spec, resolve_endpoint(key, host.spec, self._settings), runtime)
 
     async def _bring(self, host: Host, spec: RemoteHostSpec, endpoint: Endpoint, runtime: Runtime) -> float | None:
         again: float | None = None
@@ -134,7 +132,7 @@ class HostController:
             self._loaded(host)
         return min((wait for wait in (again, recheck_in(seen)) if wait is not None), default=None)
 
-    def _credentials(self, host: Host, spec: RemoteHostSpec) -> Any:
+    def _credentials(self, host: Host, spec: RemoteHostSpec) -> Meta | None:
         return self._secrets.get(host.key.namespace, credentials_secret_name(host.key.name, spec))
 
     async def _apply_children(

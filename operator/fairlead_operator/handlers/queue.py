@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Hashable
 from typing import Generic, TypeVar
 
 from fairlead_operator import metrics
+from fairlead_operator.cluster.errors import ApiError
 
 logger = logging.getLogger(__name__)
 
@@ -99,7 +100,10 @@ class WorkQueue(Generic[K]):
             failures = self._failures.get(key, 0)
             self._failures[key] = failures + 1
             delay = min(FIRST_RETRY * 2**failures, LAST_RETRY) * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
-            logger.warning("working on %s failed, again in %.1f s", key, delay, exc_info=True)
+            expected = isinstance(error, ApiError)
+            logger.warning(
+                "working on %s failed, again in %.1f s: %s", key, delay, error, exc_info=None if expected else error
+            )
             self.add_after(key, delay)
             return
         self._failures.pop(key, None)

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from fairlead_api.remotehost import RemoteHostSpec
 from fairlead_operator.reconcile.objects import Key
@@ -38,11 +37,6 @@ class Endpoint:
     """None: only the Service reaches it."""
     url: str | None
     """The URL for agents; None where nobody said under which name it can be reached."""
-
-    @property
-    def secure(self) -> bool:
-        """Whether agents reach it over TLS."""
-        return self.url is not None and urlsplit(self.url).scheme == "https"
 
 
 def resolve_endpoint(key: Key, spec: RemoteHostSpec, settings: Settings) -> Endpoint:

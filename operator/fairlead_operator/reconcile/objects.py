@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from pydantic import ValidationError
@@ -105,8 +105,3 @@ def expiration(created: datetime, spec: McpTokenSpec) -> datetime:
     if spec.expiration_time is not None:
         return spec.expiration_time
     return created + (spec.ttl if spec.ttl is not None else DEFAULT_TTL)
-
-
-def expires_in(moment: datetime, now: datetime) -> timedelta:
-    """How long until `moment`; never negative."""
-    return max(moment - now, timedelta(0))
