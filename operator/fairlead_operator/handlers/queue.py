@@ -96,7 +96,7 @@ class WorkQueue(Generic[K]):
     async def _one(self, key: K) -> None:
         try:
             again_in = await self._work(key)
-        except Exception:
+        except Exception as error:
             failures = self._failures.get(key, 0)
             self._failures[key] = failures + 1
             delay = min(FIRST_RETRY * 2**failures, LAST_RETRY) * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
