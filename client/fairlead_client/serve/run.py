@@ -132,8 +132,8 @@ async def _serve_stdio(options: ServeOptions, target: Target, environment: Mappi
             async with stdio_server() as (read, write):
                 serving = asyncio.create_task(server.run(read, write, server.create_initialization_options()))
                 await asyncio.wait([serving, stopped], return_when=asyncio.FIRST_COMPLETED)
-                await sidecar.drain()
                 if stop.is_set():
+                    await sidecar.drain()
                     # A thread waits in read() on stdin and nothing can wake it: an ordinary exit would wait for it.
                     sys.stderr.flush()
                     os._exit(0)

@@ -1,6 +1,7 @@
 """Where the bearer token of a served host comes from: a file, the environment, or minted for this run."""
 
 import os
+import shlex
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -60,8 +61,12 @@ def _read(file: Path) -> str | None:
         return None
     with os.fdopen(descriptor, encoding="ascii", errors="replace") as stream:
         # Of the opened file, not of the name: nothing can be exchanged in between.
-        if stat.S_IMODE(os.fstat(stream.fileno()).st_mode) & 0o077:
-            msg = f"the token file {file} is open to other users: chmod 600 {file}"
+        status = os.fstat(stream.fileno())
+        if status.st_uid != os.geteuid():
+            msg = f"the token file {file} belongs to somebody else, who knows what is in it: name another one"
+            raise TokenError(msg)
+        if stat.S_IMODE(status.st_mode) & 0o077:
+            msg = f"the token file {file} is open to other users: chmod 600 {shlex.quote(str(file))}"
             raise TokenError(msg)
         return stream.read(1024).strip()
 

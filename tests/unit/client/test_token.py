@@ -1,3 +1,4 @@
+import os
 import stat
 from pathlib import Path
 
@@ -36,6 +37,15 @@ def test_token_file_that_others_can_read_is_refused(tmp_path: Path) -> None:
     obtain(file, {})
     file.chmod(0o640)
     with pytest.raises(TokenError, match="open to other users: chmod 600"):
+        obtain(file, {})
+
+
+def test_token_file_of_somebody_else_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "token"
+    obtain(file, {})
+    owner = os.geteuid()
+    monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
+    with pytest.raises(TokenError, match="belongs to somebody else"):
         obtain(file, {})
 
 
