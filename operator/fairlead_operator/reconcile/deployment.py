@@ -16,7 +16,7 @@ CREDENTIAL_KEYS = ("ssh-privatekey", "passphrase", "ssh-certificate", "password"
 """What is mounted of the credentials' Secret; whatever else it holds stays out of the pod."""
 NODE_LOSS_SECONDS = 30
 """How long a pod stays bound to a node that is gone. One pod is a host's only way in, hence far below the usual 300."""
-START_SECONDS = 60
+START_SECONDS = 120
 """How long the process may take to start on a node that is very busy, before it is started anew."""
 _READ_BY_GROUP = 0o440
 
