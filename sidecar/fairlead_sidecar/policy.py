@@ -26,6 +26,59 @@ class _Pattern(Protocol):
     def search(self, text: str) -> object | None: ...
 
 
+class HostPolicy(Protocol):
+    """What is asked before a call touches the host."""
+
+    def check_command(self, command: str) -> None:
+        """Let a command line pass.
+
+        Raises:
+            PolicyDenied: It may not run.
+        """
+
+    def check_read(self, resolved: str) -> None:
+        """Let a file or directory be read.
+
+        Args:
+            resolved: Absolute path without symbolic links, as the host resolved it.
+
+        Raises:
+            PolicyDenied: It may not be read.
+        """
+
+    def check_write(self, resolved: str) -> None:
+        """Let a file be written; as `check_read`."""
+
+
+class ClosedPolicy:
+    """Stands for a policy that can't be used: what it meant to allow is unknown, so nothing is.
+
+    Args:
+        why: What is wrong with it, as `PolicyInvalid` says it.
+    """
+
+    def __init__(self, why: str) -> None:
+        self._why = why
+
+    def check_command(self, command: str) -> None:  # noqa: ARG002 - whatever it is
+        """See `HostPolicy`."""
+        raise self._denied()
+
+    def check_read(self, resolved: str) -> None:  # noqa: ARG002 - whatever it is
+        """See `HostPolicy`."""
+        raise self._denied()
+
+    def check_write(self, resolved: str) -> None:  # noqa: ARG002 - whatever it is
+        """See `HostPolicy`."""
+        raise self._denied()
+
+    def _denied(self) -> PolicyDenied:
+        return PolicyDenied(
+            f"All commands and files are denied, because the host's policy can't be used: spec.{self._why}.",
+            hint="Ask the host's owner to mend spec.policy.",
+        )
+
+
 class CompiledPolicy:
     """A policy ready to answer.
 

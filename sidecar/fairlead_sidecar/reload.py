@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from fairlead_sidecar.access.grants import Grants
 from fairlead_sidecar.config import SidecarConfig, digest
-from fairlead_sidecar.policy import CompiledPolicy, PolicyInvalid
+from fairlead_sidecar.policy import ClosedPolicy, CompiledPolicy, HostPolicy, PolicyInvalid
 from fairlead_sidecar.validation import problems
 
 
@@ -23,8 +23,10 @@ class Active:
 
     config: SidecarConfig
     digest: str
-    policy: CompiledPolicy
+    policy: HostPolicy
     grants: Grants
+    fault: str | None = None
+    """What is wrong with its policy, in whose place everything is denied; None where nothing is."""
 
     @property
     def mcp_path(self) -> str:
@@ -35,16 +37,24 @@ class Active:
 def activate(raw: bytes) -> Active:
     """Read a configuration file's content.
 
+    A policy that can't be used closes the host and holds up nothing else: who is revoked by the same file must not
+    stay in, and who was to be restricted by it must not go on unrestricted.
+
     Raises:
-        ConfigRefused: It does not fit the contract, or its policy has a bad pattern.
+        ConfigRefused: It does not fit the contract.
     """
     try:
         config = SidecarConfig.parse(raw)
-        return Active(config=config, digest=digest(raw), policy=CompiledPolicy(config.policy), grants=Grants(config))
     except ValidationError as error:
         raise ConfigRefused(problems(error)) from None
+    policy: HostPolicy
+    fault: str | None = None
+    try:
+        policy = CompiledPolicy(config.policy)
     except PolicyInvalid as error:
-        raise ConfigRefused(str(error)) from error
+        fault = str(error)
+        policy = ClosedPolicy(fault)
+    return Active(config=config, digest=digest(raw), policy=policy, grants=Grants(config), fault=fault)
 
 
 class ConfigSource(Protocol):

@@ -68,7 +68,7 @@ class Sidecar:
         )
         return Statusz(
             version=f"{self._boot}-{self._version}",
-            config_digest=self._followed.digest if self._followed else None,
+            config_digest=self._followed.digest if self._followed and self._followed.fault is None else None,
             config_error=self._config_error,
             link=self.link.status() if self.link else waiting,
             tool_count=len(offered(self.active.config.groups)) if self.active else 0,
@@ -143,7 +143,7 @@ class Sidecar:
         self._accept(active)
 
     def _accept(self, active: Active) -> None:
-        self.active, self._config_error = active, None
+        self.active, self._config_error = active, active.fault
         self.metrics.generation(active.config.generation)
         for listener in self.on_active:
             listener(active)
@@ -153,7 +153,10 @@ class Sidecar:
             self._followed = active
         else:
             self._follow_wanted.set()
-        logger.info("Configuration %s is in force", active.digest[:12])
+        if active.fault is None:
+            logger.info("Configuration %s is in force", active.digest[:12])
+        else:
+            logger.error("Configuration %s is in force with everything denied: %s", active.digest[:12], active.fault)
         self._bump()
 
     async def _keep_link(self, link: Link) -> None:

@@ -42,8 +42,9 @@ class Statusz(Model):
     version: str
     """Opaque; differs after every change, also across restarts of the process."""
     config_digest: str | None
-    """Digest of the configuration in force; None before the first one was loaded."""
+    """Digest of the configuration in force; None before the first one and while its policy can't be used."""
     config_error: str | None = None
-    """Why a newer configuration file was refused, while the one in force goes on."""
+    """Why a newer configuration file was refused, while the one in force goes on; or what is wrong with the policy of
+    the one in force, so that all commands and files are denied."""
     link: LinkStatus
     tool_count: int

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from fairlead_sidecar.config import Limits, Permission, ToolGroup
 from fairlead_sidecar.errors import FairleadError
-from fairlead_sidecar.policy import CompiledPolicy
+from fairlead_sidecar.policy import HostPolicy
 from fairlead_sidecar.ssh.link import Link
 
 
@@ -33,7 +33,7 @@ class Call:
     host: str
     link: Link
     limits: Limits
-    policy: CompiledPolicy
+    policy: HostPolicy
     progress: Callable[[float, str], Awaitable[None]] | None
     """Sends a progress notification (a value that grows, a message); None when the client asked for none."""
     facts: dict[str, Any] = field(default_factory=dict)
