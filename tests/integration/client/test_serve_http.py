@@ -155,6 +155,6 @@ async def test_ctrl_c_ends_running_commands_on_the_host(person: Person, sshd: Ss
             call = asyncio.create_task(client.call_tool("execute_command", {"command": f"sleep {seconds}"}))
             await asyncio.to_thread(until, running, "the command to run")
             assert await asyncio.to_thread(served.ends) == 0
-            await asyncio.wait([call])
+            await asyncio.gather(call, return_exceptions=True)
     until(lambda: not running(), "the command to be dead")
     assert "Traceback" not in served.said

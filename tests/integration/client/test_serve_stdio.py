@@ -40,7 +40,7 @@ async def test_end_of_stdin_ends_running_commands_and_the_process(person: Person
     async with person.connects_on_stdio(person.is_at_home_on(sshd)) as client:
         call = asyncio.create_task(client.call_tool("execute_command", {"command": f"sleep {seconds}"}))
         await asyncio.to_thread(until, lambda: sleeping(seconds), "the command to run")
-    await asyncio.wait([call])
+    await asyncio.gather(call, return_exceptions=True)
     until(lambda: not sleeping(seconds), "the command to be dead")
     assert not [child for child in psutil.Process().children() if child not in before and "serve" in child.cmdline()]
 
@@ -63,6 +63,17 @@ def test_signal_ends_it_although_stdin_stays_open(person: Person, sshd: Sshd, nu
         assert process.wait(ENDING_SECONDS) == 0
         assert process.stdout.read() == ""
         assert "Traceback" not in process.stderr.read()
+
+
+async def test_signal_ends_running_commands_on_the_host(person: Person, sshd: Sshd) -> None:
+    seconds = str(70000 + free_port())
+    async with person.connects_on_stdio(person.is_at_home_on(sshd)) as client:
+        call = asyncio.create_task(client.call_tool("execute_command", {"command": f"sleep {seconds}"}))
+        await asyncio.to_thread(until, lambda: sleeping(seconds), "the command to run")
+        [server] = [child for child in psutil.Process().children() if "--stdio" in child.cmdline()]
+        server.send_signal(signal.SIGTERM)
+        await asyncio.gather(call, return_exceptions=True)
+        until(lambda: not sleeping(seconds), "the command to be dead")
 
 
 def test_host_that_cannot_be_reached_ends_it_with_the_reason_on_stderr(person: Person) -> None:
