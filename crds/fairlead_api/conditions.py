@@ -104,7 +104,7 @@ class HostReason(Documented):
     )
     ENDPOINT_CONFLICT = (
         "EndpointConflict",
-        "An older RemoteHost has the same host and path: give this one another path.",
+        "Another RemoteHost has the path, or one above or below it, or it is another namespace's: choose another path.",
     )
     ENDPOINT_UNREACHABLE = (
         "EndpointUnreachable",

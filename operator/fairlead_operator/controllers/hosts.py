@@ -28,7 +28,6 @@ from fairlead_operator.reconcile.names import child_name, credentials_secret_nam
 from fairlead_operator.reconcile.objects import Host, Key, read_host
 from fairlead_operator.reconcile.observed import HostObservation, SidecarView
 from fairlead_operator.reconcile.service import service
-from fairlead_operator.reconcile.transitions import by_type
 from fairlead_operator.settings import Settings
 from fairlead_sidecar import tokens
 from fairlead_sidecar.config import digest
@@ -124,9 +123,9 @@ class HostController:
             public_key=public_key,
             name_conflict=name_conflict,
             apply_error=apply_error,
-            endpoint_owner=self._store.endpoint_owner(host),
+            endpoint_winner=self._store.endpoint_winner(host.key),
         )
-        findings = host_findings(spec, endpoint, seen, by_type(host.status))
+        findings = host_findings(host, spec, endpoint, seen)
         await self._write_status(host, endpoint, seen, findings)
         if runtime.take_loaded():
             self._loaded(host)
@@ -161,8 +160,10 @@ class HostController:
             children.append(self._applier.remove(DEPLOYMENTS, host.key.namespace, name, claimant))
         else:
             children.append(self._apply(deployment(host, spec, self._settings), claimant))
-        if endpoint.route is not None and self._store.endpoint_owner(host) is None:
-            children.append(self._apply(ingress(host, endpoint.route), claimant))
+        taken = self._store.endpoint_winner(host.key) is not None
+        wanted_ingress = ingress(host, spec, endpoint, taken=taken)
+        if wanted_ingress is not None:
+            children.append(self._apply(wanted_ingress, claimant))
         else:
             children.append(self._applier.remove(INGRESSES, host.key.namespace, name, claimant))
         for outcome in await asyncio.gather(*children, return_exceptions=True):

@@ -6,15 +6,13 @@ from typing import Generic
 
 from fairlead_api.mcptoken import McpTokenSpec
 from fairlead_api.remotehost import RemoteHostSpec
-from fairlead_operator.reconcile.endpoint import Endpoint, resolve_endpoint
+from fairlead_operator.reconcile.endpoint import resolve_endpoint
 from fairlead_operator.reconcile.names import credentials_secret_name
 from fairlead_operator.reconcile.objects import ApiObject, Host, Key, Spec, Token
+from fairlead_operator.reconcile.places import Places, claim
 from fairlead_operator.reconcile.token import matches
 from fairlead_operator.settings import Settings
 from fairlead_sidecar.config import TokenGrant
-
-Place = tuple[str, str]
-"""Namespace and name of a Secret, or host name and path of an endpoint."""
 
 
 class _Objects(dict[str, dict[str, ApiObject[Spec]]], Generic[Spec]):
@@ -50,8 +48,8 @@ class Store:
         self._settings = settings
         self._hosts: _Objects[RemoteHostSpec] = _Objects()
         self._tokens: _Objects[McpTokenSpec] = _Objects()
-        self._by_secret: defaultdict[Place, set[Key]] = defaultdict(set)
-        self._by_place: defaultdict[Place, set[Key]] = defaultdict(set)
+        self._by_secret: defaultdict[Key, set[Key]] = defaultdict(set)
+        self._places = Places()
         self._grants: dict[str, TokenGrant | None] = {}
 
     # Hosts
@@ -71,41 +69,41 @@ class Store:
             return False
         self._index(before, add=False)
         self._index(host, add=True)
+        if host.spec is not None:
+            # One that can't be read keeps its place: its Ingress is still there.
+            endpoint = resolve_endpoint(host.key, host.spec, self._settings)
+            self._places.put(host.key, claim(host, endpoint, self._settings))
         return True
 
     def remove_host(self, key: Key) -> Host | None:
         """Forget a host."""
         gone = self._hosts.take(key)
         self._index(gone, add=False)
+        self._places.put(key, None)
         return gone
-
-    def endpoint(self, host: Host) -> Endpoint | None:
-        """Where a host is served, None where its spec can't be read."""
-        return resolve_endpoint(host.key, host.spec, self._settings) if host.spec is not None else None
 
     def _index(self, host: Host | None, *, add: bool) -> None:
         if host is None or host.spec is None:
             return
         secret = Key(host.key.namespace, credentials_secret_name(host.key.name, host.spec))
-        _set(self._by_secret, secret, host.key, add=add)
-        endpoint = self.endpoint(host)
-        if endpoint is not None and endpoint.route is not None:
-            _set(self._by_place, endpoint.route.place, host.key, add=add)
+        if add:
+            self._by_secret[secret].add(host.key)
+        elif secret in self._by_secret:
+            self._by_secret[secret].discard(host.key)
+            if not self._by_secret[secret]:
+                del self._by_secret[secret]
 
     def hosts_with_secret(self, secret: Key) -> Iterable[Key]:
         """The hosts whose credentials are in this Secret."""
         return list(self._by_secret.get(secret, ()))
 
-    def hosts_at(self, host: Host) -> Iterable[Key]:
-        """The hosts with the same host name and path as this one, itself included."""
-        endpoint = self.endpoint(host)
-        return list(self._by_place.get(endpoint.route.place, ())) if endpoint and endpoint.route else []
+    def rivals(self, key: Key) -> Iterable[Key]:
+        """The hosts whose endpoints overlap this one's."""
+        return [rival.key for rival in self._places.rivals(key)]
 
-    def endpoint_owner(self, host: Host) -> Key | None:
-        """The older host that has the endpoint that this one wants; None where it may have it."""
-        rivals = [rival for key in self.hosts_at(host) if (rival := self._hosts.find(key)) is not None]
-        oldest = min(rivals, key=lambda rival: (rival.created, rival.key), default=host)
-        return oldest.key if oldest.key != host.key else None
+    def endpoint_winner(self, key: Key) -> Key | None:
+        """The host that has the endpoint, or a part of it, which this one wants; None where this one may have it."""
+        return self._places.winner(key)
 
     # Tokens
 
@@ -154,12 +152,3 @@ class Store:
         if any(uid not in self._grants for uid in wanted):
             return None
         return frozenset(grant for uid in wanted if (grant := self._grants[uid]) is not None)
-
-
-def _set(index: defaultdict[Place, set[Key]], at: Place, key: Key, *, add: bool) -> None:
-    if add:
-        index[at].add(key)
-    elif at in index:
-        index[at].discard(key)
-        if not index[at]:
-            del index[at]

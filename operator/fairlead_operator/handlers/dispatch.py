@@ -51,7 +51,7 @@ class Dispatcher:
         """A RemoteHost exists, as it is now."""
         host = read_host(body)
         before = self._store.host(host.key)
-        rivals = self._store.hosts_at(before) if before is not None else ()
+        rivals = self._store.rivals(host.key)
         if self._store.put_host(host):
             self._host_changed(before, host, rivals)
 
@@ -59,7 +59,7 @@ class Dispatcher:
         """A RemoteHost was deleted."""
         self._note_gone(Work(Kind.HOST, key))
         before = self._store.host(key)
-        rivals = self._store.hosts_at(before) if before is not None else ()
+        rivals = self._store.rivals(key)
         if self._store.remove_host(key) is not None:
             self._host_changed(before, None, rivals)
         self.add_host(key)
@@ -70,7 +70,7 @@ class Dispatcher:
             return
         self.add_host(some.key)
         if before is None or after is None or before.uid != after.uid or before.generation != after.generation:
-            for key in {*rivals, *(self._store.hosts_at(after) if after is not None else ())}:
+            for key in {*rivals, *self._store.rivals(some.key)}:
                 self.add_host(key)
         elif before.metadata.labels == after.metadata.labels:
             return

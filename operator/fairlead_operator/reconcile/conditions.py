@@ -9,8 +9,9 @@ from fairlead_api.conditions import HostCondition, HostReason
 from fairlead_api.meta import ConditionStatus
 from fairlead_api.remotehost import RemoteHostSpec
 from fairlead_operator.reconcile.endpoint import Endpoint
+from fairlead_operator.reconcile.objects import Host, Key
 from fairlead_operator.reconcile.observed import HostObservation, SidecarView
-from fairlead_operator.reconcile.transitions import Finding, false, true, unknown
+from fairlead_operator.reconcile.transitions import Finding, by_type, false, true, unknown
 from fairlead_sidecar.statusz import LinkState, LinkStatus
 
 GRACE = timedelta(seconds=5)
@@ -27,8 +28,12 @@ _CREDENTIAL_REASONS = frozenset({HostReason.SECRET_NOT_FOUND, HostReason.CREDENT
 _KEY_SEEN_REASONS = frozenset({HostReason.AUTHENTICATION_FAILED})
 
 
+_SOMEBODY = "A RemoteHost of another namespace"
+
+
 @dataclass(frozen=True)
 class _Case:
+    key: Key
     spec: RemoteHostSpec
     endpoint: Endpoint
     seen: HostObservation
@@ -52,11 +57,9 @@ def invalid(message: str) -> Findings:
     return findings
 
 
-def host_findings(
-    spec: RemoteHostSpec, endpoint: Endpoint, seen: HostObservation, previous: Mapping[str, Mapping[str, Any]]
-) -> Findings:
+def host_findings(host: Host, spec: RemoteHostSpec, endpoint: Endpoint, seen: HostObservation) -> Findings:
     """What holds for a host now, in the order in which conditions are listed."""
-    case = _Case(spec, endpoint, seen, previous)
+    case = _Case(host.key, spec, endpoint, seen, by_type(host.status))
     if spec.suspended:
         return _suspended(case)
     for problem, reason in (
@@ -65,6 +68,7 @@ def host_findings(
     ):
         if problem:
             findings: Findings = dict.fromkeys(HostCondition)
+            findings[HostCondition.EXPOSED] = _not_given(case)
             findings[HostCondition.READY] = false(reason, problem)
             return findings
     connected = _connected(case)
@@ -94,7 +98,7 @@ def _suspended(case: _Case) -> Findings:
         HostCondition.CREDENTIALS_READY: _secret_finding(case),
         HostCondition.HOST_KEY_TRUSTED: unknown(HostReason.SUSPENDED, message),
         HostCondition.CONNECTED: off,
-        HostCondition.EXPOSED: unknown(HostReason.SUSPENDED, message),
+        HostCondition.EXPOSED: _not_given(case) or unknown(HostReason.SUSPENDED, message),
         HostCondition.READY: off,
     }
 
@@ -201,15 +205,25 @@ def _within_grace(case: _Case, kind: HostCondition) -> bool:
     return case.holds(kind) and case.seen.now - since < GRACE
 
 
+def _not_given(case: _Case) -> Finding | None:
+    """Why the host does not have the place that it wants, if so."""
+    if case.endpoint.refusal:
+        return false(HostReason.ENDPOINT_CONFLICT, case.endpoint.refusal)
+    winner, route = case.seen.endpoint_winner, case.endpoint.route
+    if winner is None or route is None:
+        return None
+    # Who has what in other namespaces is nobody's business here.
+    who = f"The RemoteHost {winner.name}" if winner.namespace == case.key.namespace else _SOMEBODY
+    return false(
+        HostReason.ENDPOINT_CONFLICT,
+        f"{who} already has {route.host or 'any host name'}{route.path}, or a path above or below it: give this one"
+        " another spec.endpoint.ingress.path or host.",
+    )
+
+
 def _exposed(case: _Case) -> Finding | None:
-    owner = case.seen.endpoint_owner
-    if owner is not None and case.endpoint.route is not None:
-        host, path = case.endpoint.route.place
-        return false(
-            HostReason.ENDPOINT_CONFLICT,
-            f"The older RemoteHost {owner} already has {host or 'any host name'}{path}:"
-            " give this one another spec.endpoint.ingress.path.",
-        )
+    if (conflict := _not_given(case)) is not None:
+        return conflict
     if case.endpoint.url is None:
         return false(
             HostReason.NO_PUBLIC_URL,

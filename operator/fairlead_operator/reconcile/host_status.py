@@ -54,7 +54,7 @@ def host_status(host: Host, endpoint: Endpoint | None, seen: HostObservation, fi
         status.pop("publicKey", None)
     ready = by_type(status).get(HostCondition.READY, {}).get("status") == ConditionStatus.TRUE
     if ready or "url" in status:
-        status |= _addresses(host, endpoint, taken=seen.endpoint_owner is not None)
+        status |= _addresses(host, endpoint, taken=seen.endpoint_winner is not None or bool(endpoint.refusal))
     return status
 
 

@@ -62,5 +62,5 @@ class HostObservation:
     """Which foreign object stands in the way; empty: none."""
     apply_error: str = ""
     """What the API server refused; empty: nothing."""
-    endpoint_owner: Key | None = None
-    """The older host that has the same host and path."""
+    endpoint_winner: Key | None = None
+    """The host that has the endpoint, or a part of it, which this one wants."""

@@ -29,15 +29,18 @@ def test_deleting_a_host_and_a_token_removes_all_that_belongs_to_them(
     until(lambda: not cluster.get("secret", "mcpt-agent"), "the token's Secret is gone")
 
 
-def test_a_suspended_host_has_no_deployment_and_keeps_the_rest(cluster: Cluster, operator: RunningOperator) -> None:
+def test_a_suspended_host_has_no_deployment_and_no_ingress(cluster: Cluster, operator: RunningOperator) -> None:
     cluster.plane.apply(host(cluster.namespace))
     until(lambda: cluster.get("deployment", "rh-web-01"), "the Deployment exists")
+    until(lambda: cluster.get("ingress", "rh-web-01"), "the Ingress exists")
     cluster.plane.apply(host(cluster.namespace, suspended=True))
     until(lambda: cluster.reason("remotehost", "web-01") == "Suspended", "the host says so")
     until(lambda: not cluster.get("deployment", "rh-web-01"), "the Deployment is gone")
+    until(lambda: not cluster.get("ingress", "rh-web-01"), "the Ingress is gone")
     assert cluster.get("service", "rh-web-01")
     cluster.plane.apply(host(cluster.namespace, suspended=False))
     until(lambda: cluster.get("deployment", "rh-web-01"), "the Deployment is back")
+    until(lambda: cluster.get("ingress", "rh-web-01"), "the Ingress is back")
 
 
 def test_a_child_that_somebody_changes_or_deletes_is_put_right(cluster: Cluster, operator: RunningOperator) -> None:
@@ -121,7 +124,7 @@ def test_an_object_of_a_childs_name_is_left_alone(cluster: Cluster, operator: Ru
 
 
 def test_of_two_hosts_at_one_place_the_older_keeps_it(cluster: Cluster, operator: RunningOperator) -> None:
-    endpoint = {"type": "Ingress", "ingress": {"path": "/shared"}}
+    endpoint = {"type": "Ingress", "ingress": {"path": f"/{cluster.namespace}/shared"}}
     cluster.plane.apply(host(cluster.namespace, name="a-older", endpoint=endpoint))
     until(lambda: cluster.get("ingress", "rh-a-older"), "the older host has its Ingress")
     cluster.plane.apply(host(cluster.namespace, name="b-newer", endpoint=endpoint))

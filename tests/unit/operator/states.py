@@ -70,7 +70,7 @@ def observe(host: Host, view: SidecarView, *, now: datetime = NOW, **changes: An
     assert host.spec is not None
     seen = HostObservation(now=now, view=view, **{"secret_exists": True, **changes})
     endpoint = resolve_endpoint(host.key, host.spec, SETTINGS)
-    return host_status(host, endpoint, seen, host_findings(host.spec, endpoint, seen, by_type(host.status)))
+    return host_status(host, endpoint, seen, host_findings(host, host.spec, endpoint, seen))
 
 
 def condition(status: dict[str, Any], kind: str) -> tuple[str, str]:

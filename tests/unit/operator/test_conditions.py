@@ -115,10 +115,25 @@ def test_a_failed_handshake_is_not_ready() -> None:
     assert condition(status, "Ready") == ("False", "HandshakeFailed")
 
 
-def test_a_taken_endpoint_names_its_owner_and_gives_no_url_away() -> None:
-    status = observe(host(), WORKING, endpoint_owner=Key("other", "web-00"))
+@pytest.mark.parametrize(
+    ("winner", "named"), [(Key("shop", "web-00"), True), (Key("secret-project", "secret-name"), False)]
+)
+def test_a_taken_endpoint_names_its_owner_in_its_own_namespace_only_and_gives_no_url_away(
+    winner: Key, named: bool
+) -> None:
+    status = observe(host(), WORKING, endpoint_winner=winner)
     assert condition(status, "Exposed") == ("False", "EndpointConflict")
     assert condition(status, "Ready") == ("True", "Ready")
+    assert "mcp.example.com" not in status["url"]
+    message = by_type(status)["Exposed"]["message"]
+    assert (winner.name in message, winner.namespace in message.replace("/shop/", "")) == (named, False)
+
+
+def test_a_path_of_another_namespace_is_refused_with_the_paths_that_may_be_used() -> None:
+    endpoint = {"type": "Ingress", "ingress": {"path": "/other/web-01"}}
+    status = observe(host(endpoint=endpoint), WORKING)
+    assert condition(status, "Exposed") == ("False", "EndpointConflict")
+    assert "begins with /shop/" in by_type(status)["Exposed"]["message"]
     assert "mcp.example.com" not in status["url"]
 
 

@@ -100,16 +100,15 @@ def test_a_token_deleted_while_a_listing_is_under_way_does_not_come_back() -> No
 
 def test_a_host_that_leaves_its_place_makes_room_for_the_next() -> None:
     some = Recorder()
-    endpoint = {"type": "Ingress", "ingress": {"path": "/shared"}}
+    endpoint = {"type": "Ingress", "ingress": {"path": "/shop/shared"}}
     some.dispatcher.host_seen(body(endpoint=endpoint))
     some.dispatcher.host_seen(body(name="web-02", endpoint=endpoint))
-    second = some.store.host(Key("shop", "web-02"))
-    assert second is not None
-    assert some.store.endpoint_owner(second) == HOST
+    second = Key("shop", "web-02")
+    assert some.store.endpoint_winner(second) == HOST
     some.take()
     some.dispatcher.host_gone(HOST)
     assert (Kind.HOST, "web-02") in some.take()
-    assert some.store.endpoint_owner(second) is None
+    assert some.store.endpoint_winner(second) is None
 
 
 def test_an_object_that_cannot_be_read_is_kept_with_the_reason() -> None:

@@ -16,7 +16,6 @@ from fairlead_operator.reconcile.ingress import ingress
 from fairlead_operator.reconcile.objects import read_host
 from fairlead_operator.reconcile.observed import HostObservation, SidecarView
 from fairlead_operator.reconcile.service import service
-from fairlead_operator.reconcile.transitions import by_type
 from fairlead_operator.settings import Settings
 from fairlead_sidecar.config import Permission, SidecarConfig, TokenGrant
 from tests.unit.operator.golden_files import Golden, cases, load
@@ -46,7 +45,7 @@ def test_host_becomes_what_the_golden_files_say(case: str, golden: Golden) -> No
     endpoint = resolve_endpoint(host.key, spec, chosen)
     golden.check(case, "deployment", None if spec.suspended else deployment(host, spec, chosen))
     golden.check(case, "service", service(host))
-    golden.check(case, "ingress", ingress(host, endpoint.route) if endpoint.route else None)
+    golden.check(case, "ingress", ingress(host, spec, endpoint, taken=False))
     config = sidecar_config(host, spec, endpoint, [GRANT], credentials_version="7/1", probe_sha256="f" * 64)
     secret = config_secret(host, config.render())
     (encoded,) = secret["data"].values()
@@ -55,7 +54,7 @@ def test_host_becomes_what_the_golden_files_say(case: str, golden: Golden) -> No
     secret["data"] = {"config.json": json.loads(rendered)}
     golden.check(case, "config", secret)
     seen = HostObservation(now=NOW, view=SidecarView(), secret_exists=True)
-    findings = host_findings(spec, endpoint, seen, by_type(host.status))
+    findings = host_findings(host, spec, endpoint, seen)
     golden.check(case, "status", host_status(host, endpoint, seen, findings))
 
 
