@@ -68,6 +68,7 @@ class Link:
         self._changed = False
         self._was_up = False
         self._reaper = Reaper(self._current)
+        self._transport = Backoff(first=0.2, cap=10)
 
     def status(self) -> LinkStatus:
         """How the link stands now."""
@@ -75,7 +76,7 @@ class Link:
 
     async def run(self) -> None:
         """Keep the link up until cancelled; then every connection is closed."""
-        transport, refusals = Backoff(first=0.2, cap=10), Backoff(first=2, cap=60)
+        transport, refusals = self._transport, Backoff(first=2, cap=60)
         try:
             while True:
                 credentials = self._credentials_version()
@@ -110,6 +111,9 @@ class Link:
         """
         old, self._config = self._config, config
         needs_login = (config.auth, config.credentials_version) != (old.auth, old.credentials_version)
+        if (config.target, config.host_key) != (old.target, old.host_key):
+            # What failed or never lasted before says nothing about what is asked for now.
+            self._transport.reset()
         if config.target != old.target:
             needs_login = True
             self._leave(drain=True)
