@@ -125,8 +125,8 @@ async def _one_host(stage: Stage, watch: ReadyWatch, name: str) -> float:
 
 def _usage(stage: Stage) -> dict[str, PodUsage]:
     """CPU and memory of the namespace's pods, from the kubelet."""
-    [node] = {pod["spec"]["nodeName"] for pod in stage.kube.list("pods", stage.namespace)}
-    text = stage.kube.run("get", "--raw", f"/api/v1/nodes/{node}/proxy/metrics/resource")
+    nodes = {pod["spec"]["nodeName"] for pod in stage.kube.list("pods", stage.namespace)}
+    text = "\n".join(stage.kube.run("get", "--raw", f"/api/v1/nodes/{node}/proxy/metrics/resource") for node in nodes)
     values = {
         (match[1], match["pod"]): float(match["value"])
         for match in _METRIC.finditer(text)

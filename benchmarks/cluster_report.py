@@ -13,7 +13,7 @@ MEMORY_TARGET_MIB = 100.0
 def page(report: ClusterReport) -> str:
     """Markdown."""
     method = (
-        f"One node. Ready is measured from the start of `kubectl apply` until a watcher sees Ready=True: {HOSTS} "
+        f"Ready is measured from the start of `kubectl apply` until a watcher sees Ready=True: {HOSTS} "
         f"hosts one at a time, each removed before the next, then {HOSTS} applied together. Revocation is measured "
         f"from the return of `kubectl delete` until a request through the Ingress gets 401, {TRIALS} trials. CPU and "
         f"memory are the kubelet's figures for a pod; idle is over {IDLE_SECONDS} s."
