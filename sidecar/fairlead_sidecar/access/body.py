@@ -1,16 +1,27 @@
-"""A request's body, read ahead within a limit and then handed on."""
+"""A request's body, read ahead within limits and then handed on."""
 
 from typing import Any
 
+import anyio
 import pydantic_core
 from starlette.types import Message, Receive
 
+from fairlead_sidecar.access.budget import Lease
+
 MAX_BYTES = 4 * 1024 * 1024
 """Largest request body. A file of this size can't be written in one call, as JSON and base64 need room too."""
+MAX_BYTES_WITHOUT_WRITE = 512 * 1024
+"""Largest body of a caller that may not write files: the longest command line, in JSON that escapes most of it."""
+SECONDS = 30.0
+"""How long a client may take to send a body."""
 
 
 class TooLarge(Exception):
-    """The body is larger than `MAX_BYTES`."""
+    """The body is larger than the caller's may be."""
+
+
+class TooSlow(Exception):
+    """The body did not arrive within `SECONDS`."""
 
 
 class Disconnected(Exception):
@@ -18,7 +29,10 @@ class Disconnected(Exception):
 
 
 class Body:
-    """The body, and a `receive` that first gives it back and then tells of a disconnect as the server sees it."""
+    """The body, and a `receive` that first gives it back and then tells of a disconnect as the server sees it.
+
+    With an empty `content` that `receive` hides a body which nobody wants to read.
+    """
 
     def __init__(self, content: bytes, receive: Receive) -> None:
         self.content = content
@@ -26,35 +40,48 @@ class Body:
         self._replayed = False
 
     @classmethod
-    async def read(cls, receive: Receive, declared: str | None) -> "Body":
+    async def read(cls, receive: Receive, declared: str | None, *, limit: int, lease: Lease) -> "Body":
         """Read it all.
 
         Args:
             declared: The Content-Length header, if any.
+            limit: Most bytes that the caller may send.
+            lease: The room it is read into.
 
         Raises:
             TooLarge: Nothing beyond the limit was kept.
+            TooSlow: It did not come in time.
+            NoRoom: Other bodies take the room that it needs.
             Disconnected: The client went away.
         """
-        if declared is not None and declared.isdecimal() and int(declared) > MAX_BYTES:
-            raise TooLarge
-        content = bytearray()
-        while True:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise Disconnected
-            content += message.get("body", b"")
-            if len(content) > MAX_BYTES:
+        if declared is not None and declared.isdecimal():
+            if int(declared) > limit:
                 raise TooLarge
-            if not message.get("more_body", False):
-                return cls(bytes(content), receive)
+            lease.check(int(declared))
+        content = bytearray()
+        with anyio.move_on_after(SECONDS):
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise Disconnected
+                content += message.get("body", b"")
+                if len(content) > limit:
+                    raise TooLarge
+                lease.grow(len(content))
+                if not message.get("more_body", False):
+                    return cls(bytes(content), receive)
+        raise TooSlow
 
     async def receive(self) -> Message:
         """An ASGI `receive` for what comes behind."""
         if not self._replayed:
             self._replayed = True
-            return {"type": "http.request", "body": self.content, "more_body": False}
-        return await self._receive()
+            content, self.content = self.content, b""
+            return {"type": "http.request", "body": content, "more_body": False}
+        while True:
+            message = await self._receive()
+            if message["type"] != "http.request":
+                return message
 
     def method_and_tool(self) -> tuple[str | None, str | None]:
         """The JSON-RPC method and, for `tools/call`, the tool's name; None where it is not what it should be.

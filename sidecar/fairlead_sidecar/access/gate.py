@@ -4,41 +4,33 @@ Order of the checks: configured, Host header (only where the configuration names
 permission. So an unknown path without a token is answered like any other: 401.
 """
 
-import logging
-
 import anyio
-from mcp.server.transport_security import TransportSecurityMiddleware, TransportSecuritySettings
 from starlette.requests import Request
-from starlette.responses import Response as StarletteResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fairlead_sidecar import audit
-from fairlead_sidecar.access import responses
-from fairlead_sidecar.access.body import MAX_BYTES, Body, Disconnected, TooLarge
+from fairlead_sidecar.access import checks, responses
+from fairlead_sidecar.access.body import Body, Disconnected
+from fairlead_sidecar.access.budget import Budget, Lease
+from fairlead_sidecar.access.checks import Refused
 from fairlead_sidecar.access.grants import Caller, Unauthenticated
 from fairlead_sidecar.access.sessions import session_user
-from fairlead_sidecar.config import SidecarConfig
 from fairlead_sidecar.mcp_server import CALLER_KEY
 from fairlead_sidecar.reload import Active
 from fairlead_sidecar.sidecar import Sidecar
-from fairlead_sidecar.tools.catalogue import SCOPES, offered, scope_text
 
-logger = logging.getLogger(__name__)
-
-METHODS = ("GET", "POST", "DELETE")
-"""What Streamable HTTP uses."""
-PROBE_METHODS = frozenset({"initialize", "notifications/initialized", "ping", "server/discover", "tools/list"})
-"""What the operator's probe credential may do."""
 CLOSING_TIMEOUT = 1.0
 """Seconds for a client to take the last bytes of a stream that was cut."""
+SESSION_HEADER = "mcp-session-id"
 
 
 class Gate:
-    """ASGI application: checks, then `mcp`."""
+    """ASGI application: checks, then `mcp`. Whatever it refuses is counted and audited."""
 
     def __init__(self, sidecar: Sidecar, mcp: ASGIApp) -> None:
         self._sidecar = sidecar
         self._mcp = mcp
+        self._budget = Budget()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -47,19 +39,18 @@ class Gate:
         request = Request(scope, receive)
         active = self._sidecar.active
         if active is None or self._sidecar.draining:
+            self._deny(request, active, "unavailable")
             state = "is shutting down" if self._sidecar.draining else "has no configuration yet"
             refusal = responses.error(503, "unavailable", f"The sidecar {state}.", {"Retry-After": "1"})
             await refusal(scope, receive, send)
             return
-        misdirected = await _check_host(request, active.config)
-        if misdirected is not None:
-            self._deny(request, active, misdirected)
-            await responses.error(421, "misdirected_request", "This host name or origin is not served here.")(
-                scope, receive, send
-            )
-            return
         try:
+            await checks.check_host(request, active.config)
             caller = active.grants.authenticate(request.headers.getlist("authorization"))
+        except Refused as refused:
+            self._deny(request, active, refused.reason)
+            await refused.answer(scope, receive, send)
+            return
         except Unauthenticated as unauthenticated:
             self._deny(request, active, unauthenticated.reason, token_id=unauthenticated.token_id)
             await responses.unauthorized(unauthenticated, active.config)(scope, receive, send)
@@ -67,56 +58,50 @@ class Gate:
         # From here to `track` nothing may be awaited: a revocation in between would miss this exchange.
         response = responses.Response(send)
         with self._sidecar.work.track(caller.key):
-            await self._exchange(request, active, caller, receive, response)
+            with self._budget.lease(caller.owner) as lease:
+                await self._exchange(request, active, caller, lease, response)
             return
-        await self._close_cut(active, scope, receive, response)
+        await self._close_cut(request, active, caller, response)
 
     async def _exchange(
-        self, request: Request, active: Active, caller: Caller, receive: Receive, send: responses.Response
+        self, request: Request, active: Active, caller: Caller, lease: Lease, response: responses.Response
     ) -> None:
-        refusal = _check_route(request, active)
-        if refusal is None and request.method == "POST":
-            try:
-                body = await Body.read(receive, request.headers.get("content-length"))
-            except TooLarge:
-                refusal = responses.error(413, "content_too_large", f"A request may have at most {MAX_BYTES} bytes.")
-            except Disconnected:
-                return
-            else:
-                receive = body.receive
-                refusal = self._check_permission(request, active, caller, *body.method_and_tool())
-        elif refusal is None and caller.is_probe and request.method == "GET":
-            refusal = self._probe_refused(request, active, caller, "GET")
-        if refusal is not None:
-            await refusal(request.scope, receive, send)
+        try:
+            body = await self._admitted(request, active, caller, lease)
+        except Refused as refused:
+            self._deny(request, active, refused.reason, caller=caller, tool=refused.tool)
+            await refused.answer(request.scope, request.receive, response)
+            return
+        except Disconnected:
             return
         scope = {**request.scope, "user": session_user(caller), CALLER_KEY: caller}
-        await self._mcp(scope, receive, send)
+        await self._mcp(scope, body.receive, response)
+        reason = self._refused_by_mcp(request, caller, response.status)
+        if reason is not None:
+            self._deny(request, active, reason, caller=caller)
 
-    def _check_permission(
-        self, request: Request, active: Active, caller: Caller, method: str | None, tool_name: str | None
-    ) -> StarletteResponse | None:
-        if caller.is_probe:
-            return None if method in PROBE_METHODS else self._probe_refused(request, active, caller, method)
-        if method != "tools/call" or tool_name is None:
-            return None
-        tool = offered(active.config.groups).get(tool_name)
-        if tool is None or tool.permission in caller.permissions:
-            return None
-        self._deny(request, active, "insufficient_scope", caller=caller, tool=tool_name)
-        message = f"{tool_name} needs the permission {tool.permission.value} (scope {SCOPES[tool.permission]})"
-        return responses.insufficient_scope(scope_text({*caller.permissions, tool.permission}), message)
+    async def _admitted(self, request: Request, active: Active, caller: Caller, lease: Lease) -> Body:
+        checks.check_route(request, active)
+        if request.method == "POST":
+            body = await checks.read_body(request, caller, lease)
+            checks.check_permission(active, caller, *body.method_and_tool())
+            return body
+        if caller.is_probe and request.method == "GET":
+            checks.check_permission(active, caller, "GET", None)
+        return Body(b"", request.receive)
 
-    def _probe_refused(self, request: Request, active: Active, caller: Caller, method: str | None) -> StarletteResponse:
-        self._deny(request, active, "probe_forbidden", caller=caller)
-        return responses.insufficient_scope(
-            "", f"The probe credential may not use {ascii(method)[:60]}".replace('"', "")
-        )
+    def _refused_by_mcp(self, request: Request, caller: Caller, status: int | None) -> str | None:
+        """The reason where MCP itself refused; messages that are merely malformed are no denials."""
+        session = request.headers.get(SESSION_HEADER)
+        if status == 404 and session is not None:
+            foreign = self._sidecar.sessions.owner(session) not in (None, caller.owner)
+            return "foreign_session" if foreign else "unknown_session"
+        return _MCP_REFUSALS.get(status or 0)
 
     def _deny(
         self,
         request: Request,
-        active: Active,
+        active: Active | None,
         reason: str,
         *,
         caller: Caller | None = None,
@@ -131,8 +116,8 @@ class Gate:
                 "token_id": caller.token_id if caller else token_id,
                 **audit.peer(request),
                 "user_agent": request.headers.get("user-agent"),
-                "namespace": active.config.namespace,
-                "host": active.config.name,
+                "namespace": active.config.namespace if active else None,
+                "host": active.config.name if active else None,
                 "method": request.method,
                 "path": request.url.path,
                 "tool": tool,
@@ -142,42 +127,21 @@ class Gate:
             },
         )
 
-    async def _close_cut(self, active: Active, scope: Scope, receive: Receive, response: responses.Response) -> None:
+    async def _close_cut(self, request: Request, active: Active, caller: Caller, response: responses.Response) -> None:
         """End an exchange whose token was revoked under way, as orderly as its client allows."""
+        reason = "unavailable" if self._sidecar.draining else "revoked_token"
+        # A call whose answer had begun has an audit line of its own; a stream that waits for messages has none.
+        if not response.started or (request.method == "GET" and not self._sidecar.draining):
+            self._deny(request, active, reason, caller=caller)
+        scope, receive = request.scope, request.receive
         with anyio.move_on_after(CLOSING_TIMEOUT):
             if not response.started and self._sidecar.draining:
-                await responses.error(503, "unavailable", "The sidecar is shutting down.")(scope, receive, response)
+                await responses.error(503, reason, "The sidecar is shutting down.")(scope, receive, response)
             elif not response.started:
-                revoked = Unauthenticated("revoked_token", "The token was revoked or has expired.")
+                revoked = Unauthenticated(reason, "The token was revoked or has expired.")
                 await responses.unauthorized(revoked, active.config)(scope, receive, response)
             elif not response.finished:
                 await response({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-def _check_route(request: Request, active: Active) -> StarletteResponse | None:
-    path = request.scope["path"]
-    if path.removesuffix("/") != active.mcp_path:
-        return responses.error(404, "not_found", f"There is nothing here; MCP is served at {active.mcp_path}.")
-    if request.method not in METHODS:
-        allowed = ", ".join(METHODS)
-        return responses.error(405, "method_not_allowed", f"Use one of {allowed}.", {"Allow": allowed})
-    if request.method == "POST" and not request.headers.get("content-type", "").lower().startswith("application/json"):
-        return responses.error(415, "unsupported_media_type", "Send Content-Type: application/json.")
-    return None
-
-
-async def _check_host(request: Request, config: SidecarConfig) -> str | None:
-    """Refuse names that a page in a browser could have been rebound to, where the configuration says which are right.
-
-    Returns:
-        The reason of a refusal.
-    """
-    hosts = config.endpoint.allowed_hosts
-    if hosts is None:
-        return None
-    settings = TransportSecuritySettings(
-        allowed_hosts=list(hosts),
-        allowed_origins=[f"{scheme}://{host}" for host in hosts for scheme in ("http", "https")],
-    )
-    refused = await TransportSecurityMiddleware(settings).validate_request(request)
-    return None if refused is None else "host_not_allowed"
+_MCP_REFUSALS = {405: "method_not_allowed", 406: "not_acceptable", 409: "conflict", 503: "too_many_sessions"}

@@ -38,12 +38,15 @@ class Response:
         self._send = send
         self._replaced: Message | None = None
         self._text = b""
+        self.status: int | None = None
+        """Of the answer, once it began."""
         self.started = False
         self.finished = False
 
     async def __call__(self, message: Message) -> None:
         """Pass a message on."""
         if message["type"] == "http.response.start":
+            self.status = message["status"]
             headers = {name.lower(): value for name, value in message.get("headers", ())}
             if message["status"] >= 400 and not headers.get(b"content-type", b"").startswith(b"application/json"):
                 self._replaced = message

@@ -30,6 +30,11 @@ class Sessions:
             return 0
         return len(self._manager._server_instances)  # noqa: SLF001 - no public way
 
+    def owner(self, session_id: str) -> str | None:
+        """The owner of an open session; None where there is no such session."""
+        bound = self._manager._session_owners.get(session_id) if self._manager else None  # noqa: SLF001 - as above
+        return None if bound is None else bound["client_id"]
+
     async def keep(self, owners: AbstractSet[str]) -> None:
         """End every session whose owner is not among `owners`."""
         if self._manager is None:
