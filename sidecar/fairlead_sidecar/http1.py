@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from http import HTTPStatus
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -9,58 +10,120 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 HEAD_BYTES = 64 * 1024
 """What a request line and its headers may take, give or take one read from the socket."""
 HEAD_SECONDS = 15.0
-"""How long a client may take for the first of them on a connection."""
+"""How long a client may take for each of them, and to begin the first one on a connection."""
+LINGER_SECONDS = 2.0
+"""How long the rest of a body is taken and thrown away that was answered without having been read: a connection closed
+at once would often take the answer with it."""
+MAX_CONNECTIONS = 1000
+"""Connections to one port. When they are all there, a new one takes the place of the one that is idle for longest."""
 
 
 class BoundedHttp(HttpToolsProtocol):
-    """Ends connections whose request head is endless or never comes: uvicorn would collect and wait without limit."""
+    """Ends connections whose request is endless or never comes: uvicorn would collect and wait without limit."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._head_bytes = 0
         self._in_head = True
-        self._head_timer: asyncio.TimerHandle | None = None
+        self._deadline: asyncio.TimerHandle | None = None
+        self._idle_since = self.loop.time()
+
+    def refused(self, reason: str) -> None:
+        """Called when a connection is refused before it became a request; `reason` is short and bounded."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
         """See `asyncio.Protocol`."""
+        has_room = self._make_room()
         super().connection_made(transport)
-        self._head_timer = self.loop.call_later(HEAD_SECONDS, transport.abort)
+        if has_room:
+            self._end_in(HEAD_SECONDS)
+        else:
+            self._refuse(503, "too_many_connections", "Too many connections are open; try again.")
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See `asyncio.Protocol`."""
-        self._stop_timer()
+        self._go_on()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """See `asyncio.Protocol`."""
+        if self.transport.is_closing():
+            return
         if self._head_bytes > HEAD_BYTES:
-            self._refuse()
+            message = f"The request line and headers may take {HEAD_BYTES} bytes."
+            self._refuse(431, "headers_too_large", message)
             return
         # A head that ends within `data` sets the count back, even where the next one begins behind it.
         self._head_bytes += len(data) if self._in_head else 0
+        # uvicorn stops watching an idle connection at its first byte, even one that begins no request (CR, LF).
+        if self._in_head and self._idle:
+            self._end_in(HEAD_SECONDS)
         super().data_received(data)
+
+    def on_message_begin(self) -> None:
+        """A head begins."""
+        self._end_in(HEAD_SECONDS)
+        super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         """The head is there; the body behind it is bounded by who reads it."""
-        self._stop_timer()
+        self._go_on()
         self._in_head, self._head_bytes = False, 0
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
         """The next head may follow."""
+        self._go_on()
         self._in_head = True
         super().on_message_complete()
+        if self._idle:
+            # Answered before its end came: uvicorn no longer watches.
+            self._end_in(HEAD_SECONDS)
 
-    def _stop_timer(self) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
+    def on_response_complete(self) -> None:
+        """An answer is complete, perhaps before its request is."""
+        self._idle_since = self.loop.time()
+        super().on_response_complete()
+        if not self._in_head:
+            self._end_in(LINGER_SECONDS)
 
-    def _refuse(self) -> None:
-        message = f"The request line and headers may take {HEAD_BYTES} bytes."
-        body = json.dumps({"error": "headers_too_large", "message": message}).encode()
+    @property
+    def _idle(self) -> bool:
+        """Whether no request is being answered."""
+        return self.cycle is None or self.cycle.response_complete
+
+    def _make_room(self) -> bool:
+        """Whether there is room for one more connection, if need be after an idle one was closed."""
+        if len(self.connections) < MAX_CONNECTIONS:
+            return True
+        alive = [
+            other
+            for other in self.connections
+            if isinstance(other, BoundedHttp) and not other.transport.is_closing()  # those are about to leave
+        ]
+        if len(alive) < MAX_CONNECTIONS:
+            return True
+        idle = [other for other in alive if other._idle]  # noqa: SLF001 - of the same class
+        if not idle:
+            return False
+        min(idle, key=lambda other: other._idle_since).transport.abort()  # noqa: SLF001 - of the same class
+        return True
+
+    def _end_in(self, seconds: float) -> None:
+        """Close the connection after so long, unless it is to go sooner already."""
+        if self._deadline is None:
+            self._deadline = self.loop.call_later(seconds, self.transport.abort)
+
+    def _go_on(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _refuse(self, status: int, name: str, message: str) -> None:
+        self.refused(name)
+        body = json.dumps({"error": name, "message": message}).encode()
         self.transport.write(
-            b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Type: application/json\r\nConnection: close\r\n"
-            b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
+            b"HTTP/1.1 %d %b\r\nContent-Type: application/json\r\nConnection: close\r\nRetry-After: 1\r\n"
+            b"Content-Length: %d\r\n\r\n%b" % (status, HTTPStatus(status).phrase.encode(), len(body), body)
         )
         self.transport.close()

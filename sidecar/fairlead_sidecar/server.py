@@ -41,9 +41,9 @@ async def serve(
     with public, internal or contextlib.nullcontext():
         # Entered here and not by uvicorn, which answers a failure in it by ending the process.
         async with app.router.lifespan_context(app):
-            servers = [(_server(app), public)]
+            servers = [(_server(app, _audited(sidecar)), public)]
             if internal is not None:
-                servers.append((_server(create_internal_app(sidecar)), internal))
+                servers.append((_server(create_internal_app(sidecar), BoundedHttp), internal))
             running = [asyncio.create_task(server.serve(sockets=[bound])) for server, bound in servers]
             watch = asyncio.create_task(stop.wait())
             try:
@@ -83,10 +83,23 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _server(app: ASGIApp) -> uvicorn.Server:
+def _audited(sidecar: Sidecar) -> type[BoundedHttp]:
+    """The protocol of the public port: whom it refuses is counted and audited."""
+
+    class AuditedHttp(BoundedHttp):
+        def refused(self, reason: str) -> None:
+            """See `BoundedHttp`."""
+            sidecar.metrics.denial(reason)
+            address = self.client[0] if self.client else None
+            sidecar.audit.write("denial", {"address": address, "decision": "deny", "outcome": reason})
+
+    return AuditedHttp
+
+
+def _server(app: ASGIApp, protocol: type[BoundedHttp]) -> uvicorn.Server:
     config = uvicorn.Config(
         app,
-        http=BoundedHttp,
+        http=protocol,
         ws="none",
         lifespan="off",
         # An access log would write URLs, and with them what people wrongly put into them; the audit trail has it all.
