@@ -88,7 +88,7 @@ class Applier:
         Raises:
             NameTaken: An object of the name is somebody else's.
             StillDeleting: An earlier object's child has the name still.
-            ApiError: The API server refused it.
+            ApiError: The API server refused it; `Conflict` when another object has the name since a moment ago.
         """
         resource = resource_of(manifest)
         namespace, name = manifest["metadata"]["namespace"], manifest["metadata"]["name"]
@@ -104,18 +104,26 @@ class Applier:
             claimant.check(resource, existing)
         if mark is not None and mark.digest == digest and not _changed(resource, mark.meta, existing):
             return None
-        applied = await self._objects.apply(manifest)
+        checked = existing or (mark.meta if mark is not None else None)
+        # By its UID, so that an object of somebody else that took the name since then is not taken over.
+        applied = await self._objects.apply(manifest, checked.uid if checked is not None else None)
         self._marks[key] = _Mark(digest, Meta.of(applied))
         return applied
+
+    def has(self, resource: Resource, namespace: str, name: str, claimant: Claimant) -> bool:
+        """Whether a child of the claimant exists."""
+        existing = self._caches[resource].get(namespace, name)
+        try:
+            if existing is not None:
+                claimant.check(resource, existing)
+        except (NameTaken, StillDeleting):
+            return False
+        return existing is not None
 
     async def remove(self, resource: Resource, namespace: str, name: str, claimant: Claimant) -> None:
         """Delete a child that should not be; somebody else's object of that name stays."""
         existing = self._caches[resource].get(namespace, name)
-        if existing is None:
-            return
-        try:
-            claimant.check(resource, existing)
-        except (NameTaken, StillDeleting):
+        if existing is None or not self.has(resource, namespace, name, claimant):
             return
         await self._objects.delete(resource, namespace, name, existing.uid)
         self._marks.pop((resource, namespace, name), None)

@@ -27,6 +27,10 @@ class Forbidden(ApiError):
     """403: no permission, a quota is used up, or an admission rule refuses it."""
 
 
+class Terminating(Forbidden):
+    """403: the namespace is about to go, and nothing new can be made there."""
+
+
 class Invalid(ApiError):
     """422 or 400: the API server does not accept the object."""
 
@@ -48,5 +52,7 @@ _BY_STATUS: dict[int, type[ApiError]] = {
 
 def api_error(status: int, reason: str, message: str) -> ApiError:
     """The error for an HTTP status."""
+    if status == 403 and "because it is being terminated" in message:
+        return Terminating(status, reason, message)
     kind = _BY_STATUS.get(status, Unavailable if status == 0 or status >= 500 else ApiError)
     return kind(status, reason, message)

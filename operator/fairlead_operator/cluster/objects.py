@@ -45,8 +45,18 @@ class Objects:
         path = resource_of(manifest).path(namespace)
         return await self._api.request("POST", path, query={"fieldManager": FIELD_MANAGER}, body=manifest)
 
-    async def apply(self, manifest: Object) -> Object:
-        """Server-side apply: what the manifest names is as it says afterwards; equal content is not written again."""
+    async def apply(self, manifest: Object, uid: str | None) -> Object:
+        """Server-side apply: what the manifest names is as it says afterwards; equal content is not written again.
+
+        Args:
+            manifest: The object.
+            uid: Of the object that is meant, None where there is none yet.
+
+        Raises:
+            Conflict: Another object has the name by now.
+        """
+        if uid is not None:
+            manifest = manifest | {"metadata": manifest["metadata"] | {"uid": uid}}
         return await self._apply(manifest, FIELD_MANAGER, None)
 
     async def apply_status(self, manifest: Object) -> Object:

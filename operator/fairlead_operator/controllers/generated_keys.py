@@ -9,7 +9,7 @@ from fairlead_api.auth import DeletionPolicy, GeneratedAuth
 from fairlead_api.base import API_VERSION
 from fairlead_operator.cluster.applier import Claimant
 from fairlead_operator.credentials.keys import PRIVATE_KEY, generate_key_pair, public_line
-from fairlead_operator.credentials.owned import OwnedSecrets, Wanted
+from fairlead_operator.credentials.owned import NotWritten, OwnedSecrets, Wanted
 from fairlead_operator.reconcile.labels import HOST_LABEL, host_labels
 from fairlead_operator.reconcile.names import generated_key_name
 from fairlead_operator.reconcile.objects import Host
@@ -50,7 +50,10 @@ class GeneratedKeys:
             manifest=partial(_manifest, host, auth, comment),
         )
         name = generated_key_name(host.key.name)
-        return await self._secrets.obtain(host.key.namespace, name, wanted, shape=auth.deletion_policy)
+        try:
+            return await self._secrets.obtain(host.key.namespace, name, wanted, shape=auth.deletion_policy)
+        except NotWritten as failure:
+            raise failure.cause from failure
 
 
 def _manifest(host: Host, auth: GeneratedAuth, comment: str, private: str) -> dict[str, Any]:

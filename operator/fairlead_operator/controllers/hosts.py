@@ -6,37 +6,38 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+from fairlead_api.conditions import HostReason
 from fairlead_api.remotehost import RemoteHostSpec
-from fairlead_operator.cluster.applier import Applier, Claimant, NameTaken, StillDeleting
-from fairlead_operator.cluster.errors import Conflict, Forbidden, Invalid, NotFound
+from fairlead_operator.cluster.applier import Applier, Claimant
+from fairlead_operator.cluster.errors import ApiError, Conflict, NotFound
 from fairlead_operator.cluster.events import Events
 from fairlead_operator.cluster.objects import Objects
-from fairlead_operator.cluster.resources import DEPLOYMENTS, INGRESSES
+from fairlead_operator.cluster.resources import DEPLOYMENTS, INGRESSES, Resource
+from fairlead_operator.controllers.configuration import Configurations, claimant_of
 from fairlead_operator.controllers.generated_keys import GeneratedKeys
 from fairlead_operator.controllers.runtime import Runtime, Runtimes
 from fairlead_operator.controllers.store import Store
+from fairlead_operator.controllers.troubles import RETRY_DELETING, Troubles, Unusable
 from fairlead_operator.credentials.owned import SecretMetadata
-from fairlead_operator.reconcile.conditions import GRACE, Findings, host_findings, invalid, recheck_in
+from fairlead_operator.reconcile.conditions import GRACE, Findings, hindered, host_findings, recheck_in, unreadable
 from fairlead_operator.reconcile.deployment import deployment
 from fairlead_operator.reconcile.endpoint import Endpoint, resolve_endpoint
-from fairlead_operator.reconcile.host_config import config_secret, sidecar_config
+from fairlead_operator.reconcile.host_config import revokes, sidecar_config, with_grants
 from fairlead_operator.reconcile.host_status import announcements, differs, host_status, status_manifest
 from fairlead_operator.reconcile.ingress import ingress
-from fairlead_operator.reconcile.labels import HOST_LABEL
 from fairlead_operator.reconcile.metadata import Meta
 from fairlead_operator.reconcile.names import child_name, credentials_secret_name
 from fairlead_operator.reconcile.objects import Host, Key, read_host
-from fairlead_operator.reconcile.observed import HostObservation, SidecarView
+from fairlead_operator.reconcile.observed import HostObservation, Obstacle
 from fairlead_operator.reconcile.service import service
 from fairlead_operator.settings import Settings
 from fairlead_sidecar import tokens
-from fairlead_sidecar.config import digest
+from fairlead_sidecar.config import SidecarConfig, TokenGrant, digest
 
 logger = logging.getLogger(__name__)
 
-RETRY_REFUSED = 30.0
-"""Seconds after which something that the API server refused is tried again: a quota may have been raised."""
-RETRY_DELETING = 1.0
+PATIENCE = 30.0
+"""Seconds for which a revocation may wait for an API server that does not answer before the pod is stopped instead."""
 
 
 class HostController:
@@ -80,6 +81,7 @@ class HostController:
         self._runtimes = runtimes
         self._probe_key = probe_key
         self._loaded = loaded
+        self._configurations = Configurations(objects, applier)
 
     async def reconcile(self, key: Key) -> float | None:
         """Bring one host to where it should be.
@@ -91,92 +93,165 @@ class HostController:
         if host is None or host.deleting:
             await self._runtimes.drop(key)
             return None
-        now = datetime.now(UTC)
-        if host.spec is None:
-            seen = HostObservation(now=now, view=SidecarView(), secret_exists=False)
-            await self._write_status(host, None, seen, invalid(host.invalid))
+        grants = self._store.grants_for(host)
+        if grants is None:
             return None
-        runtime = await self._runtimes.of(host)
-        return await self._bring(host, host.spec, resolve_endpoint(key, host.spec, self._settings), runtime)
+        return await self._bring(host, grants, await self._runtimes.of(host))
 
-    async def _bring(self, host: Host, spec: RemoteHostSpec, endpoint: Endpoint, runtime: Runtime) -> float | None:
-        again: float | None = None
-        name_conflict = apply_error = ""
-        public_key = None
-        try:
+    async def _bring(self, host: Host, grants: frozenset[TokenGrant], runtime: Runtime) -> float | None:
+        """Do all that can be done, whatever stands in the way of the rest; then say what that is.
+
+        Tokens come first, so that a revocation does not wait until somebody has mended something else.
+        """
+        spec = host.spec
+        endpoint = resolve_endpoint(host.key, spec, self._settings) if spec is not None else None
+        troubles = Troubles()
+        public_key = config = None
+        with troubles.noted():
+            if spec is None or endpoint is None:
+                raise Unusable(unreadable(host.invalid))
+            if problem := await runtime.unusable_pattern(host, spec):
+                raise Unusable(Obstacle(HostReason.INVALID_SPEC, problem))
             if spec.auth.generated is not None:
                 public_key = await self._keys.obtain(host, spec.auth.generated)
-            if not await self._apply_children(host, spec, endpoint, runtime, public_key):
-                return None
-        except StillDeleting as error:
-            if datetime.now(UTC) - host.created < GRACE:
-                return RETRY_DELETING
-            apply_error, again = str(error), RETRY_DELETING
-        except NameTaken as error:
-            name_conflict, again = str(error), RETRY_REFUSED
-        except (Invalid, Forbidden, NotFound) as error:
-            apply_error, again = f"The API server refused an object of this host: {error.message}", RETRY_REFUSED
+            config = self._config(host, spec, endpoint, grants, public_key)
+        delivered = await self._deliver(host, grants, config, runtime, troubles)
+        closed = delivered is None and await self._must_close(host, grants, runtime, troubles)
+        await self._bring_children(host, endpoint, runtime, delivered, troubles, closed=closed)
+        if closed or (spec is not None and spec.suspended):
+            await runtime.stop()
+        elif delivered is not None:
+            self._runtimes.watch(host, delivered.endpoint, runtime, self._probe(host))
+        if troubles.terminating or (troubles.waiting and datetime.now(UTC) - host.created < GRACE):
+            return RETRY_DELETING if troubles.waiting else None
+        obstacle, passing = troubles.obstacle(closed=closed), troubles.passing
+        if passing is not None and obstacle is None:
+            raise passing
+        again = await self._report(host, endpoint, runtime, public_key, obstacle)
+        if passing is not None:
+            raise passing
+        return again
+
+    async def _report(
+        self, host: Host, endpoint: Endpoint | None, runtime: Runtime, public_key: str | None, obstacle: Obstacle | None
+    ) -> float | None:
+        """Write what was found. Returns after how many seconds to look again."""
+        spec = host.spec
         seen = HostObservation(
             now=datetime.now(UTC),
             view=runtime.view,
-            secret_exists=public_key is not None or self._credentials(host, spec) is not None,
+            secret_exists=public_key is not None or (spec is not None and self._credentials(host, spec) is not None),
             public_key=public_key,
-            name_conflict=name_conflict,
-            apply_error=apply_error,
+            obstacle=obstacle,
             endpoint_winner=self._store.endpoint_winner(host.key),
         )
-        findings = host_findings(host, spec, endpoint, seen)
+        if spec is not None and endpoint is not None:
+            findings = host_findings(host, spec, endpoint, seen)
+        else:
+            findings = hindered(obstacle or unreadable(host.invalid))
         await self._write_status(host, endpoint, seen, findings)
         if runtime.take_loaded():
             self._loaded(host)
-        return min((wait for wait in (again, recheck_in(seen)) if wait is not None), default=None)
+        retry = obstacle.retry if obstacle is not None else None
+        return min((wait for wait in (retry, recheck_in(seen)) if wait is not None), default=None)
 
     def _credentials(self, host: Host, spec: RemoteHostSpec) -> Meta | None:
         return self._secrets.get(host.key.namespace, credentials_secret_name(host.key.name, spec))
 
-    async def _apply_children(
-        self, host: Host, spec: RemoteHostSpec, endpoint: Endpoint, runtime: Runtime, public_key: str | None
-    ) -> bool:
-        """Apply what should exist. Returns False where it can't be told yet what that is."""
-        grants = self._store.grants_for(host)
-        if grants is None:
-            return False
-        claimant = Claimant("RemoteHost", host.key.name, host.uid, HOST_LABEL)
-        probe = tokens.probe_token(self._probe_key, host.uid)
+    def _probe(self, host: Host) -> str:
+        return tokens.probe_token(self._probe_key, host.uid)
+
+    def _config(
+        self,
+        host: Host,
+        spec: RemoteHostSpec,
+        endpoint: Endpoint,
+        grants: frozenset[TokenGrant],
+        public_key: str | None,
+    ) -> SidecarConfig:
         if public_key is not None:
             version = digest(public_key)
         else:
             meta = self._credentials(host, spec)
             version = f"{meta.uid}/{meta.version}" if meta is not None else ""
-        rendered = sidecar_config(
-            host, spec, endpoint, grants, credentials_version=version, probe_sha256=tokens.sha256_hex(probe)
-        ).render()
-        name = child_name(host.key.name)
-        # The configuration first: a pod that is told of later starts with it.
-        await self._applier.apply(config_secret(host, rendered), claimant)
-        runtime.rendered(host.generation, digest(rendered), grants)
-        children = [self._apply_service(host, claimant, runtime)]
-        if spec.suspended:
-            children.append(self._applier.remove(DEPLOYMENTS, host.key.namespace, name, claimant))
-        else:
+        probe = tokens.sha256_hex(self._probe(host))
+        return sidecar_config(host, spec, endpoint, grants, credentials_version=version, probe_sha256=probe)
+
+    async def _deliver(
+        self,
+        host: Host,
+        grants: frozenset[TokenGrant],
+        config: SidecarConfig | None,
+        runtime: Runtime,
+        troubles: Troubles,
+    ) -> SidecarConfig | None:
+        """Write the configuration, or else the former one with the tokens of today. Returns what was written."""
+        with troubles.noted():
+            if config is None:
+                present = await self._configurations.present(host)
+                if present is None:
+                    return None
+                config = with_grants(present, grants, probe_sha256=tokens.sha256_hex(self._probe(host)))
+            # Before all else: a pod that is told of later starts with it.
+            written = await self._configurations.write(host, config)
+            runtime.rendered(host.generation, written, grants)
+            runtime.undelivered_since = None
+            return config
+        return None
+
+    async def _must_close(
+        self, host: Host, grants: frozenset[TokenGrant], runtime: Runtime, troubles: Troubles
+    ) -> bool:
+        """Whether a sidecar that can't be told of its tokens may know one that is no longer good."""
+        now = datetime.now(UTC)
+        runtime.undelivered_since = runtime.undelivered_since or now
+        if troubles.passing is not None and (now - runtime.undelivered_since).total_seconds() < PATIENCE:
+            return False
+        try:
+            present = await self._configurations.present(host)
+        except ApiError:
+            present = None
+        if present is not None:
+            return revokes(present.tokens, grants)
+        # What a pod that runs already was told is unknown, and with it which tokens it takes.
+        return self._applier.has(DEPLOYMENTS, host.key.namespace, child_name(host.key.name), claimant_of(host))
+
+    async def _bring_children(
+        self,
+        host: Host,
+        endpoint: Endpoint | None,
+        runtime: Runtime,
+        delivered: SidecarConfig | None,
+        troubles: Troubles,
+        *,
+        closed: bool,
+    ) -> None:
+        claimant, spec = claimant_of(host), host.spec
+        children = []
+        if delivered is not None:
+            children.append(self._apply_service(host, claimant, runtime))
+        if closed or (spec is not None and spec.suspended):
+            children.append(self._remove(DEPLOYMENTS, host, claimant))
+        elif spec is not None and not troubles:
             children.append(self._apply(deployment(host, spec, self._settings), claimant))
-        taken = self._store.endpoint_winner(host.key) is not None
-        wanted_ingress = ingress(host, spec, endpoint, taken=taken)
-        if wanted_ingress is not None:
-            children.append(self._apply(wanted_ingress, claimant))
-        else:
-            children.append(self._applier.remove(INGRESSES, host.key.namespace, name, claimant))
+        manifest = None
+        if spec is not None and endpoint is not None and not closed:
+            taken = self._store.endpoint_winner(host.key) is not None
+            manifest = ingress(host, spec, endpoint, taken=taken)
+        if manifest is not None and delivered is not None:
+            children.append(self._apply(manifest, claimant))
+        elif manifest is None and (closed or spec is not None):
+            children.append(self._remove(INGRESSES, host, claimant))
         for outcome in await asyncio.gather(*children, return_exceptions=True):
             if isinstance(outcome, BaseException):
-                raise outcome
-        if spec.suspended:
-            await runtime.stop()
-        else:
-            self._runtimes.watch(host, endpoint, runtime, probe)
-        return True
+                with troubles.noted():
+                    raise outcome
 
     async def _apply(self, manifest: dict[str, Any], claimant: Claimant) -> None:
         await self._applier.apply(manifest, claimant)
+
+    async def _remove(self, resource: Resource, host: Host, claimant: Claimant) -> None:
+        await self._applier.remove(resource, host.key.namespace, child_name(host.key.name), claimant)
 
     async def _apply_service(self, host: Host, claimant: Claimant, runtime: Runtime) -> None:
         applied = await self._applier.apply(service(host), claimant)

@@ -1,17 +1,21 @@
 """What the operator knows of running sidecars. All of it can be found out anew after a restart."""
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 
 import aiohttp
 
+from fairlead_api.remotehost import RemoteHostSpec
 from fairlead_operator.observe.sidecar import SidecarObserver, Target
-from fairlead_operator.reconcile.endpoint import MCP_SUFFIX, Endpoint
+from fairlead_operator.reconcile.endpoint import MCP_SUFFIX
 from fairlead_operator.reconcile.names import child_name
 from fairlead_operator.reconcile.objects import Host, Key
 from fairlead_operator.reconcile.observed import SidecarView
+from fairlead_operator.reconcile.patterns import unusable_pattern
 from fairlead_operator.settings import Settings
-from fairlead_sidecar.config import INTERNAL_PORT, PUBLIC_PORT, TokenGrant
+from fairlead_sidecar.config import INTERNAL_PORT, PUBLIC_PORT, Endpoint, TokenGrant
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +33,9 @@ class Runtime:
         self.observer: SidecarObserver | None = None
         self.digest = ""
         """Of the configuration that was applied last."""
+        self.undelivered_since: datetime | None = None
+        """Since when the sidecar's tokens can't be written."""
+        self._checked: tuple[int, str] | None = None
         self._generation = -1
         self._grants: dict[str, frozenset[TokenGrant]] = {}
         self._loaded: str | None = None
@@ -42,6 +49,12 @@ class Runtime:
     def current(self) -> frozenset[str]:
         """Digests of the configurations that were made for the object's present generation."""
         return frozenset(self._grants)
+
+    async def unusable_pattern(self, host: Host, spec: RemoteHostSpec) -> str:
+        """Which pattern of the spec can't be used, in a sentence; empty: all can."""
+        if self._checked is None or self._checked[0] != host.generation:
+            self._checked = (host.generation, await asyncio.to_thread(unusable_pattern, spec))
+        return self._checked[1]
 
     def rendered(self, generation: int, digest: str, grants: frozenset[TokenGrant]) -> None:
         """Remember a configuration that was applied."""
@@ -134,7 +147,7 @@ class Runtimes:
             status_url=self._url(key, runtime, INTERNAL_PORT) + "/statusz",
             mcp_url=self._url(key, runtime, PUBLIC_PORT) + endpoint.path + MCP_SUFFIX,
             host_header=f"{child_name(key.name)}.{key.namespace}.svc",
-            public_url=endpoint.url,
+            public_url=endpoint.public_url,
             probe_token=probe_token,
             digest=runtime.digest,
             current=runtime.current,

@@ -131,6 +131,10 @@ class Store:
             self._grants.pop(gone.uid, None)
         return gone
 
+    def grant(self, token: Token) -> TokenGrant | None:
+        """What sidecars were told of a token last."""
+        return self._grants.get(token.uid)
+
     def settle(self, token: Token, grant: TokenGrant | None) -> bool:
         """Say what sidecars are told of a token; None: nothing. Returns whether that is news."""
         news = token.uid not in self._grants or self._grants[token.uid] != grant

@@ -9,12 +9,12 @@ from fairlead_api.conditions import TokenCondition
 from fairlead_api.mcptoken import McpTokenSpec
 from fairlead_api.meta import ConditionStatus
 from fairlead_operator.cluster.applier import Claimant, NameTaken, StillDeleting
-from fairlead_operator.cluster.errors import Conflict, Forbidden, Invalid, NotFound
+from fairlead_operator.cluster.errors import ApiError, Conflict, Forbidden, Invalid, NotFound, Terminating
 from fairlead_operator.cluster.events import Events
 from fairlead_operator.cluster.objects import Objects
 from fairlead_operator.controllers.runtime import Runtimes
 from fairlead_operator.controllers.store import Store
-from fairlead_operator.credentials.owned import OwnedSecrets, Wanted
+from fairlead_operator.credentials.owned import NotWritten, OwnedSecrets, Wanted
 from fairlead_operator.reconcile import token as desired
 from fairlead_operator.reconcile.conditions import GRACE
 from fairlead_operator.reconcile.host_status import differs
@@ -82,6 +82,10 @@ class TokenController:
         again: float | None = None
         minted: desired.Minted | None = None
         name_conflict = apply_error = ""
+        failed: ApiError | None = None
+        if spec.suspended:
+            # At once, whatever may be wrong with the Secret.
+            self._settle(token, None)
         try:
             minted = await self._mint(token, spec)
         except StillDeleting as error:
@@ -92,10 +96,22 @@ class TokenController:
             apply_error, again = str(error), RETRY_DELETING
         except NameTaken as error:
             name_conflict, again = str(error), RETRY_REFUSED
+        except NotWritten as failure:
+            # What the Secret holds already stays a token; a new one that nobody can read never becomes one.
+            minted, failed = failure.value, failure.cause
         except (Invalid, Forbidden, NotFound) as error:
-            apply_error, again = f"The API server refused the Secret: {error.message}", RETRY_REFUSED
+            failed = error
+        except ApiError:
+            self._keep_known(token, spec)
+            raise
         grant = desired.grant(token, spec, minted) if minted is not None else None
         self._settle(token, grant)
+        if isinstance(failed, Terminating):
+            return None
+        if isinstance(failed, (Invalid, Forbidden, NotFound)):
+            apply_error, again = f"The API server refused the Secret: {failed.message}", RETRY_REFUSED
+        elif failed is not None:
+            raise failed
         seen = self._observe(token, minted, grant, name_conflict=name_conflict, apply_error=apply_error)
         await self._write_status(token, seen)
         remaining = (expiration(token.created, spec) - seen.now).total_seconds()
@@ -111,6 +127,11 @@ class TokenController:
                 if runtime is not None and runtime.has_grant(token.uid):
                     concerned[host.key] = host
             self._hosts_changed(concerned.values())
+
+    def _keep_known(self, token: Token, spec: McpTokenSpec) -> None:
+        """The Secret can't be looked at: it counts as it was, with what the object says of it now."""
+        if (known := self._store.grant(token)) is not None:
+            self._settle(token, desired.grant(token, spec, desired.Minted(known.id, known.secret_sha256)))
 
     async def _mint(self, token: Token, spec: McpTokenSpec) -> desired.Minted:
         async def make() -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 from fairlead_operator.cluster.applier import Claimant
+from fairlead_operator.cluster.errors import ApiError
 from fairlead_operator.cluster.objects import Objects
 from fairlead_operator.cluster.resources import SECRETS
 from fairlead_operator.reconcile.metadata import Meta
@@ -44,6 +45,15 @@ class _Record(Generic[Value]):
     value: Value
 
 
+class NotWritten(Exception):
+    """A Secret could not be written. `value` is what it stands for as it is; None where it holds nothing usable."""
+
+    def __init__(self, value: Any, cause: ApiError) -> None:
+        super().__init__(str(cause))
+        self.value = value
+        self.cause = cause
+
+
 class OwnedSecrets(Generic[Value]):
     """Knows what each Secret stands for, and reads one again only when it changed. The texts are not kept."""
 
@@ -70,7 +80,8 @@ class OwnedSecrets(Generic[Value]):
         Raises:
             NameTaken: Somebody else's Secret has the name.
             StillDeleting: An earlier object's Secret has it still.
-            ApiError: The API server refused it.
+            NotWritten: The API server refused to write it.
+            ApiError: The API server did not give it.
         """
         owner = (wanted.claimant.uid, shape)
         record = self._records.get((namespace, name))
@@ -78,23 +89,29 @@ class OwnedSecrets(Generic[Value]):
         unchanged = existing is None or (record is not None and existing.version <= record.version)
         if record is not None and record.owner == owner and unchanged:
             return record.value
-        text = await self._present(namespace, name, wanted)
-        value = wanted.read(text) if text is not None else None
+        text, uid = await self._present(namespace, name, wanted)
+        present = value = wanted.read(text) if text is not None else None
         if text is None or value is None:
             text = await wanted.make()
             value = wanted.read(text)
             if value is None:
                 raise RuntimeError("a new credential can't be read back")
-        applied = Meta.of(await self._objects.apply(wanted.manifest(text)))
+        try:
+            applied = Meta.of(await self._objects.apply(wanted.manifest(text), uid))
+        except ApiError as error:
+            raise NotWritten(present, error) from error
         self._records[namespace, name] = _Record(owner, applied.version, applied.uid, value)
         return value
 
-    async def _present(self, namespace: str, name: str, wanted: Wanted[Value]) -> str | None:
+    async def _present(self, namespace: str, name: str, wanted: Wanted[Value]) -> tuple[str | None, str | None]:
+        """The text in the Secret and the Secret's UID, None for what there is not."""
         secret = await self._objects.get(SECRETS, namespace, name)
         if secret is None:
-            return None
-        wanted.claimant.check(SECRETS, Meta.of(secret))
+            return None, None
+        meta = Meta.of(secret)
+        wanted.claimant.check(SECRETS, meta)
         try:
-            return base64.b64decode((secret.get("data") or {}).get(wanted.key, ""), validate=True).decode()
+            text = base64.b64decode((secret.get("data") or {}).get(wanted.key, ""), validate=True).decode()
         except (binascii.Error, UnicodeDecodeError):
-            return None
+            return None, meta.uid
+        return text, meta.uid

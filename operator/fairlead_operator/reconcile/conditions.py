@@ -10,7 +10,7 @@ from fairlead_api.meta import ConditionStatus
 from fairlead_api.remotehost import RemoteHostSpec
 from fairlead_operator.reconcile.endpoint import Endpoint
 from fairlead_operator.reconcile.objects import Host, Key
-from fairlead_operator.reconcile.observed import HostObservation, SidecarView
+from fairlead_operator.reconcile.observed import HostObservation, Obstacle, SidecarView
 from fairlead_operator.reconcile.transitions import Finding, by_type, false, true, unknown
 from fairlead_sidecar.statusz import LinkState, LinkStatus
 
@@ -49,11 +49,18 @@ class _Case:
         return self.previous.get(kind, {}).get("status") == ConditionStatus.TRUE
 
 
-def invalid(message: str) -> Findings:
-    """The object can't be read: whatever runs, runs on."""
+def unreadable(message: str) -> Obstacle:
+    """The object can't be read: whatever runs, runs on, with the tokens of today."""
     text = f"The operator can't read this object: {message}. Mend it, or upgrade the operator if the CRDs are newer."
+    return Obstacle(HostReason.INVALID_SPEC, text)
+
+
+def hindered(obstacle: Obstacle) -> Findings:
+    """What holds while something is in the way; whatever is not about that is kept."""
     findings: Findings = dict.fromkeys(HostCondition)
-    findings[HostCondition.READY] = false(HostReason.INVALID_SPEC, text)
+    findings[HostCondition.READY] = false(obstacle.reason, obstacle.message)
+    if obstacle.closed:
+        findings[HostCondition.CONNECTED] = false(obstacle.reason, obstacle.message)
     return findings
 
 
@@ -62,15 +69,8 @@ def host_findings(host: Host, spec: RemoteHostSpec, endpoint: Endpoint, seen: Ho
     case = _Case(host.key, spec, endpoint, seen, by_type(host.status))
     if spec.suspended:
         return _suspended(case)
-    for problem, reason in (
-        (seen.name_conflict, HostReason.NAME_CONFLICT),
-        (seen.apply_error, HostReason.APPLY_FAILED),
-    ):
-        if problem:
-            findings: Findings = dict.fromkeys(HostCondition)
-            findings[HostCondition.EXPOSED] = _not_given(case)
-            findings[HostCondition.READY] = false(reason, problem)
-            return findings
+    if seen.obstacle is not None:
+        return hindered(seen.obstacle) | {HostCondition.EXPOSED: _not_given(case)}
     connected = _connected(case)
     return {
         HostCondition.CREDENTIALS_READY: _credentials(case),

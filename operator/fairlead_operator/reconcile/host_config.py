@@ -58,7 +58,7 @@ def sidecar_config(
         limits=sidecar.Limits(
             command_timeout=spec.limits.command_timeout.total_seconds(), output_bytes=spec.limits.output_bytes
         ),
-        tokens=tuple(sorted(grants, key=lambda grant: (grant.uid, grant.id))),
+        tokens=_sorted(grants),
         probe_sha256=probe_sha256,
     )
 
@@ -72,6 +72,29 @@ def _policy(spec: RemoteHostSpec) -> sidecar.Policy:
         else sidecar.CommandPolicy(),
         paths=sidecar.PathPolicy(read=paths.read, write=paths.write) if paths else sidecar.PathPolicy(),
     )
+
+
+def with_grants(
+    config: sidecar.SidecarConfig, grants: Iterable[sidecar.TokenGrant], *, probe_sha256: str
+) -> sidecar.SidecarConfig:
+    """A configuration that was in force before, with the tokens of today."""
+    return config.model_copy(update={"tokens": _sorted(grants), "probe_sha256": probe_sha256})
+
+
+def _sorted(grants: Iterable[sidecar.TokenGrant]) -> tuple[sidecar.TokenGrant, ...]:
+    return tuple(sorted(grants, key=lambda grant: (grant.uid, grant.id)))
+
+
+def revokes(before: Iterable[sidecar.TokenGrant], after: Iterable[sidecar.TokenGrant]) -> bool:
+    """Whether a token may do less, or for a shorter time, afterwards than before."""
+    left = {grant.id: grant for grant in after}
+    return any((same := left.get(grant.id)) is None or _less(grant, same) for grant in before)
+
+
+def _less(before: sidecar.TokenGrant, after: sidecar.TokenGrant) -> bool:
+    shorter = after.expires_at is not None and (before.expires_at is None or after.expires_at < before.expires_at)
+    other = (before.uid, before.secret_sha256) != (after.uid, after.secret_sha256)
+    return other or shorter or not before.permissions <= after.permissions
 
 
 def permissions(granted: Iterable[ApiPermission]) -> frozenset[sidecar.Permission]:

@@ -49,6 +49,18 @@ class SidecarView:
 
 
 @dataclass(frozen=True)
+class Obstacle:
+    """Why a host's children can't be brought to where they should be."""
+
+    reason: HostReason
+    message: str
+    retry: float | None = None
+    """After how many seconds another attempt may help; None: when something changes."""
+    closed: bool = False
+    """Whether the pod was stopped, because it could not be told that a token is no longer good."""
+
+
+@dataclass(frozen=True)
 class HostObservation:
     """All that a host's conditions depend on, besides the object itself."""
 
@@ -58,9 +70,7 @@ class HostObservation:
     """Whether the Secret with the SSH credentials exists."""
     public_key: str | None = None
     """The public half of a generated key."""
-    name_conflict: str = ""
-    """Which foreign object stands in the way; empty: none."""
-    apply_error: str = ""
-    """What the API server refused; empty: nothing."""
+    obstacle: Obstacle | None = None
+    """None: the children are as they should be."""
     endpoint_winner: Key | None = None
     """The host that has the endpoint, or a part of it, which this one wants."""

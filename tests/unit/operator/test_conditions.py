@@ -2,9 +2,10 @@ from dataclasses import replace
 
 import pytest
 
+from fairlead_api.conditions import HostReason
 from fairlead_operator.reconcile.host_status import announcements
 from fairlead_operator.reconcile.objects import Key
-from fairlead_operator.reconcile.observed import Handshake, SidecarView
+from fairlead_operator.reconcile.observed import Handshake, Obstacle, SidecarView
 from fairlead_operator.reconcile.transitions import by_type
 from fairlead_sidecar.statusz import LinkState
 from tests.unit.operator.states import NOW, WORKING, condition, failed, host, later, link, observe, statusz
@@ -138,7 +139,7 @@ def test_a_path_of_another_namespace_is_refused_with_the_paths_that_may_be_used(
 
 
 def test_a_foreign_object_in_the_way_is_a_name_conflict() -> None:
-    status = observe(host(), SidecarView(), name_conflict="The Service 'rh-web-01' exists already")
+    status = observe(host(), SidecarView(), obstacle=Obstacle(HostReason.NAME_CONFLICT, "in the way"))
     assert condition(status, "Ready") == ("False", "NameConflict")
 
 

@@ -1,0 +1,72 @@
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from fairlead_operator.reconcile.host_config import revokes
+from fairlead_operator.reconcile.patterns import unusable_pattern
+from fairlead_sidecar.config import Permission, TokenGrant
+from tests.unit.operator.states import host
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+GRANT = TokenGrant(
+    id="a",
+    uid="1",
+    subject="agent",
+    secret_sha256="0" * 64,
+    permissions=frozenset({Permission.VIEW, Permission.READ}),
+    expires_at=NOW,
+)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"id": "b"},
+        {"secret_sha256": "1" * 64},
+        {"permissions": frozenset({Permission.VIEW})},
+        {"expires_at": NOW - timedelta(seconds=1)},
+        {"uid": "2"},
+    ],
+    ids=lambda change: str(next(iter(change))),
+)
+def test_less_than_before_is_a_revocation(change: dict[str, Any]) -> None:
+    assert revokes([GRANT], [GRANT.model_copy(update=change)])
+
+
+def test_a_token_that_is_gone_or_ends_at_all_is_a_revocation() -> None:
+    assert revokes([GRANT], [])
+    assert revokes([GRANT.model_copy(update={"expires_at": None})], [GRANT])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"permissions": frozenset(Permission)},
+        {"expires_at": NOW + timedelta(seconds=1)},
+        {"expires_at": None},
+        {"subject": "renamed"},
+    ],
+    ids=str,
+)
+def test_as_much_as_before_or_more_is_none(change: dict[str, Any]) -> None:
+    another = GRANT.model_copy(update={"id": "b", "uid": "2"})
+    assert not revokes([GRANT], [another, GRANT.model_copy(update=change)])
+    assert not revokes([], [GRANT])
+
+
+@pytest.mark.parametrize("member", ["allow", "deny"])
+def test_a_pattern_that_is_too_large_is_named(member: str) -> None:
+    spec = host(policy={"commands": {member: ["^ls", r"\pL{1000}"]}}).spec
+    assert spec is not None
+    found = unusable_pattern(spec)
+    assert f"spec.policy.commands.{member}[1]" in found
+    assert "pL{1000}" in found
+    assert "too large" in found
+
+
+def test_usable_patterns_and_no_policy_are_no_problem() -> None:
+    for changes in ({}, {"policy": {"commands": {"allow": ["^ls"], "deny": [r"\bmkfs(\.|\b)"]}}}):
+        spec = host(**changes).spec
+        assert spec is not None
+        assert unusable_pattern(spec) == ""
