@@ -17,9 +17,6 @@ from fairlead_sidecar.mcp_server import build_server
 from fairlead_sidecar.reload import ConfigSource
 from fairlead_sidecar.sidecar import Sidecar
 
-MAX_SESSIONS = 1000
-"""Sessions of the handshake protocols that may be open at once; idle ones end after 30 minutes."""
-
 
 def create_app(source: ConfigSource, *, audit: AuditLog | None = None) -> Starlette:
     """The application that serves MCP (Streamable HTTP, both protocol eras) at `<endpoint.path>/mcp`.
@@ -34,7 +31,9 @@ def create_app(source: ConfigSource, *, audit: AuditLog | None = None) -> Starle
     """
     sidecar = Sidecar(source, audit=audit)
     manager = StreamableHTTPSessionManager(
-        build_server(sidecar), max_request_body_size=MAX_BYTES, max_sessions=MAX_SESSIONS
+        build_server(sidecar),
+        max_request_body_size=MAX_BYTES,
+        max_sessions=None,  # `Sessions` bounds them, and for each owner apart
     )
     sidecar.sessions.attach(manager)
 

@@ -48,6 +48,11 @@ class Metrics:
             "Generation of the RemoteHost whose configuration is in force.",
             registry=self.registry,
         )
+        self._evicted = Counter(
+            "fairlead_sessions_evicted",
+            "Idle sessions that were ended because their token opened too many.",
+            registry=self.registry,
+        )
         Gauge(
             "fairlead_sessions", "Open MCP sessions of the handshake protocols.", registry=self.registry
         ).set_function(sessions)
@@ -62,6 +67,10 @@ class Metrics:
     def denial(self, reason: str) -> None:
         """Something was refused."""
         self._denied.labels(reason).inc()
+
+    def session_evicted(self) -> None:
+        """An idle session made room for another one of its owner."""
+        self._evicted.inc()
 
     def generation(self, generation: int) -> None:
         """A configuration came into force."""

@@ -37,6 +37,7 @@ class Sidecar:
         self.work = Work()
         self.sessions = Sessions()
         self.metrics = Metrics(self.sessions.count)
+        self.sessions.on_evicted = self.metrics.session_evicted
         self.active: Active | None = None
         """The configuration in force; None before the first one."""
         self.link: Link | None = None

@@ -4,7 +4,10 @@ Order of the checks: configured, Host header (only where the configuration names
 permission. So an unknown path without a token is answered like any other: 401.
 """
 
+import contextlib
+
 import anyio
+from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -14,7 +17,7 @@ from fairlead_sidecar.access.body import Body, Disconnected
 from fairlead_sidecar.access.budget import Budget, Lease
 from fairlead_sidecar.access.checks import Refused
 from fairlead_sidecar.access.grants import Caller, Unauthenticated
-from fairlead_sidecar.access.sessions import session_user
+from fairlead_sidecar.access.sessions import NoSession, session_user
 from fairlead_sidecar.mcp_server import CALLER_KEY
 from fairlead_sidecar.reload import Active
 from fairlead_sidecar.sidecar import Sidecar
@@ -22,6 +25,7 @@ from fairlead_sidecar.sidecar import Sidecar
 CLOSING_TIMEOUT = 1.0
 """Seconds for a client to take the last bytes of a stream that was cut."""
 SESSION_HEADER = "mcp-session-id"
+VERSION_HEADER = "mcp-protocol-version"
 
 
 class Gate:
@@ -75,7 +79,14 @@ class Gate:
         except Disconnected:
             return
         scope = {**request.scope, "user": session_user(caller), CALLER_KEY: caller}
-        await self._mcp(scope, body.receive, response)
+        try:
+            async with self._sidecar.sessions.opening(caller) if _opens_session(request) else contextlib.nullcontext():
+                await self._mcp(scope, body.receive, response)
+        except NoSession as full:
+            self._deny(request, active, "too_many_sessions", caller=caller)
+            answer = responses.error(503, "too_many_sessions", str(full), {"Retry-After": "10"})
+            await answer(scope, body.receive, response)
+            return
         reason = self._refused_by_mcp(request, caller, response.status)
         if reason is not None:
             self._deny(request, active, reason, caller=caller)
@@ -144,4 +155,10 @@ class Gate:
                 await response({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-_MCP_REFUSALS = {405: "method_not_allowed", 406: "not_acceptable", 409: "conflict", 503: "too_many_sessions"}
+def _opens_session(request: Request) -> bool:
+    """Whether MCP opens a session for it, if only to end it again where the message is no `initialize`."""
+    version = request.headers.get(VERSION_HEADER)
+    return SESSION_HEADER not in request.headers and (version is None or version in HANDSHAKE_PROTOCOL_VERSIONS)
+
+
+_MCP_REFUSALS = {405: "method_not_allowed", 406: "not_acceptable", 409: "conflict"}

@@ -1,12 +1,25 @@
 """The MCP sessions of the handshake protocols: counted, and ended with the token they belong to."""
 
+import contextlib
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
 from collections.abc import Set as AbstractSet
 
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.auth.provider import AccessToken
+from mcp.server.streamable_http import StreamableHTTPServerTransport
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 
 from fairlead_sidecar.access.grants import Caller
+
+MAX_SESSIONS = 1000
+"""Sessions that may be open at once; idle ones end after 30 minutes."""
+MAX_OF_OWNER = 64
+"""Sessions of one owner; beyond that a new one takes the place of its own that is idle for longest."""
+
+
+class NoSession(Exception):
+    """There is no place for another session; the message says why."""
 
 
 def session_user(caller: Caller) -> AuthenticatedUser:
@@ -19,6 +32,9 @@ class Sessions:
 
     def __init__(self) -> None:
         self._manager: StreamableHTTPSessionManager | None = None
+        self._opening: Counter[str] = Counter()
+        self.on_evicted: Callable[[], None] = lambda: None
+        """Called whenever an idle session makes room for another one of its owner."""
 
     def attach(self, manager: StreamableHTTPSessionManager) -> None:
         """Look at this manager from now on."""
@@ -34,6 +50,47 @@ class Sessions:
         """The owner of an open session; None where there is no such session."""
         bound = self._manager._session_owners.get(session_id) if self._manager else None  # noqa: SLF001 - as above
         return None if bound is None else bound["client_id"]
+
+    @contextlib.asynccontextmanager
+    async def opening(self, caller: Caller) -> AsyncIterator[None]:
+        """Open at most one session in the block.
+
+        The operator's probe always finds a place, for Ready must not depend on what agents do.
+
+        Raises:
+            NoSession: All places are taken, and none of the caller's own sessions is idle.
+        """
+        self._opening[caller.owner] += 1
+        try:
+            while len(self._of(caller.owner)) + self._opening[caller.owner] > MAX_OF_OWNER:
+                await self._evict(caller.owner)
+            if not caller.is_probe and self.count() + self._opening.total() > MAX_SESSIONS:
+                raise NoSession("Too many sessions are open on this host; try again later.")
+            yield
+        finally:
+            self._opening[caller.owner] -= 1
+            self._opening += Counter()  # else every owner there ever was would stay
+
+    def _of(self, owner: str) -> list[tuple[str, StreamableHTTPServerTransport]]:
+        if self._manager is None:
+            return []
+        instances = self._manager._server_instances  # noqa: SLF001 - as above
+        return [(session, transport) for session, transport in instances.items() if self.owner(session) == owner]
+
+    async def _evict(self, owner: str) -> None:
+        idle = [
+            (transport.idle_scope.deadline, session, transport)
+            for session, transport in self._of(owner)
+            if transport.idle_scope is not None and not transport._requests_in_flight  # noqa: SLF001 - as above
+        ]
+        if not idle or self._manager is None:
+            raise NoSession(
+                f"This token already has {MAX_OF_OWNER} sessions with requests under way; end some of them (DELETE)."
+            )
+        # The one that would time out first was idle for longest.
+        _, session, transport = min(idle, key=lambda candidate: candidate[0])
+        self.on_evicted()
+        await self._manager._discard_session(session, transport)  # noqa: SLF001 - as above
 
     async def keep(self, owners: AbstractSet[str]) -> None:
         """End every session whose owner is not among `owners`."""
