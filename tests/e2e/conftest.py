@@ -73,6 +73,14 @@ def namespace(kube: Kube, installation: Installation) -> Iterator[str]:
     kube.run("delete", "namespace", name, "--wait=false")
 
 
+@pytest.fixture
+def strangers_namespace(kube: Kube, installation: Installation) -> Iterator[str]:
+    """A namespace of somebody who has no rights in the test's own."""
+    name = _new_shop_namespace(kube)
+    yield name
+    kube.run("delete", "namespace", name, "--wait=false")
+
+
 def _open_shop(kube: Kube, installation: Installation, namespace: str, ssh_host: SshHost) -> Shop:
     shop = Shop(kube, installation, namespace, ssh_host)
     kube.apply(
