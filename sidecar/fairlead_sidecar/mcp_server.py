@@ -176,6 +176,9 @@ class _Calls:
         # Only a cut of our own ends the block early without an exception.
         if self._sidecar.draining:
             raise Cancelled("The sidecar is shutting down; the call was cancelled.")
+        if not self._revoked(caller):
+            lost = f"The token lost the permission {tool.permission.value} while the call ran; the call was cancelled."
+            raise PermissionDenied(lost)
         raise TokenRevoked("The token was revoked while the call ran; the call was cancelled.")
 
     def _revoked(self, caller: Caller | None) -> bool:

@@ -121,7 +121,7 @@ class CompiledPolicy:
 
     def check_write(self, resolved: str) -> None:
         """Let a file be written; as `check_read`, for `paths.write`."""
-        _check_path(resolved, self._write, "write")
+        _check_path(resolved, self._write, "written")
 
 
 def _compile(patterns: Iterable[str], where: str) -> tuple[_Pattern, ...]:
@@ -156,13 +156,11 @@ def _check_path(resolved: str, directories: tuple[PurePosixPath, ...] | None, ve
     if resolved.startswith("/") and any(path.is_relative_to(directory) for directory in directories):
         return
     below = ", ".join(str(directory) for directory in directories)
+    # Not where the path leads: who may not look there is not told what is there.
     msg = (
-        f"The path resolves to {resolved}, and the host's policy lets files be {_PARTICIPLE[verb]} only below {below}."
+        f"The path, symbolic links followed, lies elsewhere: the host's policy lets files be {verb} only below {below}."
     )
     raise PolicyDenied(msg)
-
-
-_PARTICIPLE = {"read": "read", "write": "written"}
 
 
 def _clean(path: str) -> PurePosixPath:

@@ -105,7 +105,7 @@ class RemoteFiles:
         ended = len(data) < max_bytes or (size > 0 and offset + len(data) >= size)
         return FileContent(data, offset, size, eof=ended)
 
-    async def write_file(self, path: str, data: bytes, *, mode: int | None = None) -> FileInfo:
+    async def write_file(self, path: str, data: bytes, *, mode: int | None = None, follow: bool = True) -> FileInfo:
         """Create or replace a file in one step: readers see the old content or the new one, never a mixture.
 
         A file that exists keeps its owner and group and, without `mode`, its permissions; a new one gets what the
@@ -115,9 +115,13 @@ class RemoteFiles:
             path: A symbolic link is followed; its target is replaced.
             data: The whole new content.
             mode: Permission bits.
+            follow: False for a path that `realpath` gave and a policy has judged: where a symbolic link has taken the
+                place of a part of it since, nothing is written.
         """
         async with self._sftp(path) as sftp:
             target = await _realpath(sftp, path)
+            if not follow:
+                _require_unchanged(path, target)
             existing = await _stat_or_none(sftp, target)
             if existing is not None:
                 _require_regular(path, existing)
@@ -128,6 +132,8 @@ class RemoteFiles:
             try:
                 await _write_new(sftp, temporary, data, path=path, existing=existing, mode=mode)
                 self._link.observer.on_bytes("sent", len(data))
+                if not follow:
+                    _require_unchanged(path, await _realpath(sftp, path))
                 await sftp.posix_rename(temporary, target)
             except BaseException:
                 # A task of its own: it also runs when this one is being cancelled.
@@ -267,6 +273,14 @@ async def _entries(sftp: asyncssh.SFTPClient, directory: str) -> AsyncGenerator[
         name = str(entry.filename)
         if name not in (".", ".."):
             yield _info(posixpath.join(directory, name), entry.attrs)
+
+
+def _require_unchanged(path: str, target: str) -> None:
+    if target != path:
+        raise FileError(
+            f"{path} was replaced by a symbolic link just now; nothing was written.",
+            hint="Look at the directory, then retry.",
+        )
 
 
 def _first(entries: list[FileInfo], limit: int) -> list[FileInfo]:

@@ -2,6 +2,8 @@
 
 import base64
 import binascii
+import posixpath
+from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Literal
 
@@ -9,7 +11,7 @@ import mcp_types as types
 from pydantic import Field
 
 from fairlead_sidecar.config import Permission, ToolGroup
-from fairlead_sidecar.errors import InvalidRequest
+from fairlead_sidecar.errors import FileError, InvalidRequest
 from fairlead_sidecar.ssh.files import FileContent, FileInfo, FileType, RemoteFiles
 from fairlead_sidecar.tools.size import fitting
 from fairlead_sidecar.tools.spec import Arguments, Call, Result, Tool
@@ -107,8 +109,7 @@ class ListResult(Result):
 async def read_file(call: Call, arguments: ReadArguments) -> ReadResult:
     """Read a piece of a file."""
     files = RemoteFiles(call.link)
-    resolved = await _resolve(call, files, arguments.path)
-    call.policy.check_read(resolved)
+    resolved = await _resolve(call, files, arguments.path, call.policy.check_read)
     limit = min(arguments.max_bytes or READ_BYTES, call.limits.output_bytes)
     piece = await files.read_file(resolved, offset=arguments.offset, max_bytes=limit)
     result = fitting(lambda most: _piece(call.host, resolved, piece, most), max(len(piece.data), 1))
@@ -141,19 +142,17 @@ async def write_file(call: Call, arguments: WriteArguments) -> WriteResult:
     """Create or replace a file in one step."""
     data = _decoded(arguments)
     files = RemoteFiles(call.link)
-    resolved = await _resolve(call, files, arguments.path)
     call.facts["bytes"] = len(data)
-    call.policy.check_write(resolved)
+    resolved = await _resolve(call, files, arguments.path, call.policy.check_write)
     mode = None if arguments.mode is None else int(arguments.mode, 8)
-    written = await files.write_file(resolved, data, mode=mode)
+    written = await files.write_file(resolved, data, mode=mode, follow=False)
     return WriteResult(host=call.host, path=written.path, bytes=len(data), mode=_octal(written.mode))
 
 
 async def list_directory(call: Call, arguments: ListArguments) -> ListResult:
     """List a directory."""
     files = RemoteFiles(call.link)
-    resolved = await _resolve(call, files, arguments.path)
-    call.policy.check_read(resolved)
+    resolved = await _resolve(call, files, arguments.path, call.policy.check_read)
     listing = await files.list_directory(resolved, limit=arguments.limit)
     entries = [_entry(info) for info in listing.entries]
     return fitting(
@@ -167,14 +166,32 @@ async def list_directory(call: Call, arguments: ListArguments) -> ListResult:
     )
 
 
-async def _resolve(call: Call, files: RemoteFiles, path: str) -> str:
-    """The path after the host followed all links: what policy judges and what is then used."""
+async def _resolve(call: Call, files: RemoteFiles, path: str, check: Callable[[str], None]) -> str:
+    """The path after the host followed all links: what policy judges with `check`, and what is then used."""
     call.facts["path"] = path
     if "\0" in path:
         raise InvalidRequest("The path contains a NUL character, which no path can hold.")
-    resolved = await files.realpath(path)
+    try:
+        resolved = await files.realpath(path)
+    except FileError:
+        # Whether something is missing or forbidden there is for those to know who may look.
+        check(await _as_far_as_it_goes(files, path))
+        raise
     call.facts["path"] = resolved
+    check(resolved)
     return resolved
+
+
+async def _as_far_as_it_goes(files: RemoteFiles, path: str) -> str:
+    """Where a path leads that the host can't resolve as a whole: its longest beginning that it can, and the rest."""
+    parts = path.split("/")
+    for count in range(len(parts) - 1, 0, -1):
+        try:
+            beginning = await files.realpath("/".join(parts[:count]) or "/")
+        except FileError:
+            continue
+        return posixpath.normpath(posixpath.join(beginning, *parts[count:]))
+    return posixpath.normpath(posixpath.join(await files.realpath("~"), path))
 
 
 def _decoded(arguments: WriteArguments) -> bytes:

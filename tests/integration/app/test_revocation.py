@@ -146,7 +146,9 @@ async def test_a_call_dies_with_the_permission_it_needs(endpoint: RunningEndpoin
             endpoint.reconfigure(tokens=(*kept, less))
             await until(lambda: not processes(marker), "the command to die", seconds=LIMIT)
             await until(lambda: stream.ended, "the answer")
-        assert "token_revoked" in stream.text
+        assert "permission_denied" in stream.text
+        assert "lost the permission Execute" in stream.text
+        assert endpoint.audit("call")[-1]["outcome"] == "permission_denied"
         assert (await http.post(endpoint.url, json=request("ping"), headers=headers)).status_code == 200
 
 

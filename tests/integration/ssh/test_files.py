@@ -37,6 +37,20 @@ async def test_what_is_written_is_read_back_to_the_byte(server: Sshd, files: Rem
     assert (content.data, content.size, content.offset, content.eof) == (EVERY_BYTE, len(EVERY_BYTE), 0, True)
 
 
+async def test_a_path_that_became_a_link_since_it_was_judged_is_not_written(server: Sshd, files: RemoteFiles) -> None:
+    for name in ("judged", "elsewhere"):
+        (server.home / name).mkdir()
+        (server.home / name).chmod(0o777)
+    path = await files.realpath("judged/file")
+    await files.write_file(path, b"first", follow=False)
+    (server.home / "judged").rename(server.home / "moved")
+    (server.home / "judged").symlink_to("elsewhere")
+    with pytest.raises(FileError, match="replaced by a symbolic link"):
+        await files.write_file(path, b"second", follow=False)
+    assert not any((server.home / "elsewhere").iterdir())
+    assert (server.home / "moved" / "file").read_bytes() == b"first"
+
+
 async def test_a_file_is_read_in_pieces(server: Sshd, files: RemoteFiles) -> None:
     (server.home / "data").write_bytes(EVERY_BYTE)
     data, offset, eof = b"", 0, False
