@@ -16,6 +16,7 @@ from tests.e2e.support.hosts import new_key, private_pem, public_line
 from tests.e2e.support.install import install
 from tests.e2e.support.kube import Kube, Object, wait_condition
 from tests.e2e.support.objects import mcp_token, remote_host, secret
+from tests.e2e.support.waiting import wait_until
 
 NAMESPACE = "fairlead-demo"
 MACHINES = "fairlead-demo-machines"
@@ -41,13 +42,17 @@ def run() -> None:
     with step("images, then helm install fairlead charts/fairlead"):
         install(cluster, kube)
     with step("a machine with OpenSSH"):
-        private_key, host_key = _machine(kube, load.loaded(state)["sshhost"])
+        images = load.loaded(state)
+        private_key, host_key = _machine(kube, images["sshhost"])
     with step(f"kubectl apply: the Secret with the SSH key, RemoteHost {HOST}, McpToken {TOKEN}"):
         host = remote_host(NAMESPACE, HOST, f"{HOST}.{MACHINES}.svc.cluster.local", host_key)
         token = mcp_token(NAMESPACE, TOKEN, [HOST])
         _show(host, token)
         kube.apply(secret(NAMESPACE, f"{HOST}-ssh", ssh_privatekey=private_key), host, token)
     with step("Ready: logged in over SSH, and a handshake through the Service"):
+        # On a repeated run the host was Ready before, with the pod of the former image.
+        wait_until(lambda: _runs(kube, images["sidecar"]), timeout=60, what="the pod has the new image")
+        kube.run("rollout", "status", "--namespace", NAMESPACE, f"deployment/rh-{HOST}", "--timeout=60s", timeout=70)
         wait_condition(kube, "remotehost", HOST, NAMESPACE, "Ready", "True", timeout=60)
         wait_condition(kube, "mcptoken", TOKEN, NAMESPACE, "Ready", "True", timeout=60)
     with step(f"kubectl get rh,mcpt --namespace {NAMESPACE}"):
@@ -78,6 +83,12 @@ def _machine(kube: Kube, image: str) -> tuple[str, str]:
 def _kept_key(kube: Kube, namespace: str, name: str, key: str) -> asyncssh.SSHKey:
     kept = kube.get("secret", name, namespace)
     return new_key() if kept is None else asyncssh.import_private_key(base64.b64decode(kept["data"][key]))
+
+
+def _runs(kube: Kube, image: str) -> bool:
+    deployment = kube.get("deployment", f"rh-{HOST}", NAMESPACE)
+    containers = deployment["spec"]["template"]["spec"]["containers"] if deployment else ()
+    return any(container["image"] == image for container in containers)
 
 
 def _url(kube: Kube) -> str:
