@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from fairlead_api.base import API_VERSION
 from fairlead_operator.cluster.client import Api
-from fairlead_operator.cluster.errors import ApiError
+from fairlead_operator.cluster.errors import ApiError, Terminating
 from fairlead_operator.cluster.resources import EVENTS
 from fairlead_operator.reconcile.objects import Host, Token
 from fairlead_operator.reconcile.transitions import Announcement
@@ -52,5 +52,7 @@ class Events:
         }
         try:
             await self._api.request("POST", EVENTS.path(about.key.namespace), body=body)
+        except Terminating:
+            return
         except ApiError as error:
             logger.warning("an Event about %s %s could not be written: %s", kind, about.key, error)

@@ -102,7 +102,7 @@ def _container(spec: RemoteHostSpec, settings: Settings) -> dict[str, Any]:
         "resources": resources,
         # Every second, because a person waits for the first answer; a startup probe would add its own period to that.
         "readinessProbe": _probe("/readyz", period=1, failures=3),
-        "livenessProbe": _probe("/healthz", period=10, failures=3) | {"initialDelaySeconds": START_SECONDS},
+        "livenessProbe": _probe("/healthz", period=10, failures=6) | {"initialDelaySeconds": START_SECONDS},
         "volumeMounts": [
             {"name": "config", "mountPath": str(CONFIG_DIRECTORY), "readOnly": True},
             {"name": "ssh", "mountPath": str(CREDENTIALS_DIRECTORY), "readOnly": True},

@@ -101,7 +101,15 @@ def _explain(error: ValidationError) -> str:
 
 
 def expiration(created: datetime, spec: McpTokenSpec) -> datetime:
-    """When a token's time is over."""
+    """When a token's time is over, in UTC."""
     if spec.expiration_time is not None:
-        return spec.expiration_time
+        return _utc(spec.expiration_time)
     return created + (spec.ttl if spec.ttl is not None else DEFAULT_TTL)
+
+
+def _utc(moment: datetime) -> datetime:
+    """The same time in UTC; within hours of either end of the calendar, where there is none, the one written."""
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        return moment.replace(tzinfo=UTC)

@@ -94,4 +94,5 @@ def changed(
 
 def timestamp(moment: datetime) -> str:
     """A time as Kubernetes writes it: RFC 3339 in UTC, whole seconds."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    # Not strftime: it writes the year 1 with one digit.
+    return moment.astimezone(UTC).replace(microsecond=0, tzinfo=None).isoformat() + "Z"

@@ -137,6 +137,27 @@ def test_of_two_hosts_at_one_place_the_older_keeps_it(cluster: Cluster, operator
     until(lambda: cluster.get("ingress", "rh-b-newer"), "the place is free for the other")
 
 
+def test_a_namespace_that_is_being_deleted_is_no_failure(cluster: Cluster, operator: RunningOperator) -> None:
+    held = host(cluster.namespace)
+    held["metadata"]["finalizers"] = ["example.com/hold"]
+    cluster.plane.apply(held, host(cluster.namespace, name="web-02"))
+    pending = token(cluster.namespace)
+    pending["metadata"]["finalizers"] = ["example.com/hold"]
+    cluster.plane.apply(pending)
+    until(lambda: cluster.reason("remotehost", "web-01") == "PodNotReady", "the host has a status")
+    applied = operator.metric("fairlead_applies_total")
+    cluster.plane.kubectl("delete", "namespace", cluster.namespace, "--wait=false")
+    until(lambda: not cluster.get("service", "rh-web-02"), "the children go")
+    until(lambda: operator.metric("fairlead_reconciles_total") and not cluster.get("secret", "rh-web-01"), "all go")
+    release = '{"metadata": {"finalizers": null}}'
+    for kind, name in (("remotehost", "web-01"), ("mcptoken", "agent")):
+        cluster.plane.kubectl("-n", cluster.namespace, "patch", kind, name, "--type=merge", "-p", release)
+    assert applied
+    log = operator.log.read_text()
+    assert "terminated" not in log
+    assert "ApplyFailed" not in log
+
+
 def test_objects_of_users_get_no_annotations_and_no_finalizers(cluster: Cluster, operator: RunningOperator) -> None:
     manifests = host(cluster.namespace), token(cluster.namespace)
     for manifest in manifests:

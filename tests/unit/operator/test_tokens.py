@@ -2,6 +2,8 @@ import base64
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from fairlead_operator.reconcile.objects import Token, read_host, read_token
 from fairlead_operator.reconcile.token import (
     Minted,
@@ -12,6 +14,7 @@ from fairlead_operator.reconcile.token import (
     token_secret,
     token_status,
 )
+from fairlead_sidecar.config import TokenGrant
 from tests.unit.operator.golden_files import Golden
 from tests.unit.operator.states import NOW, body, host, later
 
@@ -60,6 +63,25 @@ def test_ttl_counts_from_creation_and_the_default_is_a_month() -> None:
     assert expires(token(ttl="1h")) == NOW.replace(hour=1)
     assert expires(token()) == NOW.replace(hour=0) + timedelta(hours=720)
     assert expires(token(expirationTime="2026-03-01T12:00:30Z")) == later(30)
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ("0001-01-01T00:00:00+14:00", "0001-01-01T00:00:00Z"),
+        ("0001-01-01T00:00:00Z", "0001-01-01T00:00:00Z"),
+        ("9999-12-31T23:59:59-12:00", "9999-12-31T23:59:59Z"),
+        ("2026-03-01T14:00:00+02:00", "2026-03-01T12:00:00Z"),
+    ],
+)
+def test_any_time_of_the_calendar_can_be_an_end_and_is_shown_in_utc(written: str, shown: str) -> None:
+    some = token(expirationTime=written)
+    assert some.spec is not None
+    told = grant(some, some.spec, MINTED)
+    assert told is not None
+    assert TokenGrant.model_validate_json(told.model_dump_json()) == told
+    observed = TokenObservation(now=NOW, minted=MINTED, hosts=("web-01",))
+    assert token_status(some, observed, token_findings(some, observed))["expirationTime"] == shown
 
 
 def test_a_suspended_token_is_told_to_nobody() -> None:
