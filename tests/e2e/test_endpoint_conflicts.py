@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.cluster.state import Description
-from tests.e2e.support.agent import initialize
+from tests.e2e.support.agent import initialize, refused
 from tests.e2e.support.hosts import Shop, SshHost
 from tests.e2e.support.kube import Kube, condition
 from tests.e2e.support.objects import remote_host, secret
@@ -106,5 +106,5 @@ def test_a_revocation_arrives_although_the_host_has_a_name_conflict(shop: Shop) 
     assert initialize(url, token).status_code == 200
     shop.kube.delete("mcptoken", "agent", shop.namespace, wait=False)
     began = time.monotonic()
-    wait_until(lambda: initialize(url, token).status_code == 401, timeout=20, what="401", interval=0.02)
+    wait_until(lambda: refused(url, token), timeout=20, what="401", interval=0.02)
     assert time.monotonic() - began < REVOCATION

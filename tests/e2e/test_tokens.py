@@ -6,10 +6,9 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-import httpx
 import pytest
 
-from tests.e2e.support.agent import agent, call, call_over_http, initialize
+from tests.e2e.support.agent import agent, call, call_over_http, initialize, refused
 from tests.e2e.support.hosts import Shop
 from tests.e2e.support.objects import mcp_token
 from tests.e2e.support.waiting import wait_until
@@ -18,17 +17,9 @@ REVOCATION = 2.0
 """Seconds after which a revoked token must be refused."""
 
 
-def _refused(url: str, token: str) -> bool:
-    try:
-        return initialize(url, token).status_code == 401
-    except httpx.RemoteProtocolError:
-        # The revocation met this very answer and cut it.
-        return False
-
-
 def _seconds_until_refused(url: str, token: str) -> float:
     began = time.monotonic()
-    wait_until(lambda: _refused(url, token), timeout=30, what="401", interval=0.02)
+    wait_until(lambda: refused(url, token), timeout=30, what="401", interval=0.02)
     return time.monotonic() - began
 
 

@@ -33,6 +33,15 @@ def initialize(url: str, token: str | None) -> httpx.Response:
     return _post(url, token, "initialize", {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": client})
 
 
+def refused(url: str, token: str) -> bool:
+    """Whether the token is no good there any more."""
+    try:
+        return initialize(url, token).status_code == 401
+    except httpx.RemoteProtocolError:
+        # The revocation met this very answer and cut it.
+        return False
+
+
 def call_over_http(url: str, token: str, tool: str, **arguments: Any) -> httpx.Response:
     """A tool call as a bare HTTP response."""
     return _post(url, token, "tools/call", {"name": tool, "arguments": arguments})
