@@ -193,7 +193,7 @@ async def test_no_token_and_no_file_content_ever_appears_in_audit_log_metrics_or
         metrics = (await http.get(f"{endpoint.internal_url}/metrics")).text
     key = (sshd.secret / "ssh-privatekey").read_text()
     everything = endpoint.audit_stream.getvalue() + caplog.text + status + metrics
-    assert len(endpoint.audit()) == 7
+    assert len(endpoint.audit()) == 8
     for secret in (endpoint.token, bad, endpoint.token.split("_")[2], endpoint.probe, content, key.splitlines()[2]):
         assert secret not in everything
     assert "REDACTED" in everything
