@@ -81,6 +81,14 @@ def strangers_namespace(kube: Kube, installation: Installation) -> Iterator[str]
     kube.run("delete", "namespace", name, "--wait=false")
 
 
+@pytest.fixture(scope="session")
+def admission_namespace(kube: Kube, installation: Installation) -> Iterator[str]:
+    """A namespace for objects that the API server judges, and of which hardly any is kept."""
+    name = _new_shop_namespace(kube)
+    yield name
+    kube.run("delete", "namespace", name, "--wait=false")
+
+
 def _open_shop(kube: Kube, installation: Installation, namespace: str, ssh_host: SshHost) -> Shop:
     shop = Shop(kube, installation, namespace, ssh_host)
     kube.apply(
