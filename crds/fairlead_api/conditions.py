@@ -108,11 +108,11 @@ class HostReason(Documented):
     )
     ENDPOINT_UNREACHABLE = (
         "EndpointUnreachable",
-        "The public URL didn't answer the operator; it may still answer from outside.",
+        "The public URL didn't answer the operator as this endpoint; it may still do so from outside.",
     )
     ENDPOINT_MISROUTED = (
         "EndpointMisrouted",
-        "Something else answers at the public URL: check the Ingress class, DNS and what is in front.",
+        "Something else answers at the default endpoint's URL: check the Ingress class, DNS and what is in front.",
     )
     NO_PUBLIC_URL = (
         "NoPublicURL",

@@ -38,6 +38,7 @@ class IngressEndpoint(ApiModel):
         UrlPath | None,
         Field(
             description="URL path; MCP answers at `<path>/mcp`. Absent: the operator's default, `/{namespace}/{name}`."
+            " On the default host it begins with `/{namespace}/` too; no two hosts get overlapping paths."
         ),
     ] = None
     tls: Annotated[IngressTls | None, Field(description="TLS. Absent: the operator's default.")] = None

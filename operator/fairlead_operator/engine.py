@@ -36,6 +36,7 @@ from fairlead_operator.credentials.owned import OwnedSecrets
 from fairlead_operator.handlers.dispatch import Dispatcher, Kind, Work
 from fairlead_operator.handlers.kopf_events import operator_registry, operator_settings
 from fairlead_operator.handlers.queue import WorkQueue
+from fairlead_operator.observe.exposure import ExposureCheck
 from fairlead_operator.reconcile.labels import HOST_LABEL, MANAGED_SELECTOR, pod_selector, selector_text
 from fairlead_operator.reconcile.metadata import Meta
 from fairlead_operator.reconcile.names import child_name
@@ -58,7 +59,14 @@ class Operator:
     """All parts of a working operator."""
 
     def __init__(
-        self, settings: Settings, api: Api, session: aiohttp.ClientSession, probe_key: bytes, identity: str
+        self,
+        settings: Settings,
+        api: Api,
+        session: aiohttp.ClientSession,
+        *,
+        check_exposure: ExposureCheck,
+        probe_key: bytes,
+        identity: str,
     ) -> None:
         self._settings = settings
         self._api = api
@@ -79,7 +87,12 @@ class Operator:
         self._token_secrets: OwnedSecrets[Minted] = OwnedSecrets(self._objects, self._caches[SECRETS])
         self._key_secrets: OwnedSecrets[str] = OwnedSecrets(self._objects, self._caches[SECRETS])
         self._runtimes = Runtimes(
-            settings, session, changed=self._dispatcher.add_host, poke=self._poke, pod_problem=self._pod_problem
+            settings,
+            session,
+            changed=self._dispatcher.add_host,
+            check_exposure=check_exposure,
+            poke=self._poke,
+            pod_problem=self._pod_problem,
         )
         events = Events(api, identity)
         self._hosts = HostController(

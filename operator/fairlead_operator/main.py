@@ -20,7 +20,8 @@ from fairlead_operator.cluster.objects import Objects
 from fairlead_operator.cluster.permissions import LEASE_NAME
 from fairlead_operator.credentials.probe import ProbeKeyInvalid, probe_key
 from fairlead_operator.engine import Operator
-from fairlead_operator.observe.http import open_session
+from fairlead_operator.observe.exposure import ExposureCheck
+from fairlead_operator.observe.http import open_public_session, open_session
 from fairlead_operator.probes import probes
 from fairlead_operator.settings import Settings, SettingsError
 
@@ -93,9 +94,11 @@ async def _run(settings: Settings) -> None:
         await lease.acquire()
         stack.push_async_callback(lease.release)
         session = await stack.enter_async_context(open_session())
+        public = await stack.enter_async_context(open_public_session())
         metrics.LEADER.set(1)
         key = await probe_key(Objects(api), settings.namespace)
-        operator = Operator(settings, api, session, key, identity)
+        check = ExposureCheck(public, settings)
+        operator = Operator(settings, api, session, check_exposure=check, probe_key=key, identity=identity)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(lease.hold())
             tasks.create_task(operator.run())

@@ -32,12 +32,22 @@ def test_a_public_url_without_tls_is_exposed_with_a_warning(shop: Shop, cluster:
     assert "InsecureHTTP" in events
 
 
-def test_a_url_that_leads_elsewhere_is_misrouted_and_the_host_stays_ready(shop: Shop, cluster: Description) -> None:
+def test_a_url_that_leads_elsewhere_looks_like_one_where_nothing_answers(shop: Shop, cluster: Description) -> None:
     host = f"{shop.namespace}.{cluster.ingress_pod_host}"
     port = urlsplit(cluster.ingress_url).port
-    _publish(shop, host, f"http://{host}:{port}/somewhere/else/mcp")
-    found = _exposed(shop, "EndpointMisrouted")
-    assert found["status"] == "False"
+    messages = set()
+    for path in (f"{host}:{port}/somewhere/else/mcp", f"{host}:1/mcp"):
+        url = f"http://{path}"
+        _publish(shop, host, url)
+
+        def about_it(url: str = url) -> Object | None:
+            found = condition(shop.host(), "Exposed")
+            return found if url in found.get("message", "") else None
+
+        found = wait_until(about_it, timeout=30, what=f"Exposed says something of {url}")
+        assert (found["status"], found["reason"]) == ("False", "EndpointUnreachable")
+        messages.add(found["message"].replace(url, ""))
+    assert len(messages) == 1, "the operator must not tell what answers where"
     assert condition(shop.host(), "Ready")["status"] == "True"
 
 

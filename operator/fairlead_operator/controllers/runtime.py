@@ -12,7 +12,7 @@ from fairlead_operator.observe.sidecar import SidecarObserver, Target
 from fairlead_operator.reconcile.endpoint import MCP_SUFFIX
 from fairlead_operator.reconcile.names import child_name
 from fairlead_operator.reconcile.objects import Host, Key
-from fairlead_operator.reconcile.observed import SidecarView
+from fairlead_operator.reconcile.observed import Exposure, SidecarView
 from fairlead_operator.reconcile.patterns import unusable_pattern
 from fairlead_operator.settings import Settings
 from fairlead_sidecar.config import INTERNAL_PORT, PUBLIC_PORT, Endpoint, TokenGrant
@@ -100,12 +100,14 @@ class Runtimes:
         session: aiohttp.ClientSession,
         *,
         changed: Callable[[Key], None],
+        check_exposure: Callable[[str, str], Awaitable[Exposure]],
         poke: Callable[[Key, str], Awaitable[None]],
         pod_problem: Callable[[Key], Awaitable[str]],
     ) -> None:
         self._settings = settings
         self._session = session
         self._changed = changed
+        self._check_exposure = check_exposure
         self._poke = poke
         self._pod_problem = pod_problem
         self._runtimes: dict[Key, Runtime] = {}
@@ -159,6 +161,7 @@ class Runtimes:
             self._session,
             target,
             changed=lambda: self._changed(key),
+            check_exposure=self._check_exposure,
             poke=lambda digest: self._poke(key, digest),
             pod_problem=lambda: self._pod_problem(key),
         )

@@ -15,10 +15,9 @@ from pydantic import ValidationError
 
 from fairlead_api.conditions import HostReason
 from fairlead_operator import metrics
-from fairlead_operator.observe.exposure import check_exposure
 from fairlead_operator.observe.handshake import shake_hands
 from fairlead_operator.observe.http import CONNECT_TIMEOUT, jittered, read_bounded, timeout
-from fairlead_operator.reconcile.observed import SidecarView
+from fairlead_operator.reconcile.observed import Exposure, SidecarView
 from fairlead_sidecar.statusz import LinkState, Statusz
 
 logger = logging.getLogger(__name__)
@@ -68,12 +67,14 @@ class SidecarObserver:
         target: Target,
         *,
         changed: Callable[[], None],
+        check_exposure: Callable[[str, str], Awaitable[Exposure]],
         poke: Callable[[str], Awaitable[None]],
         pod_problem: Callable[[], Awaitable[str]],
     ) -> None:
         self._session = session
         self._target = target
         self._changed = changed
+        self._check_exposure = check_exposure
         self._poke = poke
         self._pod_problem = pod_problem
         self._tick = asyncio.Event()
@@ -253,7 +254,7 @@ class SidecarObserver:
             url = self._target.public_url
             if url is None:
                 continue
-            result = await check_exposure(self._session, url, self._target.instance)
+            result = await self._check_exposure(url, self._target.instance)
             if url == self._target.public_url:
                 first = self.view.exposure is None
                 # Routing takes a moment to be set up: what fails at first is not yet news.

@@ -81,6 +81,17 @@ def on_default_host(name: str, settings: Settings) -> bool:
     return name in {settings.endpoint_host, urlsplit(settings.endpoint_url_prefix).hostname}
 
 
+def on_default_origin(url: str, settings: Settings) -> bool:
+    """Whether a URL leads to where the operator's own default endpoint is, whatever its path."""
+    own = [f"{scheme}://{settings.endpoint_host}" for scheme in ("http", "https") if settings.endpoint_host]
+    return _origin(url) in map(_origin, [*own, settings.endpoint_url_prefix])
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+
+
 def foreign(path: str, namespace: str, template: str) -> bool:
     """Whether the path lies in, or around, what the template gives to another namespace.
 

@@ -12,15 +12,18 @@ import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from fairlead_api.conditions import HostReason
-from fairlead_operator.observe.exposure import check_exposure
+from fairlead_operator.observe.exposure import ExposureCheck
 from fairlead_operator.observe.handshake import shake_hands
-from fairlead_operator.observe.http import open_session
+from fairlead_operator.observe.http import open_public_session, open_session
 from fairlead_operator.observe.sidecar import SidecarObserver, Target
+from fairlead_operator.settings import Settings
 from fairlead_sidecar import tokens
 from fairlead_sidecar.config import PinnedHostKeys, SecretFiles, SidecarConfig, digest
 from fairlead_sidecar.config import Target as SshTarget
 from tests.integration.app.endpoint import RunningEndpoint, running, until
 from tests.integration.sshd import Sshd, free_port, sshd, sshd_factory
+
+SETTINGS = Settings(namespace="fairlead-system", sidecar_image="sidecar:1")
 
 __all__ = ["sshd", "sshd_factory"]
 
@@ -86,19 +89,63 @@ async def test_a_refused_handshake_says_how(endpoint: RunningEndpoint, session: 
     assert not result.ok
 
 
+def settings(endpoint: RunningEndpoint) -> Settings:
+    """Settings whose default endpoint is where this one is."""
+    prefix = public(endpoint).removesuffix(endpoint.config.endpoint.path + "/mcp")
+    return Settings(namespace="fairlead-system", sidecar_image="sidecar:1", endpoint_url_prefix=prefix)
+
+
 async def test_the_public_url_is_recognised_by_the_instance(
     endpoint: RunningEndpoint, resolving: aiohttp.ClientSession
 ) -> None:
-    own = await check_exposure(resolving, public(endpoint), endpoint.config.instance)
+    check = ExposureCheck(resolving, settings(endpoint))
+    own = await check(public(endpoint), endpoint.config.instance)
     assert own.reason is HostReason.INSECURE_HTTP
-    other = await check_exposure(resolving, public(endpoint), "somebody-else")
+    other = await check(public(endpoint), "somebody-else")
     assert other.reason is HostReason.ENDPOINT_MISROUTED
-    nobody = await check_exposure(resolving, f"http://mcp.example.com:{free_port()}/mcp", endpoint.config.instance)
+    nobody = await check(f"http://mcp.example.com:{free_port()}/mcp", endpoint.config.instance)
     assert nobody.reason is HostReason.ENDPOINT_UNREACHABLE
 
 
-async def test_a_loopback_url_is_not_asked(endpoint: RunningEndpoint, session: aiohttp.ClientSession) -> None:
-    result = await check_exposure(session, endpoint.url, endpoint.config.instance)
+async def test_of_a_url_that_a_user_chose_it_is_not_told_whether_anything_answers(
+    endpoint: RunningEndpoint, resolving: aiohttp.ClientSession
+) -> None:
+    check = ExposureCheck(resolving, settings(endpoint))
+    answering = public(endpoint).replace("mcp.example.com", "chosen.example.com")
+    silent = f"http://chosen.example.com:{free_port()}/mcp"
+    outcomes = {await check(url, "somebody-else") for url in (answering, silent)}
+    assert {outcome.reason for outcome in outcomes} == {HostReason.ENDPOINT_UNREACHABLE}
+    assert len({outcome.message.replace(answering, "URL").replace(silent, "URL") for outcome in outcomes}) == 1
+    assert (await check(answering, endpoint.config.instance)).reason is HostReason.INSECURE_HTTP
+
+
+async def test_only_paths_of_mcp_endpoints_are_asked(
+    endpoint: RunningEndpoint, resolving: aiohttp.ClientSession
+) -> None:
+    before = len(endpoint.audit("denial"))
+    check = ExposureCheck(resolving, settings(endpoint))
+    result = await check(public(endpoint).removesuffix("/mcp") + "/admin/delete", endpoint.config.instance)
+    assert result.reason is HostReason.ENDPOINT_UNREACHABLE
+    assert len(endpoint.audit("denial")) == before
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["127.0.0.1", "localhost", "127.1", "2130706433", "0x7f000001", "0.0.0.0", "[::1]", "[::ffff:127.0.0.1]", "[::]"],
+)
+async def test_this_machine_is_not_asked_however_it_is_spelled(endpoint: RunningEndpoint, host: str) -> None:
+    async with open_public_session() as session:
+        url = endpoint.url.replace("127.0.0.1", host)
+        result = await ExposureCheck(session, settings(endpoint))(url, endpoint.config.instance)
+    assert result.reason is HostReason.ENDPOINT_UNREACHABLE
+    assert endpoint.audit("denial") == []
+
+
+async def test_a_name_that_resolves_to_this_machine_is_not_asked(endpoint: RunningEndpoint) -> None:
+    async with open_public_session() as session:
+        assert isinstance(session.connector, aiohttp.TCPConnector)
+        session.connector._resolver = Everywhere()
+        result = await ExposureCheck(session, settings(endpoint))(public(endpoint), endpoint.config.instance)
     assert result.reason is HostReason.ENDPOINT_UNREACHABLE
     assert endpoint.audit("denial") == []
 
@@ -118,7 +165,14 @@ async def watch(session: aiohttp.ClientSession) -> AsyncIterator[Watch]:
         async def no_problem() -> str:
             return ""
 
-        observer = SidecarObserver(session, target, changed=lambda: None, poke=poke or nothing, pod_problem=no_problem)
+        observer = SidecarObserver(
+            session,
+            target,
+            changed=lambda: None,
+            check_exposure=ExposureCheck(session, SETTINGS),
+            poke=poke or nothing,
+            pod_problem=no_problem,
+        )
         observers.append(observer)
         return observer
 
