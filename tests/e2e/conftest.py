@@ -98,6 +98,7 @@ def _open_shop(kube: Kube, installation: Installation, namespace: str, ssh_host:
     )
     shop.wait_ready("web-01")
     shop.wait_token_ready("agent")
+    shop.wait_routed("web-01")
     return shop
 
 

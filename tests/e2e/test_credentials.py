@@ -60,6 +60,7 @@ async def test_a_generated_key_logs_in_once_its_public_half_is_authorized(shop: 
     shop.wait_ready("web-02", timeout=30)
     shop.kube.apply(mcp_token(shop.namespace, "second", ["web-02"]))
     shop.wait_token_ready("second")
+    shop.wait_routed("web-02")
     result = await call(shop.url("web-02"), shop.token("second"), "execute_command", command="id -un")
     assert result["stdout"] == "deploy\n"
 

@@ -17,6 +17,7 @@ async def test_a_host_that_is_down_is_named_everywhere_and_heals_by_itself(shop:
     )
     shop.wait_ready("db-01")
     shop.wait_token_ready("db")
+    shop.wait_routed("db-01")
     url, token = shop.url("db-01"), shop.token("db")
 
     host.scale(0)

@@ -103,4 +103,5 @@ def test_a_suspended_host_has_no_pod_and_comes_back_at_the_same_url(shop: Shop) 
     assert shop.url() == url
     shop.kube.patch("rh", "web-01", shop.namespace, {"spec": {"suspended": False}})
     shop.wait_ready()
+    shop.wait_routed()
     assert initialize(url, shop.token()).status_code == 200

@@ -8,6 +8,7 @@ import asyncssh
 from tests.cluster import sshhost
 from tests.cluster.images import load
 from tests.cluster.state import State
+from tests.e2e.support.agent import initialize
 from tests.e2e.support.install import Installation
 from tests.e2e.support.kube import Kube, Object, wait_condition
 from tests.e2e.support.waiting import wait_until
@@ -80,6 +81,15 @@ class Shop:
         """Wait until the host is not Ready for this reason."""
         return wait_condition(
             self.kube, "remotehost", name, self.namespace, "Ready", "False", reason=reason, timeout=timeout
+        )
+
+    def wait_routed(self, name: str = "web-01", *, timeout: float = 20) -> None:
+        """Wait until the Ingress controller routes the host's URL: it takes a moment longer than Ready."""
+        instance = self.host(name)["metadata"]["uid"]
+        wait_until(
+            lambda: initialize(self.url(name), None).headers.get("fairlead-instance") == instance,
+            timeout=timeout,
+            what=f"the Ingress controller routes {name}",
         )
 
     def wait_token_ready(self, name: str = "agent") -> Object:
