@@ -12,6 +12,7 @@ from tests.cluster.console import ClusterError, say, step
 from tests.cluster.images import load
 from tests.cluster.state import State
 from tests.demo import agent
+from tests.e2e.support.agent import initialize
 from tests.e2e.support.hosts import new_key, private_pem, public_line
 from tests.e2e.support.install import install
 from tests.e2e.support.kube import Kube, Object, wait_condition
@@ -58,6 +59,8 @@ def run() -> None:
     with step(f"kubectl get rh,mcpt --namespace {NAMESPACE}"):
         say(_indented(kube.run("get", "rh,mcpt", "--namespace", NAMESPACE)))
     url, value = _url(kube), _token(kube)
+    with step("the Ingress controller routes the URL"):
+        wait_until(lambda: initialize(url, None).status_code == 401, timeout=30, what=f"{url} asks for a token")
     agent.works(url, value)
     agent.lines_to_paste(HOST, url, value)
     say(f"The host and the token stay: kubectl --namespace {NAMESPACE} get rh,mcpt (for kubectl in this shell:")
