@@ -31,7 +31,7 @@ class BoundedHttp(HttpToolsProtocol):
     def refused(self, reason: str) -> None:
         """Called when a connection is refused before it became a request; `reason` is short and bounded."""
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """See `asyncio.Protocol`."""
         has_room = self._make_room()
         super().connection_made(transport)

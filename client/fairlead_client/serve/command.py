@@ -152,6 +152,6 @@ def serve(context: click.Context, /, destination: Destination, port: int | None,
         output_bytes=flags["output_bytes"],
     )
     # Lazily: the base installation has neither asyncssh nor an MCP server, and `fairlead --help` stays quick.
-    from fairlead_client.serve.run import run  # noqa: PLC0415
+    from fairlead_client.serve.run import run  # noqa: PLC0415 - needs the extra
 
     context.exit(run(options))
