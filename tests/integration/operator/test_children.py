@@ -1,5 +1,6 @@
 import base64
 import json
+from datetime import UTC, datetime, timedelta
 
 from tests.integration.operator.manifests import host, secret, token
 from tests.integration.operator.running import Cluster, RunningOperator, until
@@ -127,6 +128,9 @@ def test_of_two_hosts_at_one_place_the_older_keeps_it(cluster: Cluster, operator
     endpoint = {"type": "Ingress", "ingress": {"path": f"/{cluster.namespace}/shared"}}
     cluster.plane.apply(host(cluster.namespace, name="a-older", endpoint=endpoint))
     until(lambda: cluster.get("ingress", "rh-a-older"), "the older host has its Ingress")
+    # Creation is recorded in whole seconds: only from the next one on is the other host a younger one.
+    created = datetime.fromisoformat(cluster.found("remotehost", "a-older")["metadata"]["creationTimestamp"])
+    until(lambda: datetime.now(UTC) >= created + timedelta(seconds=1), "the next second")
     cluster.plane.apply(host(cluster.namespace, name="b-newer", endpoint=endpoint))
     until(
         lambda: cluster.condition("remotehost", "b-newer", "Exposed") == ("False", "EndpointConflict"),
