@@ -19,6 +19,13 @@ INTERNAL_PORT = 9090
 """The port of health, status and metrics; never routed from outside."""
 CONFIG_DIRECTORY = Path("/etc/fairlead/config")
 CREDENTIALS_DIRECTORY = Path("/etc/fairlead/ssh")
+JUMP_HOSTS_DIRECTORY = Path("/etc/fairlead/jump-hosts")
+"""Below it one directory for each jump host, named by its place in the chain: `0`, `1`, …"""
+VALUES_DIRECTORY = Path("/etc/fairlead/values")
+"""Below it one directory for each Secret that variables, redaction and the sudo password name, and in it one file for
+each key."""
+SPOOL_DIRECTORY = Path("/var/spool/fairlead")
+"""An emptyDir for the output of commands that is too long for a result."""
 CONFIG_KEY = "config.json"
 
 
@@ -42,6 +49,8 @@ class Permission(StrEnum):
     READ = "Read"
     EXECUTE = "Execute"
     WRITE = "Write"
+    SUDO = "Sudo"
+    """Beside Execute: run commands as another account."""
 
 
 class Target(Model):
@@ -55,7 +64,7 @@ class Target(Model):
 class SecretFiles(Model):
     """SSH credentials mounted from a Secret, one file a key, re-read at every login.
 
-    Known files: `ssh-privatekey`, `passphrase`, `ssh-certificate`, `password`.
+    Known files: `ssh-privatekey`, `passphrase`, `ssh-certificate`, `password`, `totp-secret`.
     """
 
     type: Literal["SecretFiles"] = "SecretFiles"
@@ -89,13 +98,53 @@ class KnownHosts(Model):
     """None: `~/.ssh/known_hosts`."""
 
 
+class AuthorityHostKeys(Model):
+    """The host must present a host certificate of one of these authorities, made out to its address."""
+
+    type: Literal["Authority"] = "Authority"
+    public_keys: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Public keys of the authorities (OpenSSH one-line format)."""
+
+
+class JumpHost(Model):
+    """A server on the way to the target; the first one is logged in to from here, each next one through the last."""
+
+    target: Target
+    auth: SecretFiles
+    host_key: Annotated[PinnedHostKeys | AuthorityHostKeys, Field(discriminator="type")]
+
+
+class SecretValue(Model):
+    """A value mounted from a Secret, read again whenever it is used."""
+
+    file: Path
+    name: str
+    """What messages call it: `<secret>/<key>`."""
+
+
+class Variable(Model):
+    """A variable of every command's environment: exactly one of `value` and `secret`."""
+
+    name: str
+    value: str | None = None
+    secret: SecretValue | None = None
+
+
+class Environment(Model):
+    """Where commands start, and the variables they find beside those of the account's login shell."""
+
+    working_directory: str | None = None
+    """Absolute; None: the account's home."""
+    variables: tuple[Variable, ...] = ()
+
+
 class Connection(Model):
     """How the SSH connections are made and watched; times in seconds."""
 
     connect_timeout: float = 10.0
     keepalive_interval: float = 15.0
     keepalive_count_max: int = 3
-    max_connections: int = 4
+    max_connections: int = 16
 
 
 class CommandPolicy(Model):
@@ -112,20 +161,86 @@ class PathPolicy(Model):
     write: tuple[str, ...] | None = None
 
 
+class Sudo(Model):
+    """Whether and as whom commands may run with sudo."""
+
+    type: Literal["Never", "Passwordless", "Password"] = "Never"
+    password: SecretValue | None = None
+    """With Password: the password that sudo asks the account for."""
+    users: tuple[str, ...] = ("root",)
+    """Accounts that commands may run as."""
+
+
+class Parameter(Model):
+    """One typed parameter of a named command."""
+
+    type: Literal["String", "Integer", "Boolean"] = "String"
+    description: str = ""
+    pattern: str | None = None
+    """String: RE2 that must match the whole value; None: any value that does not begin with `-`."""
+    enum: tuple[str, ...] | None = None
+    """String: the values that are accepted."""
+    minimum: int | None = None
+    """Integer."""
+    maximum: int | None = None
+    """Integer."""
+    default: str | None = None
+    """The value of a parameter that is left out, in the spelling of the command line; None: it is required."""
+
+
+class NamedCommand(Model):
+    """A command that the host's owner wrote, offered as a tool of its own; it runs without any shell."""
+
+    name: str
+    """The tool is called `run_<name>`."""
+    description: str = ""
+    argv: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Words; `{parameter}` in a word stands for the parameter's value, `{{` and `}}` for braces."""
+    parameters: dict[str, Parameter] = {}
+    working_directory: str | None = None
+    user: str | None = None
+    """The account to run it as with sudo, which `Sudo` must allow; None: the login account."""
+    timeout: float | None = None
+    """Seconds; None: `Limits.command_timeout`."""
+    read_only: bool = False
+    """It changes nothing on the host, so it is offered on a read-only host too."""
+
+
+class Confirmation(Model):
+    """Command lines that a person must agree to each time; the client asks them (MCP elicitation)."""
+
+    pattern: str
+    """RE2 that is searched in the command line."""
+    mode: Literal["Elicit"] = "Elicit"
+
+
 class Policy(Model):
     """What may be done on the host, whoever asks."""
 
+    read_only: bool = False
+    """Only tools that change nothing on the host are offered."""
     commands: CommandPolicy = CommandPolicy()
+    """Binds free command lines and scripts, not the named commands."""
+    named_commands: tuple[NamedCommand, ...] = ()
     paths: PathPolicy = PathPolicy()
+    sudo: Sudo = Sudo()
+    confirm: tuple[Confirmation, ...] = ()
+    redact: tuple[SecretValue, ...] = ()
+    """Values that are blotted out of everything that agents get."""
 
 
 class Limits(Model):
-    """Bounds of one call."""
+    """Bounds of one call; times in seconds."""
 
     command_timeout: float = 300.0
-    """Seconds."""
+    idle_timeout: float | None = None
+    """A command that writes nothing for so long is killed; None: silence is no reason."""
+    foreground_timeout: float = 50.0
+    """A call whose command still runs after so long returns an id, and the command goes on."""
     output_bytes: int = 1024 * 1024
     """Bytes of stdout and of stderr that one result carries at most, each."""
+    disconnect_grace: float = 60.0
+    """How long a command goes on whose client lost its connection (handshake protocols) before it is killed."""
 
 
 class TokenGrant(Model):
@@ -169,16 +284,21 @@ class SidecarConfig(Model):
     endpoint: Endpoint = Endpoint()
     target: Target
     auth: Annotated[SecretFiles | LocalAccount, Field(discriminator="type")]
+    jump_hosts: tuple[JumpHost, ...] = ()
+    """In the order in which they are passed; empty: the target is reached directly (or as ~/.ssh/config says)."""
     credentials_version: str = ""
-    """Changes whenever the credentials do, so that the digest proves that the new ones arrived."""
-    host_key: Annotated[PinnedHostKeys | KnownHosts, Field(discriminator="type")]
+    """Changes whenever the credentials or mounted values do, so that the digest proves that the new ones arrived."""
+    host_key: Annotated[PinnedHostKeys | AuthorityHostKeys | KnownHosts, Field(discriminator="type")]
     connection: Connection = Connection()
+    environment: Environment = Environment()
     groups: frozenset[ToolGroup] = frozenset(ToolGroup)
     policy: Policy = Policy()
     limits: Limits = Limits()
     tokens: tuple[TokenGrant, ...] = ()
     probe_sha256: str | None = None
     """Hex SHA-256 of the operator's probe token, which may only initialize, discover and list."""
+    spool_directory: Path | None = None
+    """Where the output of commands is kept that is too long for a result; None: a directory of its own, in $TMPDIR."""
 
     def render(self) -> str:
         """The file's content: JSON with sorted keys, the same text for equal configurations."""

@@ -108,6 +108,38 @@ class CommandTimedOut(FairleadError):
     default_hint = "Give a longer timeout (up to the host's limit) or start less work."
 
 
+class SudoFailed(FairleadError):
+    """sudo did not let the command run: wrong password, not in sudoers, not installed."""
+
+    code = "sudo_failed"
+    reason = "SudoFailed"
+    default_hint = "Let the account run it in sudoers, or mend the password's Secret."
+
+
+class ConfirmationRefused(FairleadError):
+    """A person had to agree to the command, and did not, or can't be asked by this client."""
+
+    code = "confirmation_refused"
+    reason = "ConfirmationRefused"
+    default_hint = "Ask the person, or use a client that supports MCP elicitation."
+
+
+class NotFound(FairleadError):
+    """The id stands for nothing that this token may see: unknown, another token's, or no longer kept."""
+
+    code = "not_found"
+    reason = "NotFound"
+    default_hint = "Ids end with the sidecar's pod, with their token and an hour after the command."
+
+
+class FileChanged(FairleadError):
+    """The file is not what the caller took it for, so nothing was changed."""
+
+    code = "file_changed"
+    reason = "FileChanged"
+    default_hint = "Read the file again and make the change on what it holds now."
+
+
 class FileError(FairleadError):
     """The host refused the file operation: missing, no permission, no space, not a directory."""
 

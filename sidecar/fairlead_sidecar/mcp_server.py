@@ -21,6 +21,7 @@ from fairlead_sidecar.access.grants import Caller
 from fairlead_sidecar.config import Permission, SidecarConfig
 from fairlead_sidecar.errors import (
     Cancelled,
+    ConfirmationRefused,
     FairleadError,
     InvalidRequest,
     PermissionDenied,
@@ -137,7 +138,7 @@ class _Calls:
         try:
             _require(tool.permission, caller)
             arguments = _arguments(tool, params.arguments)
-            call = self._call(ctx, active, record)
+            call = self._call(ctx, active, caller, record)
             result = await self._run(caller, tool, call, arguments)
         except Failed as failure:
             record.outcome = failure.error.code
@@ -158,7 +159,7 @@ class _Calls:
         record.decision, record.outcome = "deny", reason
         self._sidecar.metrics.denial(reason)
 
-    def _call(self, ctx: Context, active: Active, record: _Record) -> Call:
+    def _call(self, ctx: Context, active: Active, caller: Caller, record: _Record) -> Call:
         if self._sidecar.link is None:
             raise FairleadError("The link was not started yet.")
         return Call(
@@ -166,6 +167,8 @@ class _Calls:
             link=self._sidecar.link,
             limits=active.config.limits,
             policy=active.policy,
+            caller=caller,
+            confirm=_cannot_ask,
             progress=_progress(ctx),
             facts=record.facts,
         )
@@ -233,6 +236,10 @@ def _arguments(tool: Tool, given: dict[str, Any] | None) -> Arguments:
         return tool.arguments.model_validate(given or {})
     except ValidationError as error:
         raise InvalidRequest(f"Invalid arguments for {tool.name}: {problems(error)}.") from None
+
+
+async def _cannot_ask(_question: str) -> None:
+    raise ConfirmationRefused("A person has to agree to this, and this client has no way to ask them.")
 
 
 def _progress(ctx: Context) -> Callable[[float, str], Awaitable[None]] | None:

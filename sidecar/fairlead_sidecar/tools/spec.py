@@ -7,6 +7,7 @@ from typing import Any
 import mcp_types as types
 from pydantic import BaseModel, ConfigDict
 
+from fairlead_sidecar.access.grants import Caller
 from fairlead_sidecar.config import Limits, Permission, ToolGroup
 from fairlead_sidecar.errors import FairleadError
 from fairlead_sidecar.policy import HostPolicy
@@ -34,6 +35,13 @@ class Call:
     link: Link
     limits: Limits
     policy: HostPolicy
+    caller: Caller
+    confirm: Callable[[str], Awaitable[None]]
+    """Asks the person behind the client whether to go on; call it before anything is done.
+
+    Raises:
+        ConfirmationRefused: They do not agree, or the client can't ask.
+    """
     progress: Callable[[float, str], Awaitable[None]] | None
     """Sends a progress notification (a value that grows, a message); None when the client asked for none."""
     facts: dict[str, Any] = field(default_factory=dict)
