@@ -14,14 +14,14 @@ from dataclasses import dataclass
 import asyncssh
 
 from fairlead_sidecar.errors import InvalidRequest, ProtocolFailure
-from fairlead_sidecar.ssh.result import Stream
+from fairlead_sidecar.ssh.result import Sink, Stream
 
 MARKER = "FAIRLEAD_CALL_ID"
 """Environment variable by which every process of a command can be found, also those that left its process group."""
 MAX_COMMAND_BYTES = 120_000
 """Linux takes at most 128 KiB in one argument (MAX_ARG_STRLEN in execve(2)), and the login shell gets it as one."""
 WINDOW = 1024 * 1024
-"""Bytes of output that may be under way, and have to be held when nobody takes them."""
+"""Bytes of output that may be under way."""
 MAX_NOISE = 8192
 BACKGROUND_SECONDS = 0.5
 """How often to look, after the command has exited, whether what holds its output open still writes."""
@@ -53,8 +53,6 @@ _SCRIPT = (
 
 _BOOT_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
-Sink = Callable[[Stream, bytes], None]
-
 
 @dataclass(frozen=True, slots=True)
 class RemoteProcess:
@@ -81,10 +79,9 @@ class Launcher(asyncssh.SSHClientSession[bytes]):
         self._early: dict[Stream, bytearray] = {"stdout": bytearray(), "stderr": bytearray()}
         self._passing: dict[Stream, bool] = {"stdout": False, "stderr": False}
         self._sink: Sink | None = None
-        self._on_end: Callable[[], None] | None = None
         self._received = 0
-        self._paused = False
-        self._flushing = False
+        self.active_at = 0.0
+        """When the command was sent or last wrote something, on the event loop's clock."""
         self.process: RemoteProcess | None = None
         """Known as soon as the shell waits."""
         self.ready = asyncio.Event()
@@ -119,38 +116,20 @@ class Launcher(asyncssh.SSHClientSession[bytes]):
         """What came instead of the ready line, for a message."""
         return b" ".join(self._early.values()).decode(errors="replace").strip()[:300]
 
-    def begin(self, command: bytes, sink: Sink, on_end: Callable[[], None]) -> None:
-        """Send the command; its output goes to `sink` from now on, and `on_end` is called when `ended` is set."""
+    def begin(self, command: bytes, sink: Sink) -> None:
+        """Send the command; its output goes to `sink` from now on."""
         assert self._channel is not None  # noqa: S101 - a launcher that is ready has a channel
         self._sink = sink
-        self._on_end = on_end
+        self.active_at = asyncio.get_running_loop().time()
         *lines, last = command.split(b"\n")
         try:
             self._channel.write(b"".join(b"+%b\n" % line for line in lines) + b".%b\n" % last)
             self._channel.write_eof()
         except OSError:
             # The shell has just ended by itself, e.g. at an idle limit.
-            self._end()
+            self.ended.set()
         else:
             self.sent = True
-
-    def pause(self) -> None:
-        """Take no more output for now; the host's processes wait when the window is full."""
-        if self._channel and not self._paused and not self._flushing:
-            self._paused = True
-            self._channel.pause_reading()
-
-    def resume(self) -> None:
-        """Take output again: first, within this call, all that has arrived meanwhile (at most a window).
-
-        All of it, because asyncssh opens the window anew with the first piece it hands over, even while it still
-        holds others: pausing between them would let its buffer grow without bounds.
-        """
-        if self._channel and self._paused:
-            self._paused = False
-            self._flushing = True
-            self._channel.resume_reading()
-            self._flushing = False
 
     def close(self) -> None:
         """End the channel; a waiting shell then exits, a running command does not (it has to be killed)."""
@@ -170,6 +149,7 @@ class Launcher(asyncssh.SSHClientSession[bytes]):
             data = self._own_lines(stream, data)
         if data and self._sink:
             self._received += len(data)
+            self.active_at = asyncio.get_running_loop().time()
             self._sink(stream, data)
 
     def exit_status_received(self, status: int) -> None:
@@ -185,14 +165,14 @@ class Launcher(asyncssh.SSHClientSession[bytes]):
     def eof_received(self) -> bool:
         """All output is there."""
         if self.exited:
-            self._end()
+            self.ended.set()
         return False
 
     def connection_lost(self, _exc: Exception | None) -> None:
         """The channel is gone, in order or with its connection."""
         self.closed = True
         self.ready.set()
-        self._end()
+        self.ended.set()
         self._on_closed(self)
 
     # --- inside ---
@@ -232,20 +212,13 @@ class Launcher(asyncssh.SSHClientSession[bytes]):
         if self.ended.is_set():
             return
         fresh = self._received - before
-        if not self._paused and (
-            fresh == 0 or (rounds > 1 and fresh < _TRICKLE_BYTES) or self._received - at_exit > _FLOOD_BYTES
-        ):
-            self._end()
+        if fresh == 0 or (rounds > 1 and fresh < _TRICKLE_BYTES) or self._received - at_exit > _FLOOD_BYTES:
+            self.ended.set()
             self.close()
             return
         asyncio.get_running_loop().call_later(
             BACKGROUND_SECONDS, self._check_background, at_exit, self._received, rounds + 1
         )
-
-    def _end(self) -> None:
-        self.ended.set()
-        if self._on_end:
-            self._on_end()
 
 
 def encode_command(command: str) -> bytes:

@@ -1,6 +1,7 @@
 """The link to one host: keeps it up, says how it stands, gives out sessions on it."""
 
 import asyncio
+import shlex
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -10,7 +11,7 @@ import asyncssh
 from fairlead_sidecar.config import SecretFiles, SidecarConfig, Target
 from fairlead_sidecar.errors import ConnectionLost, HostUnreachable, LinkError
 from fairlead_sidecar.ssh.backoff import Backoff
-from fairlead_sidecar.ssh.command import Collector, NotTaken, follow, result
+from fairlead_sidecar.ssh.command import NotTaken, follow
 from fairlead_sidecar.ssh.credentials import FilesVersion, files_version
 from fairlead_sidecar.ssh.failures import Stage, no_answer
 from fairlead_sidecar.ssh.launcher import Launcher, encode_command, not_a_shell
@@ -19,7 +20,8 @@ from fairlead_sidecar.ssh.observer import NullObserver, Observer
 from fairlead_sidecar.ssh.pool import CLOSE_SECONDS, Pool, PoolGone
 from fairlead_sidecar.ssh.reaper import Reaper
 from fairlead_sidecar.ssh.report import Report
-from fairlead_sidecar.ssh.result import CommandResult, OutputCallback
+from fairlead_sidecar.ssh.request import CommandRequest
+from fairlead_sidecar.ssh.result import CommandEnd, Sink, Stream
 from fairlead_sidecar.statusz import LinkStatus
 
 PROVISIONAL_SECONDS = 3.0
@@ -131,40 +133,39 @@ class Link:
                 self._attempt_task.cancel()
             self._wake.set()
 
-    async def command(
-        self,
-        command: str,
-        *,
-        timeout: float,
-        output_limit: int,
-        on_output: OutputCallback | None = None,
-    ) -> CommandResult:
-        """Run a command with the account's login shell, its standard input empty.
+    async def run_command(
+        self, request: CommandRequest, *, timeout: float, idle_timeout: float | None = None, sink: Sink
+    ) -> CommandEnd:
+        """Run a command on the host.
 
-        A command that is cancelled or past its timeout is killed on the host with its whole process group; where the
+        A command that is cancelled or past its deadline is killed on the host with its whole process group; where the
         connection does not allow that, as soon as there is one again.
 
         Args:
-            command: Anything the shell takes, several lines too.
+            request: What to run.
             timeout: Seconds for waiting and running together.
-            output_limit: Bytes kept of stdout and of stderr each; beyond it, beginning and end are kept.
-            on_output: Gets the output live.
+            idle_timeout: Seconds without any output after which it is killed.
+            sink: Gets all output.
 
         Raises:
             InvalidRequest: Empty, too long, or holds a NUL.
             TooBusy: No session became free in time.
             LinkError: There is no connection, or it broke while the command ran.
         """
-        data = encode_command(command)
+        data = encode_command(shlex.join(request.argv) if request.argv else request.command or "")
         started = time.monotonic()
         deadline = asyncio.get_running_loop().time() + timeout
+
+        def feed(stream: Stream, data: bytes) -> None:
+            self.observer.on_bytes("received", len(data))
+            sink(stream, data)
+
         for _ in range(_TRIES):
             pool, target, launcher = await self._launcher(deadline)
-            collector = Collector(launcher, output_limit, self.observer, live=on_output is not None)
-            launcher.begin(data, collector.feed, collector.on_end)
+            launcher.begin(data, feed)
             self.observer.on_bytes("sent", len(data))
             try:
-                in_time = await follow(launcher, collector, on_output, deadline)
+                stopped = await follow(launcher, deadline=deadline, idle_timeout=idle_timeout)
             except NotTaken:
                 continue
             except ConnectionLost:
@@ -172,15 +173,14 @@ class Link:
                 self._reaper.remember(launcher, target, due=deadline)
                 raise
             except BaseException:
-                collector.stop_live()
                 self._reaper.kill(launcher, pool, target)
                 raise
-            timed_out = not in_time and not launcher.exited
-            if not in_time:
-                collector.stop_live()
+            if launcher.exited:
+                stopped = None
+            elif stopped is not None:
                 # Shielded: a caller who gives up now must not stop the kill.
                 await asyncio.shield(self._reaper.kill(launcher, pool, target))
-            return result(launcher, collector, started, timed_out=timed_out)
+            return CommandEnd(launcher.exit_code, launcher.signal, time.monotonic() - started, stopped)
         raise not_a_shell(launcher)
 
     @asynccontextmanager

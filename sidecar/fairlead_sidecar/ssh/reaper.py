@@ -8,11 +8,11 @@ from typing import Any
 
 from fairlead_sidecar.config import Target
 from fairlead_sidecar.errors import FairleadError
-from fairlead_sidecar.ssh.command import Collector, NotTaken, follow
+from fairlead_sidecar.ssh.command import NotTaken, follow
 from fairlead_sidecar.ssh.kill import all_gone, kill_script
 from fairlead_sidecar.ssh.launcher import Launcher, RemoteProcess, encode_command
-from fairlead_sidecar.ssh.observer import NullObserver
 from fairlead_sidecar.ssh.pool import Pool, PoolGone
+from fairlead_sidecar.ssh.result import Stream
 
 KILL_SECONDS = 5.0
 """Within which a kill is delivered and confirmed, or put off until the next connection."""
@@ -107,18 +107,20 @@ class Reaper:
         try:
             async with asyncio.timeout_at(deadline):
                 launcher = await pool.launcher(urgent=True)
-            collector = Collector(launcher, 1024, NullObserver(), live=False)
-            launcher.begin(
-                encode_command(kill_script(process, reconnected=reconnected)), collector.feed, collector.on_end
-            )
-            in_time = await follow(launcher, collector, None, deadline)
+            answer = bytearray()
+
+            def keep(_stream: Stream, data: bytes) -> None:
+                answer.extend(data[:1024])
+
+            launcher.begin(encode_command(kill_script(process, reconnected=reconnected)), keep)
+            stopped = await follow(launcher, deadline=deadline)
         except (PoolGone, NotTaken, TimeoutError, FairleadError) as error:
             log.warning("A command on the host could not be killed yet: %s", error or type(error).__name__)
             return False
-        if not in_time:
+        if stopped:
             launcher.close()
             return False
-        if not all_gone(collector.stdout.content()):
+        if not all_gone(bytes(answer)):
             log.warning("Some processes of a killed command are left on the host")
         return True
 

@@ -8,7 +8,9 @@ from pydantic import Field
 
 from fairlead_sidecar.config import Permission, ToolGroup
 from fairlead_sidecar.errors import CommandTimedOut, InvalidRequest
-from fairlead_sidecar.ssh.result import CommandResult
+from fairlead_sidecar.ssh.request import CommandRequest
+from fairlead_sidecar.ssh.result import CommandEnd, Stream
+from fairlead_sidecar.tools.output import OutputBuffer
 from fairlead_sidecar.tools.progress import LiveOutput
 from fairlead_sidecar.tools.size import fitting
 from fairlead_sidecar.tools.spec import Arguments, Call, Failed, Result, Tool
@@ -79,49 +81,53 @@ async def execute_command(call: Call, arguments: ExecuteArguments) -> ExecuteRes
         raise InvalidRequest(msg, hint=f"Give at most {limit:g}, or start the work in the background.")
     call.policy.check_command(command)
 
+    output: dict[Stream, OutputBuffer] = {
+        "stdout": OutputBuffer(call.limits.output_bytes),
+        "stderr": OutputBuffer(call.limits.output_bytes),
+    }
     live = LiveOutput(call.progress) if call.progress is not None else None
+
+    def take(stream: Stream, data: bytes) -> None:
+        output[stream].feed(data)
+        if live is not None:
+            live.write(stream, data)
+
     async with contextlib.AsyncExitStack() as stack:
         if live is not None:
             await stack.enter_async_context(live.reporting())
-        ended = await call.link.command(
-            command,
-            timeout=timeout,
-            output_limit=call.limits.output_bytes,
-            on_output=live.write if live is not None else None,
-        )
-    call.facts |= {"exit_code": ended.exit_code, "output_bytes": ended.stdout_bytes + ended.stderr_bytes}
-    # What the link kept is at most this, so that a first cut below it is one that counts.
-    longest = min(call.limits.output_bytes, max(len(ended.stdout), len(ended.stderr), 1))
-    result = fitting(lambda most: _result(call.host, ended, most), longest)
-    if ended.timed_out:
+        end = await call.link.run_command(CommandRequest(command=command), timeout=timeout, sink=take)
+    stdout, stderr = output["stdout"], output["stderr"]
+    call.facts |= {"exit_code": end.exit_code, "output_bytes": stdout.total + stderr.total}
+    # What the buffers kept is at most this, so that a first cut below it is one that counts.
+    longest = min(call.limits.output_bytes, max(len(stdout.content()), len(stderr.content()), 1))
+    result = fitting(lambda most: _result(call.host, end, stdout, stderr, most), longest)
+    if end.stopped:
         msg = f"The command was killed after {timeout:g} seconds; the output up to then is in the result."
         raise Failed(CommandTimedOut(msg), result)
     return result
 
 
-def _result(host: str, ended: CommandResult, most: int) -> ExecuteResult:
-    out = shortened(ended.stdout, total=ended.stdout_bytes, limit=most)
-    err = shortened(ended.stderr, total=ended.stderr_bytes, limit=most)
-    out_cut, err_cut = (
-        ended.stdout_truncated or out != ended.stdout,
-        ended.stderr_truncated or err != ended.stderr,
-    )
+def _result(host: str, end: CommandEnd, out_buffer: OutputBuffer, err_buffer: OutputBuffer, most: int) -> ExecuteResult:
+    kept_out, kept_err = out_buffer.content(), err_buffer.content()
+    out = shortened(kept_out, total=out_buffer.total, limit=most)
+    err = shortened(kept_err, total=err_buffer.total, limit=most)
+    out_cut, err_cut = out_buffer.truncated or out != kept_out, err_buffer.truncated or err != kept_err
     stdout, stdout_encoding = as_output(out, truncated=out_cut)
     stderr, stderr_encoding = as_output(err, truncated=err_cut)
     return ExecuteResult(
         host=host,
-        exit_code=ended.exit_code,
-        signal=ended.signal,
+        exit_code=end.exit_code,
+        signal=end.signal,
         stdout=stdout,
         stderr=stderr,
         stdout_encoding=stdout_encoding,
         stderr_encoding=stderr_encoding,
-        stdout_bytes=ended.stdout_bytes,
-        stderr_bytes=ended.stderr_bytes,
+        stdout_bytes=out_buffer.total,
+        stderr_bytes=err_buffer.total,
         stdout_truncated=out_cut,
         stderr_truncated=err_cut,
-        duration_seconds=round(ended.duration_seconds, 6),
-        timed_out=ended.timed_out,
+        duration_seconds=round(end.duration_seconds, 6),
+        timed_out=end.stopped is not None,
     )
 
 

@@ -28,7 +28,7 @@ class LiveOutput:
         self._total = 0
         self._news = asyncio.Event()
 
-    async def write(self, stream: Stream, data: bytes) -> None:
+    def write(self, stream: Stream, data: bytes) -> None:
         """Take a piece of `stdout` or `stderr`."""
         self._total += len(data)
         text = self._pending + self._decoders[stream].decode(data)

@@ -8,25 +8,28 @@ import psutil
 
 from fairlead_sidecar.config import SidecarConfig
 from fairlead_sidecar.ssh.link import Link
+from fairlead_sidecar.ssh.request import CommandRequest
 from fairlead_sidecar.ssh.result import Stream
 
 
 def main() -> None:
-    """argv: configuration, command, `live` or `quiet`. Prints: growth of the resident memory in bytes, bytes seen."""
-    asyncio.run(probe(SidecarConfig.parse(sys.argv[1]), sys.argv[2], live=sys.argv[3] == "live"))
+    """argv: configuration, command. Prints: growth of the resident memory in bytes, bytes of output seen."""
+    asyncio.run(probe(SidecarConfig.parse(sys.argv[1]), sys.argv[2]))
 
 
-async def probe(config: SidecarConfig, command: str, *, live: bool) -> None:
+async def probe(config: SidecarConfig, command: str) -> None:
     """Measure the peak while the command runs against what it was before."""
     link = Link(config)
     task = asyncio.create_task(link.run())
+    seen = 0
 
-    async def on_output(_stream: Stream, _data: bytes) -> None:
-        await asyncio.sleep(0)
+    def count(_stream: Stream, data: bytes) -> None:
+        nonlocal seen
+        seen += len(data)
 
-    listener = on_output if live else None
     # The same work once, small, so that nothing is counted that is only loaded or allocated once.
-    await link.command("head -c 8000000 /dev/zero", timeout=60, output_limit=1024 * 1024, on_output=listener)
+    await link.run_command(CommandRequest(command="head -c 8000000 /dev/zero"), timeout=60, sink=count)
+    seen = 0
     process = psutil.Process()
     before = peak = process.memory_info().rss
     over = threading.Event()
@@ -38,10 +41,10 @@ async def probe(config: SidecarConfig, command: str, *, live: bool) -> None:
 
     watcher = threading.Thread(target=watch)
     watcher.start()
-    result = await link.command(command, timeout=100, output_limit=1024 * 1024, on_output=listener)
+    await link.run_command(CommandRequest(command=command), timeout=100, sink=count)
     over.set()
     watcher.join()
-    print(peak - before, result.stdout_bytes)
+    print(peak - before, seen)
     task.cancel()
     await asyncio.wait({task})
 

@@ -1,12 +1,15 @@
 """A link that runs, with what happened to it."""
 
 import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from fairlead_sidecar.config import SidecarConfig
 from fairlead_sidecar.ssh.link import Link
 from fairlead_sidecar.ssh.observer import Direction
-from fairlead_sidecar.ssh.result import CommandResult, OutputCallback
+from fairlead_sidecar.ssh.request import CommandRequest
+from fairlead_sidecar.ssh.result import CommandEnd, Sink, Stopped, Stream
 from fairlead_sidecar.statusz import LinkState, LinkStatus
 from tests.integration.sshd import eventually
 
@@ -27,6 +30,44 @@ class Counts:
 
     def on_state(self, *, connected: bool) -> None:
         self.connected.append(connected)
+
+
+@dataclass
+class Ran:
+    """A command's end, and its output: at most `keep` bytes of each stream."""
+
+    keep: int = 1_000_000
+    written: dict[Stream, int] = field(default_factory=lambda: {"stdout": 0, "stderr": 0})
+    kept: dict[Stream, bytearray] = field(default_factory=lambda: {"stdout": bytearray(), "stderr": bytearray()})
+    end: CommandEnd | None = None
+
+    def sink(self, stream: Stream, data: bytes) -> None:
+        self.written[stream] += len(data)
+        kept = self.kept[stream]
+        kept += data[: self.keep - len(kept)]
+
+    @property
+    def stdout(self) -> bytes:
+        return bytes(self.kept["stdout"])
+
+    @property
+    def stderr(self) -> bytes:
+        return bytes(self.kept["stderr"])
+
+    @property
+    def exit_code(self) -> int | None:
+        assert self.end is not None
+        return self.end.exit_code
+
+    @property
+    def signal(self) -> str | None:
+        assert self.end is not None
+        return self.end.signal
+
+    @property
+    def stopped(self) -> Stopped | None:
+        assert self.end is not None
+        return self.end.stopped
 
 
 class RunningLink:
@@ -59,13 +100,26 @@ class RunningLink:
 
     async def run(
         self,
-        command: str,
+        command: str | CommandRequest,
         *,
         timeout: float = 20.0,
-        output_limit: int = 100_000,
-        on_output: OutputCallback | None = None,
-    ) -> CommandResult:
-        return await self.link.command(command, timeout=timeout, output_limit=output_limit, on_output=on_output)
+        idle_timeout: float | None = None,
+        keep: int = 1_000_000,
+        also: Callable[[Stream, bytes], None] | None = None,
+    ) -> Ran:
+        """Run a command and collect its output; `also` gets it live."""
+        request = CommandRequest(command=command) if isinstance(command, str) else command
+        ran = Ran(keep)
+        sink: Sink = ran.sink
+        if also is not None:
+
+            def both(stream: Stream, data: bytes) -> None:
+                ran.sink(stream, data)
+                also(stream, data)
+
+            sink = both
+        ran.end = await self.link.run_command(request, timeout=timeout, idle_timeout=idle_timeout, sink=sink)
+        return ran
 
     def _changed(self) -> None:
         self.history.append(self.link.status())

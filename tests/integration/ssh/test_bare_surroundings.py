@@ -17,7 +17,6 @@ async def test_a_user_without_name_and_home_can_log_in_to_the_host(sshd_factory:
         "tests.integration.ssh.memory_probe",
         server.sidecar_config().render(),
         "echo ok",
-        "quiet",
     ]
     script = f"mount --bind {shlex.quote(str(nobody))} /etc/passwd && exec env -i {shlex.join(probe)}"
     process = await asyncio.create_subprocess_exec(

@@ -23,7 +23,7 @@ async def test_a_timeout_kills_the_whole_process_group(account_sshd: Sshd, start
     await link.run("true")
     started = time.monotonic()
     result = await link.run("echo begun; sleep 71.1 | sleep 71.2; echo never", timeout=0.5)
-    assert result.timed_out
+    assert result.stopped == "timeout"
     assert (result.stdout, result.exit_code, result.signal) == (b"begun\n", None, "TERM")
     assert time.monotonic() - started < 3
     assert not account_sshd.running("71.1")
@@ -37,7 +37,7 @@ async def test_a_command_that_ignores_term_dies_within_two_seconds_of_its_timeou
     await link.run("true")
     started = time.monotonic()
     result = await link.run(f"{DEAF}; while :; do sleep 72.5; done", timeout=0.5)
-    assert (result.timed_out, result.signal) == (True, "KILL")
+    assert (result.stopped, result.signal) == ("timeout", "KILL")
     assert time.monotonic() - started < 3
     assert not account_sshd.running("72.5")
 
@@ -45,7 +45,7 @@ async def test_a_command_that_ignores_term_dies_within_two_seconds_of_its_timeou
 async def test_a_command_may_end_in_order_when_it_is_told_to(sshd_factory: SshdFactory, start_link: StartLink) -> None:
     link = start_link(sshd_factory(username="deploy").sidecar_config())
     result = await link.run("trap 'echo cleaned up; exit 5' TERM; sleep 73.5 & wait", timeout=0.5)
-    assert (result.timed_out, result.stdout, result.exit_code) == (True, b"cleaned up\n", 5)
+    assert (result.stopped, result.stdout, result.exit_code) == ("timeout", b"cleaned up\n", 5)
 
 
 async def test_cancelling_kills_the_whole_process_group(account_sshd: Sshd, start_link: StartLink) -> None:
@@ -60,20 +60,20 @@ async def test_cancelling_kills_the_whole_process_group(account_sshd: Sshd, star
 async def test_processes_that_left_the_group_die_too(account_sshd: Sshd, start_link: StartLink) -> None:
     link = start_link(account_sshd.sidecar_config())
     result = await link.run(f"setsid -f sh -c '{DEAF}; while :; do sleep 75.5; done'; sleep 75.6", timeout=0.5)
-    assert result.timed_out
+    assert result.stopped == "timeout"
     assert not account_sshd.running("75.")
 
 
 async def test_a_command_that_cleared_its_environment_dies_too(account_sshd: Sshd, start_link: StartLink) -> None:
     link = start_link(account_sshd.sidecar_config())
-    assert (await link.run("exec env -i /bin/sleep 76.5", timeout=0.5)).timed_out
+    assert (await link.run("exec env -i /bin/sleep 76.5", timeout=0.5)).stopped
     assert not account_sshd.running("76.5")
 
 
 async def test_killing_one_command_leaves_the_others(account_sshd: Sshd, start_link: StartLink) -> None:
     link = start_link(account_sshd.sidecar_config())
     other = await start_and_wait(link, account_sshd, "sleep 2; echo unharmed", "unharmed")
-    assert (await link.run("sleep 77.5", timeout=0.3)).timed_out
+    assert (await link.run("sleep 77.5", timeout=0.3)).stopped
     result = await other
     assert getattr(result, "stdout", None) == b"unharmed\n"
 
@@ -82,9 +82,8 @@ async def test_a_flood_of_output_does_not_stop_the_kill(account_sshd: Sshd, star
     link = start_link(account_sshd.sidecar_config())
     await link.run("true")
     started = time.monotonic()
-    result = await link.run("yes 78.5", timeout=0.5, output_limit=1000)
-    assert result.timed_out
-    assert result.stdout_truncated
+    result = await link.run("yes 78.5", timeout=0.5, keep=1000)
+    assert result.stopped == "timeout"
     assert time.monotonic() - started < 4
     assert not account_sshd.running("78.5")
 

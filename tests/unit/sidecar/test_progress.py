@@ -26,7 +26,7 @@ async def test_a_slow_client_never_holds_the_command_up_and_memory_stays_bounded
     live = LiveOutput(client.report)
     async with asyncio.timeout(5), live.reporting():
         for number in range(1000):
-            await live.write("stdout", f"{number:09}\n".encode() * 100)
+            live.write("stdout", f"{number:09}\n".encode() * 100)
         client.open.set()
         await client.got.wait()
     value, message = client.seen[-1]
@@ -40,8 +40,8 @@ async def test_a_character_split_between_two_pieces_arrives_whole() -> None:
     client = Client()
     live = LiveOutput(client.report)
     async with asyncio.timeout(5), live.reporting():
-        await live.write("stdout", "ü".encode()[:1])
-        await live.write("stderr", b"!")
-        await live.write("stdout", "ü".encode()[1:])
+        live.write("stdout", "ü".encode()[:1])
+        live.write("stderr", b"!")
+        live.write("stdout", "ü".encode()[1:])
         await client.got.wait()
     assert client.seen == [(3.0, "!ü")]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fairlead_sidecar.ssh.output import OutputBuffer
+from fairlead_sidecar.tools.output import OutputBuffer
 from fairlead_sidecar.tools.text import Encoding, as_content, as_output, shortened, whole_characters
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from fairlead_sidecar.ssh.output import OutputBuffer
+from fairlead_sidecar.tools.output import OutputBuffer
 
 
 def test_short_output_is_kept_as_it_is() -> None:
