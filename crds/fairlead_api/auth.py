@@ -6,7 +6,8 @@ from typing import Annotated
 from pydantic import Field
 
 from fairlead_api.base import ApiModel, Cel, ListType
-from fairlead_api.strings import ObjectName, PublicKey
+from fairlead_api.references import SecretAuth
+from fairlead_api.strings import PublicKey
 from fairlead_api.unions import TypedUnion
 
 
@@ -15,18 +16,6 @@ class AuthType(StrEnum):
 
     SECRET = "Secret"  # noqa: S105 a kind of object, no password
     GENERATED = "Generated"
-
-
-class SecretAuth(ApiModel):
-    """Credentials in a Secret of the same namespace."""
-
-    name: Annotated[
-        ObjectName,
-        Field(
-            description="Name of the Secret. Keys that are read: `ssh-privatekey`, with `passphrase` and"
-            " `ssh-certificate` where needed, and `password`. A changed Secret is used at once, without a restart."
-        ),
-    ]
 
 
 class KeyAlgorithm(StrEnum):
@@ -91,6 +80,7 @@ class HostKeyType(StrEnum):
     """How the host's key is verified."""
 
     PINNED = "Pinned"
+    AUTHORITY = "Authority"
 
 
 class PinnedKeys(ApiModel):
@@ -108,8 +98,26 @@ class PinnedKeys(ApiModel):
     ]
 
 
+class AuthorityKeys(ApiModel):
+    """Certificate authorities that sign the keys of hosts."""
+
+    public_keys: Annotated[
+        tuple[PublicKey, ...],
+        Field(
+            min_length=1,
+            max_length=16,
+            description="The host must present a host certificate that one of these keys has signed and that is made"
+            " out to the host's address. Each is the authority's public key, as a line of `ssh-keygen`'s .pub file.",
+        ),
+        ListType("set"),
+    ]
+
+
 class HostKey(TypedUnion):
     """The verification of the host: `type`, and the member of that name."""
 
     type: Annotated[HostKeyType, Field(description="How the host's key is verified.")]
     pinned: Annotated[PinnedKeys | None, Field(description="With type Pinned: the keys to trust.")] = None
+    authority: Annotated[
+        AuthorityKeys | None, Field(description="With type Authority: who signs the keys to trust.")
+    ] = None

@@ -2,13 +2,15 @@
 
 from datetime import timedelta
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from fairlead_api.base import ApiModel, ListType
+from fairlead_api.base import ApiModel, Cel, ListType
+from fairlead_api.named_commands import NamedCommand
 from fairlead_api.quantities import BytesBetween, DurationBetween
-from fairlead_api.strings import Path, Pattern
+from fairlead_api.references import SecretKeyRef
+from fairlead_api.strings import Path, Pattern, Username
 
 
 class Connection(ApiModel):
@@ -31,16 +33,17 @@ class Connection(ApiModel):
         int,
         Field(
             ge=1,
-            le=32,
+            le=64,
             description="At most this many SSH connections at once; more than one is opened only where the host's"
             " MaxSessions is used up.",
         ),
-    ] = 4
+    ] = 16
 
 
 class ToolGroup(StrEnum):
     """A group of tools; the tools about the connection itself are always there."""
 
+    CONNECTION = "Connection"
     EXECUTE = "Execute"
     FILES = "Files"
 
@@ -53,7 +56,9 @@ class Tools(ApiModel):
         Field(
             min_length=1,
             max_length=16,
-            description="The groups of tools: Execute (commands) and Files (read, write, list). Absent: all groups.",
+            description="The groups of tools: Execute (free commands and scripts), Files (read, write, edit, search),"
+            " Connection (its state; always there, alone it means no other group). Named commands are offered whatever"
+            " stands here. Absent: all groups.",
         ),
         ListType("set"),
     ] = None
@@ -107,11 +112,138 @@ class PathPolicy(ApiModel):
     ] = None
 
 
+class SudoType(StrEnum):
+    """Whether sudo may be used, and how it lets the account."""
+
+    NEVER = "Never"
+    PASSWORDLESS = "Passwordless"
+    PASSWORD = "Password"  # noqa: S105 a way to use sudo, no password
+
+
+class Sudo(ApiModel):
+    """Whether and as whom commands may run with sudo. A token needs the permission Sudo as well."""
+
+    rules = (
+        Cel(
+            "(self.type == 'Password') == has(self.passwordSecretRef)",
+            "type Password needs passwordSecretRef, and no other type has it: add or remove it, or change the type",
+        ),
+    )
+
+    type: Annotated[
+        SudoType,
+        Field(
+            description="Never; Passwordless: the host's sudoers ask for none (NOPASSWD); Password: sudo asks the"
+            " account for its password."
+        ),
+    ]
+    password_secret_ref: Annotated[
+        SecretKeyRef | None,
+        Field(description="With type Password: the account's password. sudo gets it on its standard input."),
+    ] = None
+    users: Annotated[
+        tuple[Username, ...],
+        Field(min_length=1, max_length=16, description="The accounts that commands may run as. Absent: root."),
+        ListType("set"),
+    ] = ("root",)
+
+    @model_validator(mode="after")
+    def _check_password(self) -> Self:
+        if (self.type is SudoType.PASSWORD) != (self.password_secret_ref is not None):
+            raise ValueError("type Password needs passwordSecretRef, and no other type has it")
+        return self
+
+
+class ConfirmMode(StrEnum):
+    """Who agrees to a command, and how."""
+
+    ELICIT = "Elicit"
+
+
+class Confirmation(ApiModel):
+    """Command lines that a person must agree to each time."""
+
+    pattern: Annotated[Pattern, Field(description="RE2 pattern: command lines in which it is found.")]
+    mode: Annotated[
+        ConfirmMode,
+        Field(
+            description="Elicit: the agent's client asks its user (MCP elicitation); where the client can't ask, the"
+            " command is refused."
+        ),
+    ] = ConfirmMode.ELICIT
+
+
+class RedactedValue(ApiModel):
+    """A value that agents never get to see."""
+
+    secret_key_ref: Annotated[SecretKeyRef, Field(description="The key of a Secret that holds the value.")]
+
+
 class Policy(ApiModel):
     """What may be done on the host, whoever asks."""
 
-    commands: Annotated[CommandPolicy | None, Field(description="Which commands may run. Absent: all.")] = None
+    rules = (
+        Cel(
+            "!has(self.namedCommands) || self.namedCommands.all(command, !has(command.user) || (has(self.sudo)"
+            " && self.sudo.type != 'Never' && command.user in self.sudo.users))",
+            "a named command has a user that sudo doesn't allow: add it to sudo.users (with another type than Never),"
+            " or remove it",
+        ),
+    )
+
+    read_only: Annotated[
+        bool,
+        Field(
+            description="true: only tools that change nothing on the host are offered, and named commands that say"
+            " readOnly."
+        ),
+    ] = False
+    commands: Annotated[
+        CommandPolicy | None,
+        Field(description="Which command lines and scripts may run; named commands are not bound. Absent: all."),
+    ] = None
+    named_commands: Annotated[
+        tuple[NamedCommand, ...] | None,
+        Field(
+            min_length=1,
+            max_length=32,
+            description="Commands that you write, each a tool of its own with typed parameters: the safe way to let"
+            " agents do a few things only. Absent: none.",
+        ),
+        ListType("map", ("name",)),
+    ] = None
     paths: Annotated[PathPolicy | None, Field(description="Which files the file tools may touch. Absent: all.")] = None
+    sudo: Annotated[
+        Sudo | None, Field(description="Whether and as whom commands may run with sudo. Absent: never.")
+    ] = None
+    confirm: Annotated[
+        tuple[Confirmation, ...] | None,
+        Field(
+            min_length=1,
+            max_length=64,
+            description="Command lines that a person must agree to each time. Absent: none.",
+        ),
+        ListType("atomic"),
+    ] = None
+    redact: Annotated[
+        tuple[RedactedValue, ...] | None,
+        Field(
+            min_length=1,
+            max_length=32,
+            description="Values that are blotted out of everything that agents get. Absent: none.",
+        ),
+        ListType("atomic"),
+    ] = None
+
+    @model_validator(mode="after")
+    def _check_users(self) -> Self:
+        allowed = self.sudo.users if self.sudo is not None and self.sudo.type is not SudoType.NEVER else ()
+        for command in self.named_commands or ():
+            if command.user is not None and command.user not in allowed:
+                raise ValueError(
+                    f"the named command {command.name} has the user {command.user}, which sudo doesn't allow"
+                )
+        return self
 
 
 class Limits(ApiModel):
@@ -124,6 +256,27 @@ class Limits(ApiModel):
             description="A command that runs longer is killed, with its whole process group. A call may ask for less."
         ),
     ] = timedelta(minutes=5)
+    idle_timeout: Annotated[
+        timedelta | None,
+        DurationBetween("1s", "24h"),
+        Field(description="A command that writes nothing for so long is killed. Absent: silence is no reason."),
+    ] = None
+    foreground_timeout: Annotated[
+        timedelta,
+        DurationBetween("1s", "1h"),
+        Field(
+            description="A call whose command still runs after so long returns an id to ask for its output by, and the"
+            " command goes on. Keep it below what agents wait for an answer."
+        ),
+    ] = timedelta(seconds=50)
+    disconnect_grace: Annotated[
+        timedelta,
+        DurationBetween("0s", "1h"),
+        Field(
+            description="How long a command goes on whose client lost its connection, before it is killed (protocol"
+            " versions with a handshake; with the newest one it is killed at once)."
+        ),
+    ] = timedelta(seconds=60)
     output_bytes: Annotated[
         int,
         BytesBetween("1Ki", "16Mi"),

@@ -16,12 +16,13 @@ DEFAULT_TTL = timedelta(hours=720)
 
 
 class Permission(StrEnum):
-    """What a token may do; each tool needs exactly one of these."""
+    """What a token may do; each tool needs one of these, and sudo one more."""
 
     VIEW = "View"
     READ = "Read"
     EXECUTE = "Execute"
     WRITE = "Write"
+    SUDO = "Sudo"
 
 
 class HostSelection(ApiModel):
@@ -81,7 +82,8 @@ class McpTokenSpec(ApiModel):
             min_length=1,
             max_length=16,
             description="What the token may do: View (state of the connection), Read (read and list files), Execute"
-            " (run commands, hence whatever the account may do), Write (write files).",
+            " (run commands, hence whatever the account may do), Write (write files), Sudo (beside Execute: run them as"
+            " the other accounts that the host's policy.sudo allows).",
         ),
         ListType("set"),
     ]

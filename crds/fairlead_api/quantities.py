@@ -91,7 +91,9 @@ class DurationBetween:
 
         return core_schema.no_info_plain_validator_function(
             validate,
-            serialization=core_schema.plain_serializer_function_ser_schema(format_duration, return_schema=None),
+            serialization=core_schema.plain_serializer_function_ser_schema(
+                format_duration, return_schema=None, when_used="unless-none"
+            ),
         )
 
     def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:

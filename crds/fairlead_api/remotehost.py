@@ -7,7 +7,9 @@ from pydantic import Field
 from fairlead_api.auth import Auth, HostKey
 from fairlead_api.base import API_VERSION, ApiModel, ListType, ObservedModel
 from fairlead_api.endpoint import Endpoint
+from fairlead_api.environment import Environment
 from fairlead_api.host_policy import Connection, Limits, Policy, Tools
+from fairlead_api.jump_hosts import MAX_JUMP_HOSTS, JumpHost
 from fairlead_api.meta import Condition, ObjectMeta
 from fairlead_api.resources import Sidecar
 from fairlead_api.strings import Address, Username
@@ -31,7 +33,20 @@ class RemoteHostSpec(ApiModel):
     host_key: Annotated[
         HostKey, Field(description="How the host proves that it is the right one. This can't be turned off.")
     ]
+    jump_hosts: Annotated[
+        tuple[JumpHost, ...] | None,
+        Field(
+            min_length=1,
+            max_length=MAX_JUMP_HOSTS,
+            description="Servers to pass on the way, in order; each verifies its own host key and has its own"
+            " credentials. Absent: the host is reached directly.",
+        ),
+        ListType("atomic"),
+    ] = None
     connection: Annotated[Connection, Field(description="How the SSH connections are made and watched.")] = Connection()
+    environment: Annotated[Environment, Field(description="Where commands start, and the variables they find.")] = (
+        Environment()
+    )
     tools: Annotated[Tools | None, Field(description="Which tools agents get. Absent: all groups.")] = None
     policy: Annotated[
         Policy | None,

@@ -86,6 +86,18 @@ PublicKey = Annotated[
 ]
 """A public key in OpenSSH's one-line format."""
 
+VARIABLE_PATTERN = "^[A-Za-z_][A-Za-z0-9_]*$"
+VariableName = Annotated[
+    str,
+    Field(min_length=1, max_length=128),
+    Cel(
+        f"self.matches('{VARIABLE_PATTERN}')",
+        "must be the name of a variable: letters, digits and '_', not beginning with a digit",
+    ),
+    Cel("!self.startsWith('FAIRLEAD_')", "begins with FAIRLEAD_, which is kept for Fairlead itself: rename it"),
+]
+"""The name of an environment variable (POSIX)."""
+
 Pattern = Annotated[
     str,
     Field(min_length=1, max_length=512),

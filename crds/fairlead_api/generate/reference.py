@@ -66,6 +66,7 @@ def _fields(schema: dict[str, Any], prefix: str) -> Iterator[tuple[str, dict[str
         yield path, field, name in schema.get("required", [])
         yield from _fields(field, f"{path}.")
         yield from _fields(field.get("items", {}), f"{path}[].")
+        yield from _fields(field.get("additionalProperties", {}), f"{path}.*.")
 
 
 def _row(path: str, schema: dict[str, Any], required: bool) -> str:

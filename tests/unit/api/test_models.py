@@ -204,7 +204,9 @@ def test_a_status_from_a_newer_version_is_still_read() -> None:
 
 
 def test_what_is_read_is_written_back_the_same() -> None:
-    spec = remote_host(limits={"commandTimeout": "1h30m", "outputBytes": "64Ki"})["spec"]
+    spec = remote_host(
+        limits={"commandTimeout": "1h30m", "foregroundTimeout": "45s", "disconnectGrace": "0s", "outputBytes": "64Ki"}
+    )["spec"]
 
     written = RemoteHost.model_validate(remote_host(**spec)).spec.to_manifest()
 
