@@ -1,6 +1,7 @@
 """Where the configuration comes from, and what it becomes once read."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -10,6 +11,8 @@ from pydantic import ValidationError
 from fairlead_sidecar.access.grants import Grants
 from fairlead_sidecar.config import SidecarConfig, digest
 from fairlead_sidecar.policy import ClosedPolicy, CompiledPolicy, HostPolicy, PolicyInvalid
+from fairlead_sidecar.tools.catalogue import host_tools
+from fairlead_sidecar.tools.spec import Tool
 from fairlead_sidecar.validation import problems
 
 
@@ -25,6 +28,8 @@ class Active:
     digest: str
     policy: HostPolicy
     grants: Grants
+    tools: Mapping[str, Tool]
+    """What the host offers, by name."""
     fault: str | None = None
     """What is wrong with its policy, in whose place everything is denied; None where nothing is."""
 
@@ -54,7 +59,14 @@ def activate(raw: bytes) -> Active:
     except PolicyInvalid as error:
         fault = str(error)
         policy = ClosedPolicy(fault)
-    return Active(config=config, digest=digest(raw), policy=policy, grants=Grants(config), fault=fault)
+    return Active(
+        config=config,
+        digest=digest(raw),
+        policy=policy,
+        grants=Grants(config),
+        tools=host_tools(config),
+        fault=fault,
+    )
 
 
 class ConfigSource(Protocol):

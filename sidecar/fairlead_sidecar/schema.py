@@ -1,55 +1,78 @@
-"""Tools and their results in the words of the protocol."""
+"""Tools and their results in the words of the protocol.
+
+Every agent that connects pays for the list of tools with its context window, so schemas are as short as clients that
+check them allow: no titles, no defaults that are null, no definitions apart, and no fields of errors. An error's
+fields are told once, in the server's instructions; some clients check errors too against the output schema, so it
+asks for either an error's code or a result's fields.
+"""
 
 import json
-from functools import cache
-from typing import Any
+from collections.abc import Container, Mapping
+from functools import lru_cache
+from typing import Any, Literal
 
 import mcp_types as types
 from pydantic import BaseModel, Field
 
+from fairlead_sidecar.access.grants import Caller
+from fairlead_sidecar.config import SidecarConfig
 from fairlead_sidecar.errors import FairleadError
 from fairlead_sidecar.tools.spec import Result, Tool
+
+_UNTOLD = frozenset({"title", "format", "minLength", "maxLength"})
+"""Keywords that are checked here, and told only to who oversteps them."""
+_UNTOLD_OF_RESULTS = frozenset({"required", "additionalProperties", "minimum", "exclusiveMinimum", "default"})
+_NULL = {"type": "null"}
+_CACHED = 256
+"""Schemas that are kept: those of all tools and of the named commands of a few configurations."""
 
 
 class ErrorResult(Result):
     """The structured result of every failure."""
 
-    code: str = Field(description="On failure: its name, e.g. host_unreachable.")
-    message: str = Field(description="On failure: what happened.")
-    hint: str = Field(description="On failure: what to do.")
-    retriable: bool = Field(description="On failure: whether the same call may succeed later by itself.")
+    code: str = Field(description="Its name, e.g. host_unreachable.")
+    message: str = Field(description="What happened.")
+    hint: str = Field(description="What to do.")
+    retriable: bool = Field(description="Whether the same call may succeed later by itself.")
 
 
-def listed(tool: Tool, host: str) -> types.Tool:
-    """A tool as `tools/list` shows it."""
+def listed(tool: Tool, config: SidecarConfig, caller: Caller) -> types.Tool:
+    """A tool as `tools/list` shows it to the caller."""
+    hidden = frozenset(tool.hidden(config.policy, caller)) if tool.hidden else frozenset()
     return types.Tool(
         name=tool.name,
         title=tool.title,
-        description=f"{tool.description} Host: {host}.",
-        input_schema=_input_schema(tool),
+        description=f"{tool.description} Host: {config.name}.",
+        input_schema=input_schema(tool, hidden),
         output_schema=output_schema(tool),
-        annotations=tool.annotations,
+        annotations=annotations(tool),
     )
 
 
-@cache
-def _input_schema(tool: Tool) -> dict[str, Any]:
-    return _plain(tool.arguments)
+def annotations(tool: Tool) -> types.ToolAnnotations:
+    """What clients are told about a tool's effects; nothing that follows from its being read-only or from `title`."""
+    idle = {"idempotent_hint": None} if tool.annotations.read_only_hint else {}
+    return tool.annotations.model_copy(update={"title": None, **idle})
 
 
-@cache
+@lru_cache(_CACHED)
+def input_schema(tool: Tool, hidden: frozenset[str] = frozenset()) -> dict[str, Any]:
+    """JSON Schema of what a tool takes, but for the arguments named in `hidden`."""
+    schema = _compact(tool.arguments, "validation")
+    for name in hidden:
+        schema["properties"].pop(name, None)
+    return schema
+
+
+@lru_cache(_CACHED)
 def output_schema(tool: Tool) -> dict[str, Any]:
-    """JSON Schema of what a tool returns: its result, or an error, or (a timeout) both. Some clients check both."""
-    success, failure = _plain(tool.result), _plain(ErrorResult)
-    required = success.pop("required")
-    success["properties"] |= {
-        name: described for name, described in failure["properties"].items() if name not in success["properties"]
-    }
-    if tool.result.model_fields.keys() & ErrorResult.model_fields.keys() - Result.model_fields.keys():
-        # `message` means one thing in a result and another in an error: say what is common to both.
-        success["properties"]["message"] = {"type": "string", "description": "What is the case, and what to do."}
-    success["anyOf"] = [{"required": required}, {"required": failure["required"]}]
-    return success
+    """JSON Schema of what a tool returns: its result, or an error, or (a timeout) both."""
+    schema = _compact(tool.result, "serialization")
+    del schema["properties"]["host"]
+    # One field tells a result as surely as all of them would: what tools return is checked by their own types.
+    first = next(name for name, field in tool.result.model_fields.items() if name != "host" and field.is_required())
+    schema["anyOf"] = [{"required": ["code"]}, {"required": [first]}]
+    return schema
 
 
 def succeeded(result: Result) -> types.CallToolResult:
@@ -59,10 +82,15 @@ def succeeded(result: Result) -> types.CallToolResult:
 
 def failed(error: FairleadError, host: str, partial: Result | None = None) -> types.CallToolResult:
     """A failure, with what was learned up to it."""
-    described = ErrorResult(
+    described = described_error(error, host)
+    return _result((partial.model_dump(mode="json") if partial else {}) | described, is_error=True)
+
+
+def described_error(error: FairleadError, host: str) -> dict[str, Any]:
+    """An error as `ErrorResult` has it."""
+    return ErrorResult(
         host=host, code=error.code, message=error.message, hint=error.hint, retriable=error.retriable
     ).model_dump(mode="json")
-    return _result((partial.model_dump(mode="json") if partial else {}) | described, is_error=True)
 
 
 def _result(structured: dict[str, Any], *, is_error: bool) -> types.CallToolResult:
@@ -72,24 +100,42 @@ def _result(structured: dict[str, Any], *, is_error: bool) -> types.CallToolResu
     )
 
 
-def _plain(model: type[BaseModel]) -> dict[str, Any]:
-    """The model's schema without the titles that pydantic derives from names, which only cost a model's attention."""
-    schema = model.model_json_schema(mode="serialization" if issubclass(model, Result) else "validation")
-    _drop_titles(schema)
-    schema.pop("description", None)
-    return schema
+def _compact(model: type[BaseModel], mode: Literal["validation", "serialization"]) -> dict[str, Any]:
+    schema = model.model_json_schema(mode=mode)
+    untold = _UNTOLD if mode == "validation" else _UNTOLD | _UNTOLD_OF_RESULTS
+    compact = _short(schema, schema.pop("$defs", {}), untold)
+    compact.pop("description", None)
+    return compact
 
 
-def _drop_titles(node: object) -> None:
-    if isinstance(node, dict):
-        if isinstance(node.get("title"), str):
-            del node["title"]
-        for key, child in node.items():
-            if key == "properties" and isinstance(child, dict):
-                for described in child.values():
-                    _drop_titles(described)
-            else:
-                _drop_titles(child)
-    elif isinstance(node, list):
-        for child in node:
-            _drop_titles(child)
+def _short(node: Mapping[str, Any], definitions: Mapping[str, Any], untold: Container[str]) -> dict[str, Any]:
+    """A schema that accepts the same in fewer words, or, where `untold` has what limits it, more."""
+    if "$ref" in node:
+        # A definition's own description is for who reads the code.
+        referred = definitions[node["$ref"].rpartition("/")[2]]
+        kept = {key: value for key, value in referred.items() if key != "description"}
+        node = kept | {key: value for key, value in node.items() if key != "$ref"}
+    short = {key: value for key, value in node.items() if key not in untold}
+    for key in ("properties", "patternProperties"):
+        if key in short:
+            short[key] = {name: _short(child, definitions, untold) for name, child in short[key].items()}
+    for key in ("items", "additionalProperties"):
+        if isinstance(short.get(key), dict):
+            short[key] = _short(short[key], definitions, untold)
+    if "anyOf" in short:
+        choices = [_short(choice, definitions, untold) for choice in short.pop("anyOf")]
+        short = _choice(short, choices)
+    return short
+
+
+def _choice(rest: dict[str, Any], choices: list[dict[str, Any]]) -> dict[str, Any]:
+    others = [choice for choice in choices if choice != _NULL]
+    if len(others) < len(choices) and "default" in rest and rest["default"] is None:
+        # It may be left out: nobody needs to be told that null does the same.
+        del rest["default"]
+        choices = others
+    if len(choices) == 1:
+        return rest | choices[0]
+    if len(others) == 1 and isinstance(others[0].get("type"), str) and "enum" not in others[0]:
+        return rest | others[0] | {"type": [others[0]["type"], "null"]}
+    return rest | {"anyOf": choices}

@@ -14,7 +14,6 @@ from fairlead_sidecar.metrics import Metrics
 from fairlead_sidecar.reload import Active, ConfigRefused, ConfigSource, activate
 from fairlead_sidecar.ssh.link import Link
 from fairlead_sidecar.statusz import LinkState, LinkStatus, Statusz
-from fairlead_sidecar.tools.catalogue import offered
 
 logger = logging.getLogger(__name__)
 
@@ -72,7 +71,7 @@ class Sidecar:
             config_digest=self._followed.digest if self._followed and self._followed.fault is None else None,
             config_error=self._config_error,
             link=self.link.status() if self.link else waiting,
-            tool_count=len(offered(self.active.config.groups)) if self.active else 0,
+            tool_count=len(self.active.tools) if self.active else 0,
         )
 
     async def status_after(self, version: str | None, timeout: float) -> Statusz:
@@ -196,3 +195,4 @@ class Sidecar:
         if ended:
             logger.info("Ended %d streams and calls whose token is no longer valid for them", ended)
         await self.sessions.keep(active.grants.owners())
+        self.sessions.cancel_abandoned(active.config.limits.disconnect_grace)

@@ -10,7 +10,7 @@ from fairlead_sidecar.access.budget import Lease, NoRoom
 from fairlead_sidecar.access.grants import Caller
 from fairlead_sidecar.config import Permission, SidecarConfig
 from fairlead_sidecar.reload import Active
-from fairlead_sidecar.tools.catalogue import SCOPES, offered, scope_text
+from fairlead_sidecar.tools.catalogue import SCOPES, scope_text
 
 METHODS = ("GET", "POST", "DELETE")
 """What Streamable HTTP uses."""
@@ -107,7 +107,7 @@ def check_permission(active: Active, caller: Caller, method: str | None, tool_na
         return
     if method != "tools/call" or tool_name is None:
         return
-    tool = offered(active.config.groups).get(tool_name)
+    tool = active.tools.get(tool_name)
     if tool is None or tool.permission in caller.permissions:
         return
     message = f"{tool_name} needs the permission {tool.permission.value} (scope {SCOPES[tool.permission]})"

@@ -18,7 +18,7 @@ from fairlead_sidecar.access.budget import Budget, Lease
 from fairlead_sidecar.access.checks import Refused
 from fairlead_sidecar.access.grants import Caller, Unauthenticated
 from fairlead_sidecar.access.sessions import NoSession, session_user
-from fairlead_sidecar.mcp_server import CALLER_KEY
+from fairlead_sidecar.protocol.caller import CALLER_KEY
 from fairlead_sidecar.reload import Active
 from fairlead_sidecar.sidecar import Sidecar
 

@@ -1,8 +1,9 @@
 """The published table: tool, group, permission, OAuth scope. Documentation is generated from it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-from fairlead_sidecar.config import Permission, ToolGroup
+from fairlead_sidecar.access.grants import Caller
+from fairlead_sidecar.config import Permission, SidecarConfig
 from fairlead_sidecar.tools import connection, execute, files
 from fairlead_sidecar.tools.spec import Tool
 
@@ -14,14 +15,32 @@ SCOPES: dict[Permission, str] = {
     Permission.READ: "fairlead:read",
     Permission.EXECUTE: "fairlead:execute",
     Permission.WRITE: "fairlead:write",
+    Permission.SUDO: "fairlead:sudo",
 }
 """The OAuth scope that stands for each permission."""
 
 
-def offered(groups: Iterable[ToolGroup]) -> dict[str, Tool]:
-    """The tools of a host with these groups."""
-    chosen = set(groups)
-    return {name: tool for name, tool in TOOLS.items() if tool.group is None or tool.group in chosen}
+def host_tools(config: SidecarConfig) -> dict[str, Tool]:
+    """What a host offers: the tools of its groups, on a read-only host only those that change nothing."""
+    return {name: tool for name, tool in _of_groups(config).items() if _permitted(tool, config)}
+
+
+def withheld(config: SidecarConfig) -> dict[str, Tool]:
+    """The tools that the host's groups have and its policy keeps back."""
+    return {name: tool for name, tool in _of_groups(config).items() if not _permitted(tool, config)}
+
+
+def offered(tools: Mapping[str, Tool], caller: Caller) -> list[Tool]:
+    """Those of a host's tools that the caller sees; the operator's probe counts them all."""
+    return [tool for tool in tools.values() if caller.is_probe or tool.permission in caller.permissions]
+
+
+def _of_groups(config: SidecarConfig) -> dict[str, Tool]:
+    return {name: tool for name, tool in TOOLS.items() if tool.group is None or tool.group in config.groups}
+
+
+def _permitted(tool: Tool, config: SidecarConfig) -> bool:
+    return not config.policy.read_only or tool.annotations.read_only_hint is True
 
 
 def scope_text(permissions: Iterable[Permission]) -> str:

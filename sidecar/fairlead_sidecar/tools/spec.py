@@ -1,6 +1,6 @@
 """What a tool is: its place in the access table, its words for the model, its types, and the function behind it."""
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Collection, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -8,7 +8,7 @@ import mcp_types as types
 from pydantic import BaseModel, ConfigDict
 
 from fairlead_sidecar.access.grants import Caller
-from fairlead_sidecar.config import Limits, Permission, ToolGroup
+from fairlead_sidecar.config import Limits, Permission, Policy, ToolGroup
 from fairlead_sidecar.errors import FairleadError
 from fairlead_sidecar.policy import HostPolicy
 from fairlead_sidecar.ssh.link import Link
@@ -78,3 +78,12 @@ class Tool:
         FairleadError: It failed; the message is for the agent.
         Failed: It failed with a part of the result.
     """
+    hidden: Callable[[Policy, Caller], Collection[str]] | None = None
+    """Arguments that can't be of use under this policy or to this caller, and are left out of the schema; the tool
+    itself refuses them still."""
+    label: str = ""
+    """What metrics call it, where that is not its name: labels must have few values."""
+
+    def __post_init__(self) -> None:
+        if not self.label:
+            object.__setattr__(self, "label", self.name)

@@ -1,0 +1,1 @@
+"""What MCP clients get, in both protocol eras and on any transport: tools, resources, prompts, and questions."""

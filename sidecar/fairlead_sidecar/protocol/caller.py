@@ -1,0 +1,47 @@
+"""Who sent a message, and what is in force for them now."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import mcp_types as types
+from mcp.server.context import ServerRequestContext
+from mcp.shared.exceptions import MCPError
+from starlette.requests import Request
+
+from fairlead_sidecar.access.grants import Caller
+from fairlead_sidecar.reload import Active
+from fairlead_sidecar.sidecar import Sidecar
+
+CALLER_KEY = "fairlead.caller"
+"""Where the gate leaves the caller in the ASGI scope."""
+
+Context = ServerRequestContext[Any, Request]
+
+
+@dataclass(frozen=True)
+class Callers:
+    """Tells the caller of each message."""
+
+    sidecar: Sidecar
+    local: Caller | None
+    """Who it is when messages do not come over HTTP (stdio); None refuses them."""
+
+    def who(self, ctx: Context) -> tuple[Active, Caller]:
+        """The configuration in force and the caller as it now stands.
+
+        Asked anew for each message: between a message's arrival and its turn its token may have been revoked.
+
+        Raises:
+            MCPError: The credential is no longer valid.
+        """
+        active = self.sidecar.active
+        known = self.local if ctx.request is None else ctx.request.scope.get(CALLER_KEY)
+        caller = active.grants.current(known.key) if active is not None and known is not None else None
+        if active is None or caller is None or self.sidecar.draining:
+            raise MCPError(code=types.INVALID_REQUEST, message="The credential is no longer valid.")
+        return active, caller
+
+    def revoked(self, caller: Caller | None) -> bool:
+        """Whether the caller's credential is gone by now."""
+        active = self.sidecar.active
+        return caller is not None and active is not None and active.grants.current(caller.key) is None
