@@ -3,15 +3,14 @@
 import contextlib
 from collections.abc import AsyncIterator
 
-from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Mount
 
 from fairlead_sidecar.access import responses
-from fairlead_sidecar.access.body import MAX_BYTES
 from fairlead_sidecar.access.gate import Gate
+from fairlead_sidecar.access.resumable import ResumableSessions
 from fairlead_sidecar.audit import AuditLog
 from fairlead_sidecar.mcp_server import build_server
 from fairlead_sidecar.reload import ConfigSource
@@ -30,11 +29,7 @@ def create_app(source: ConfigSource, *, audit: AuditLog | None = None) -> Starle
         audit: Where the audit trail goes; standard output by default.
     """
     sidecar = Sidecar(source, audit=audit)
-    manager = StreamableHTTPSessionManager(
-        build_server(sidecar),
-        max_request_body_size=MAX_BYTES,
-        max_sessions=None,  # `Sessions` bounds them, and for each owner apart
-    )
+    manager = ResumableSessions(build_server(sidecar))
     sidecar.sessions.attach(manager)
 
     @contextlib.asynccontextmanager

@@ -8,9 +8,9 @@ from collections.abc import Set as AbstractSet
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.auth.provider import AccessToken
 from mcp.server.streamable_http import StreamableHTTPServerTransport
-from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 
 from fairlead_sidecar.access.grants import Caller
+from fairlead_sidecar.access.resumable import ResumableSessions
 
 MAX_SESSIONS = 1000
 """Sessions that may be open at once; idle ones end after 30 minutes."""
@@ -31,12 +31,12 @@ class Sessions:
     """A view on the SDK's session manager, which has no public way to count or end sessions."""
 
     def __init__(self) -> None:
-        self._manager: StreamableHTTPSessionManager | None = None
+        self._manager: ResumableSessions | None = None
         self._opening: Counter[str] = Counter()
         self.on_evicted: Callable[[], None] = lambda: None
         """Called whenever an idle session makes room for another one of its owner."""
 
-    def attach(self, manager: StreamableHTTPSessionManager) -> None:
+    def attach(self, manager: ResumableSessions) -> None:
         """Look at this manager from now on."""
         self._manager = manager
 
@@ -91,6 +91,11 @@ class Sessions:
         _, session, transport = min(idle, key=lambda candidate: candidate[0])
         self.on_evicted()
         await self._manager._discard_session(session, transport)  # noqa: SLF001 - as above
+
+    def cancel_abandoned(self, grace: float) -> None:
+        """Cancel the calls whose client lost its connection `grace` seconds ago and did not come back."""
+        if self._manager is not None:
+            self._manager.cancel_abandoned(grace)
 
     async def keep(self, owners: AbstractSet[str]) -> None:
         """End every session whose owner is not among `owners`."""

@@ -243,5 +243,6 @@ def lines_of(response: httpx.Response) -> Iterator[dict[str, Any]]:
         yield response.json()
         return
     for line in response.text.splitlines():
-        if line.startswith("data:"):
+        # The event that names a stream, so that it can be taken up again, has no data.
+        if line.startswith("data:") and line.removeprefix("data:").strip():
             yield json.loads(line.removeprefix("data:"))

@@ -1,0 +1,161 @@
+"""Handshake sessions whose streams can be taken up again, and whose calls end when nobody does so in time."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+from uuid import uuid4
+
+import anyio
+from mcp.server.auth.middleware.bearer_auth import AuthorizationContext
+from mcp.server.lowlevel.server import Server
+from mcp.server.streamable_http import GET_STREAM_KEY, EventMessage, SSEEvent, StreamableHTTPServerTransport
+from mcp.server.streamable_http_manager import DEFAULT_SESSION_IDLE_TIMEOUT, StreamableHTTPSessionManager
+from mcp.shared.message import SessionMessage
+from mcp_types import DEFAULT_NEGOTIATED_VERSION, JSONRPCNotification, JSONRPCRequest, RequestId
+from mcp_types.version import is_version_at_least
+from sse_starlette import EventSourceResponse
+from starlette.requests import Request
+from starlette.types import Receive, Scope, Send
+
+from fairlead_sidecar.access import responses
+from fairlead_sidecar.access.body import MAX_BYTES
+from fairlead_sidecar.access.events import Backlog, EventLog, Stream
+
+logger = logging.getLogger(__name__)
+
+RETRY_MILLISECONDS = 1000
+"""How long a client is asked to wait before it takes up a stream again."""
+PRIMING_VERSION = "2025-11-25"
+"""The first protocol version whose clients understand an event without data."""
+CANCEL_TIMEOUT = 5.0
+"""Seconds for a session to take a cancellation; one that does not is ended."""
+
+_STREAM_KEY = "fairlead.stream"
+
+
+class ResumableTransport(StreamableHTTPServerTransport):
+    """One session. The hooks it overrides are private: the dependency on `mcp` is pinned to a minor version for it."""
+
+    def __init__(self, session_id: str, events: EventLog, abandoned: "dict[Stream, ResumableTransport]") -> None:
+        super().__init__(
+            session_id,
+            event_store=events,
+            retry_interval=RETRY_MILLISECONDS,
+            idle_timeout=DEFAULT_SESSION_IDLE_TIMEOUT,
+        )
+        self._events = events
+        self._abandoned = abandoned
+
+    async def terminate(self) -> None:
+        """See the base class; nothing is kept."""
+        await super().terminate()
+        self._events.close()
+
+    async def cancel(self, request: RequestId) -> None:
+        """Cancel a request as its client would: its command is killed, its answer says so."""
+        writer = self._read_stream_writer
+        if writer is None or self.is_terminated:
+            return
+        params: dict[str, Any] = {"requestId": request, "reason": "The client lost its connection."}
+        note = JSONRPCNotification(jsonrpc="2.0", method="notifications/cancelled", params=params)
+        with anyio.move_on_after(CANCEL_TIMEOUT) as scope, contextlib.suppress(anyio.ClosedResourceError):
+            await writer.send(SessionMessage(note))
+        if scope.cancelled_caught:
+            logger.warning("A session that took no cancellation was ended")
+            await self.terminate()
+
+    def _create_session_message(
+        self, message: JSONRPCRequest, request: Request, request_id: RequestId, protocol_version: str
+    ) -> SessionMessage:
+        request.scope[_STREAM_KEY] = self._events.request(str(request_id), message.id)
+        return super()._create_session_message(message, request, request_id, protocol_version)
+
+    def _create_event_data(self, event_message: EventMessage) -> SSEEvent:
+        text = self._events.text(event_message.event_id) if event_message.event_id else None
+        if text is None:
+            return super()._create_event_data(event_message)
+        return {"event": "message", "data": text, "id": event_message.event_id}
+
+    async def _handle_post_request(self, scope: Scope, request: Request, receive: Receive, send: Send) -> None:
+        try:
+            await super()._handle_post_request(scope, request, receive, send)
+        finally:
+            if (stream := scope.get(_STREAM_KEY)) is not None:
+                self._left(stream)
+
+    async def _handle_get_request(self, request: Request, send: Send) -> None:
+        if "last-event-id" not in request.headers:
+            self._events.take_over(GET_STREAM_KEY)
+        await super()._handle_get_request(request, send)
+
+    async def _replay_events(self, last_event_id: str, request: Request, send: Send) -> None:
+        stream = self._events.find(last_event_id)
+        if stream is None:
+            refusal = responses.error(400, "unknown_event", "Nothing is kept of the stream with this Last-Event-ID.")
+            await refusal(request.scope, request.receive, send)
+            return
+        # Whoever has been reading it can't be there any more, even if the network has not told yet.
+        self.close_sse_stream(stream.name)
+        with self._reading(stream) as reader:
+            version = request.headers.get("mcp-protocol-version", DEFAULT_NEGOTIATED_VERSION)
+            headers = {"Cache-Control": "no-cache, no-transform", "Mcp-Session-Id": self.mcp_session_id or ""}
+            answer = EventSourceResponse(self._resumed(last_event_id, reader, version), headers=headers)
+            await answer(request.scope, request.receive, send)
+
+    async def _resumed(self, last_event_id: str, reader: object, version: str) -> AsyncIterator[SSEEvent]:
+        if is_version_at_least(version, PRIMING_VERSION):
+            yield {"id": last_event_id, "data": "", "retry": RETRY_MILLISECONDS}
+        async for number, text in self._events.follow(last_event_id, reader):
+            yield {"event": "message", "id": number, "data": text}
+
+    @contextlib.contextmanager
+    def _reading(self, stream: Stream) -> Iterator[object]:
+        reader = stream.reader = object()
+        self._abandoned.pop(stream, None)
+        stream.wake()
+        try:
+            yield reader
+        finally:
+            if stream.reader is reader:
+                stream.reader = None
+                self._left(stream)
+
+    def _left(self, stream: Stream) -> None:
+        """Nobody reads the stream any more, unless somebody took it over."""
+        if stream.request is not None and stream.answer is None and stream.reader is None and not self.is_terminated:
+            stream.abandoned_at = asyncio.get_running_loop().time()
+            self._abandoned[stream] = self
+
+
+class ResumableSessions(StreamableHTTPSessionManager):
+    """The SDK's manager, with a log of events for each session: the SDK's own would mix up the streams of all."""
+
+    def __init__(self, server: Server[Any]) -> None:
+        # No bound on sessions: `Sessions` has one, and one for each owner.
+        super().__init__(server, max_request_body_size=MAX_BYTES, max_sessions=None)
+        self.backlog = Backlog()
+        self._abandoned: dict[Stream, ResumableTransport] = {}
+        self._cancelling: set[asyncio.Task[None]] = set()
+
+    def cancel_abandoned(self, grace: float) -> None:
+        """Cancel every request whose answer nobody has been waiting for these `grace` seconds."""
+        now = asyncio.get_running_loop().time()
+        for stream, transport in list(self._abandoned.items()):
+            if stream.abandoned_at is None or transport.is_terminated:
+                del self._abandoned[stream]
+            elif now - stream.abandoned_at >= grace and stream.request is not None:
+                del self._abandoned[stream]
+                task = asyncio.create_task(transport.cancel(stream.request))
+                self._cancelling.add(task)
+                task.add_done_callback(self._cancelling.discard)
+
+    def _admit_session(self, requestor: AuthorizationContext | None) -> StreamableHTTPServerTransport:
+        session_id = uuid4().hex
+        events = EventLog(requestor["client_id"] if requestor else "", self.backlog)
+        transport = ResumableTransport(session_id, events, self._abandoned)
+        if requestor is not None:
+            self._session_owners[session_id] = requestor
+        self._server_instances[session_id] = transport
+        return transport
