@@ -23,6 +23,8 @@ from fairlead_sidecar.errors import (
     TokenRevoked,
 )
 from fairlead_sidecar.protocol.caller import Callers, Context
+from fairlead_sidecar.protocol.confirm import Confirmation, InputNeeded
+from fairlead_sidecar.protocol.questions import Questions
 from fairlead_sidecar.protocol.record import Record, Recorder
 from fairlead_sidecar.reload import Active
 from fairlead_sidecar.tools.catalogue import withheld
@@ -42,16 +44,19 @@ class Calls:
     def __init__(self, callers: Callers) -> None:
         self._callers = callers
         self._recorder = Recorder(callers)
+        self._questions = Questions()
         self._sidecar = callers.sidecar
 
-    async def call_tool(self, ctx: Context, params: types.CallToolRequestParams) -> types.CallToolResult:
+    async def call_tool(
+        self, ctx: Context, params: types.CallToolRequestParams
+    ) -> types.CallToolResult | types.InputRequiredResult:
         """Run a tool and write its audit line, however it ends."""
         with self._recorder.recording(ctx, params.name) as record:
             return await self._checked_call(ctx, params, record)
 
     async def _checked_call(
         self, ctx: Context, params: types.CallToolRequestParams, record: Record
-    ) -> types.CallToolResult:
+    ) -> types.CallToolResult | types.InputRequiredResult:
         try:
             active, caller = self._callers.who(ctx)
         except MCPError:
@@ -63,8 +68,12 @@ class Calls:
             tool = self._tool(active, params.name, record)
             _require(tool.permission, caller)
             arguments = _arguments(tool, params.arguments)
-            call = self._call(ctx, active, caller, record)
+            confirm = Confirmation(ctx, params, caller.owner, self._questions, record.facts)
+            call = self._call(ctx, active, caller, record, confirm)
             result = await self._run(caller, tool, call, arguments)
+        except InputNeeded as needed:
+            record.decision, record.outcome = "ask", "input_required"
+            return needed.result
         except Failed as failure:
             record.outcome = failure.error.code
             return schema.failed(failure.error, host, failure.result)
@@ -74,6 +83,8 @@ class Calls:
                 self._recorder.deny(record, error.code)
             return schema.failed(error, host)
         except MCPError:
+            if record.outcome == FairleadError.code:
+                self._recorder.deny(record, InvalidRequest.code)
             raise
         except Exception:
             # Nothing of an unforeseen error's text goes out: it may hold what the caller must not see.
@@ -93,7 +104,9 @@ class Calls:
         record.label = tool.label
         return tool
 
-    def _call(self, ctx: Context, active: Active, caller: Caller, record: Record) -> Call:
+    def _call(
+        self, ctx: Context, active: Active, caller: Caller, record: Record, confirm: Callable[[str], Awaitable[None]]
+    ) -> Call:
         if self._sidecar.link is None:
             raise FairleadError("The link was not started yet.")
         return Call(
@@ -102,7 +115,7 @@ class Calls:
             limits=active.config.limits,
             policy=active.policy,
             caller=caller,
-            confirm=_cannot_ask,
+            confirm=confirm,
             progress=_progress(ctx),
             facts=record.facts,
         )
@@ -129,10 +142,6 @@ def _arguments(tool: Tool, given: dict[str, Any] | None) -> Arguments:
         return tool.arguments.model_validate(given or {})
     except ValidationError as error:
         raise InvalidRequest(f"Invalid arguments for {tool.name}: {problems(error)}.") from None
-
-
-async def _cannot_ask(_question: str) -> None:
-    raise ConfirmationRefused("A person has to agree to this, and this client has no way to ask them.")
 
 
 def _progress(ctx: Context) -> Callable[[float, str], Awaitable[None]] | None:
