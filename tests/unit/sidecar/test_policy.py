@@ -1,10 +1,12 @@
 """What a policy allows."""
 
+from collections.abc import Callable
+
 import pytest
 
-from fairlead_sidecar.config import CommandPolicy, PathPolicy, Policy
+from fairlead_sidecar.config import CommandPolicy, Confirmation, PathPolicy, Policy, Sudo
 from fairlead_sidecar.errors import PolicyDenied
-from fairlead_sidecar.policy import CompiledPolicy, PolicyInvalid
+from fairlead_sidecar.policy import ClosedPolicy, CompiledPolicy, PolicyInvalid
 
 
 def commands(*, allow: tuple[str, ...] | None = None, deny: tuple[str, ...] = ()) -> CompiledPolicy:
@@ -77,3 +79,68 @@ def test_reading_and_writing_are_judged_apart() -> None:
 def test_a_relative_directory_is_refused() -> None:
     with pytest.raises(PolicyInvalid, match=r"policy\.paths\.write\[0\] must be an absolute path"):
         paths(write=("srv",))
+
+
+def test_a_script_is_judged_by_its_text_and_by_what_runs_it() -> None:
+    policy = commands(deny=(r"\bmkfs\b",))
+    policy.check_script(["bash", "-eu"], "ls\n")
+    with pytest.raises(PolicyDenied):
+        policy.check_script(["bash"], "ls\nmkfs /dev/sda\n")
+    with pytest.raises(PolicyDenied):
+        policy.check_script(["mkfs", "/dev/sda"], "ls\n")
+
+
+def test_with_an_allow_list_a_script_needs_both_its_text_and_its_interpreter_allowed() -> None:
+    policy = commands(allow=("^uptime$",))
+    for interpreter, content in ((["bash"], "uptime"), (["uptime"], "rm -rf /")):
+        with pytest.raises(PolicyDenied):
+            policy.check_script(interpreter, content)
+    commands(allow=("^uptime$", "^bash$")).check_script(["bash"], "uptime")
+
+
+def test_with_an_allow_list_no_call_may_set_variables() -> None:
+    commands().check_command("uptime", sets_variables=True)
+    with pytest.raises(PolicyDenied, match="env"):
+        commands(allow=("^uptime$",)).check_command("uptime", sets_variables=True)
+
+
+def test_a_pattern_finds_sudo_that_the_call_asks_for_and_the_command_does_not_name() -> None:
+    policy = commands(deny=(r"\bsudo -u root\b",))
+    policy.check_command("id")
+    policy.check_command("id", user="postgres")
+    with pytest.raises(PolicyDenied):
+        policy.check_command("id", user="root")
+
+
+def test_sudo_is_bound_to_the_accounts_that_the_policy_names() -> None:
+    with pytest.raises(PolicyDenied, match="Never"):
+        CompiledPolicy(Policy()).check_user("root")
+    policy = CompiledPolicy(Policy(sudo=Sudo(type="Passwordless", users=("postgres", "www-data"))))
+    policy.check_user("postgres")
+    with pytest.raises(PolicyDenied, match="postgres, www-data"):
+        policy.check_user("root")
+
+
+def test_confirmation_is_needed_where_a_pattern_is_found() -> None:
+    policy = CompiledPolicy(Policy(confirm=(Confirmation(pattern=r"\brm\b"), Confirmation(pattern="sudo -u root"))))
+    assert policy.needs_confirmation("cd /srv; rm x")
+    assert policy.needs_confirmation("bash", "echo\nrm x\n")
+    assert policy.needs_confirmation("id", user="root")
+    assert not policy.needs_confirmation("ls", user="www-data")
+    with pytest.raises(PolicyInvalid, match=r"policy\.confirm\[0\]\.pattern"):
+        CompiledPolicy(Policy(confirm=(Confirmation(pattern="("),)))
+
+
+def test_a_closed_policy_denies_everything() -> None:
+    policy = ClosedPolicy("policy.commands.deny[0] is wrong")
+    questions: tuple[Callable[[], object], ...] = (
+        lambda: policy.check_command("ls", user=None),
+        lambda: policy.check_script(["sh"], "ls"),
+        lambda: policy.check_user("root"),
+        lambda: policy.needs_confirmation("ls"),
+        lambda: policy.check_read("/"),
+        lambda: policy.check_write("/"),
+    )
+    for question in questions:
+        with pytest.raises(PolicyDenied, match=r"policy\.commands\.deny\[0\]"):
+            question()
