@@ -31,7 +31,7 @@ class HostUnreachable(LinkError):
     code = "host_unreachable"
     reason = "Unreachable"
     retriable = True
-    default_hint = "Check that the host is up and that address, port and network are right; it is retried by itself."
+    default_hint = "Check that the host is up and that address, port and network are right."
 
 
 class AuthenticationFailed(LinkError):

@@ -9,6 +9,7 @@ directory live in a mount namespace of the server only, so that the machine's ac
 
 import asyncio
 import contextlib
+import itertools
 import os
 import pwd
 import shlex
@@ -26,7 +27,7 @@ import asyncssh
 import psutil
 import pytest
 
-from fairlead_sidecar.config import PinnedHostKeys, SecretFiles, SidecarConfig, Target
+from fairlead_sidecar.config import JumpHost, PinnedHostKeys, SecretFiles, SidecarConfig, Target
 
 STARTUP_SECONDS = 20.0
 PASSWORD = "open sesame 42"
@@ -48,11 +49,14 @@ class Sshd:
         options: dict[str, str] | None = None,
         mounts: tuple[str, ...] = (),
         sftp: bool = True,
+        host_authority: asyncssh.SSHKey | None = None,
+        host_certificate: dict[str, Any] | None = None,
     ) -> None:
         """Prepare one.
 
         `password` gives an account other than root the password PASSWORD; `options` are sshd_config lines; `mounts`
-        are shell commands run in the server's own mount namespace.
+        are shell commands run in the server's own mount namespace. `host_authority` signs certificates for the host
+        keys, made out to its address; `host_certificate` has other arguments of `generate_host_certificate`.
         """
         self.directory = directory
         self.username = username
@@ -61,6 +65,8 @@ class Sshd:
         self.options = options or {}
         self.mounts = mounts
         self.sftp = sftp
+        self.host_authority = host_authority
+        self.host_certificate = host_certificate or {}
         self.address = "127.0.0.1"
         self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
@@ -105,6 +111,15 @@ class Sshd:
             "host_key": PinnedHostKeys(public_keys=(self.host_key,)),
         }
         return SidecarConfig(**{**fields, **changes})
+
+    def jump_host(self, secret_name: str, **changes: Any) -> JumpHost:
+        """This server as a jump host of another; `changes` replace fields."""
+        fields: dict[str, Any] = {
+            "target": Target(address=self.address, port=self.port, username=self.username),
+            "auth": SecretFiles(directory=self.secret, secret_name=secret_name),
+            "host_key": PinnedHostKeys(public_keys=(self.host_key,)),
+        }
+        return JumpHost(**{**fields, **changes})
 
     def authorize(self, *keys: asyncssh.SSHKey, prefix: str = "") -> None:
         """Let exactly these keys log in; `prefix` is an authorized_keys option list, e.g. `command="…"`."""
@@ -252,6 +267,11 @@ class Sshd:
             path.write_bytes(key.export_private_key())
             path.chmod(0o600)
             text += f"HostKey {path}\n"
+            if self.host_authority is not None:
+                settings = {"principals": [self.address], **self.host_certificate}
+                certificate = self.host_authority.generate_host_certificate(key, "host", **settings)
+                (self.directory / f"host-cert-{kind}").write_bytes(certificate.export_certificate())
+                text += f"HostCertificate {self.directory / f'host-cert-{kind}'}\n"
         if self.sftp:
             text += "Subsystem sftp internal-sftp\n"
         (self.directory / "sshd_config").write_text(text)
@@ -328,11 +348,24 @@ def require_sshd() -> None:
         pytest.fail("The tests with a private sshd need " + ", ".join(missing) + ".", pytrace=False)
 
 
+def _ports() -> Iterator[int]:
+    # Below the range from which the system takes its own, and another piece of it for each process that runs tests.
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    first = 10_000 + worker % 11 * 2_000
+    return itertools.cycle(range(first, first + 2_000))
+
+
+_candidates = _ports()
+
+
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port of 127.0.0.1 that nothing listens on, and that was given to nobody else for a long while."""
+    for port in _candidates:
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("unreachable")
 
 
 def until(condition: Callable[[], bool], what: str, *, seconds: float = 10.0) -> None:

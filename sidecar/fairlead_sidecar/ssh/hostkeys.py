@@ -6,7 +6,7 @@ from pathlib import Path
 
 import asyncssh
 
-from fairlead_sidecar.config import PinnedHostKeys
+from fairlead_sidecar.config import AuthorityHostKeys, PinnedHostKeys
 from fairlead_sidecar.errors import HostKeyMismatch
 
 _RSA = ("rsa-sha2-512", "rsa-sha2-256")
@@ -45,6 +45,16 @@ class TrustedHostKeys:
         revoked = {key.get_fingerprint() for key in self.revoked}
         return fingerprint not in revoked and fingerprint in self.fingerprints
 
+    def trusts_as(self, former: "TrustedHostKeys", fingerprint: str) -> bool:
+        """Whether a host key that was verified with `former` is trusted now too.
+
+        Nobody tells which authority vouched for it, so all the former ones must still be trusted.
+        """
+        if self.trusts(fingerprint):
+            return True
+        by_certificate = bool(former.authorities) and not former.trusts(fingerprint)
+        return by_certificate and set(former.authorities) <= set(self.authorities) - set(self.revoked)
+
     @property
     def fingerprints(self) -> tuple[str, ...]:
         """`SHA256:…` of each trusted key, as `ssh-keygen -l` prints it."""
@@ -57,16 +67,17 @@ def pinned_keys(pins: PinnedHostKeys) -> TrustedHostKeys:
     Raises:
         HostKeyMismatch: A pin can't be read, so nothing the host presents could match it.
     """
-    keys = []
-    for number, line in enumerate(pins.public_keys, start=1):
-        try:
-            keys.append(asyncssh.import_public_key(line.strip()))
-        except asyncssh.KeyImportError as error:
-            raise HostKeyMismatch(
-                f"Pinned host key {number} is no public key: {error}.",
-                hint="Write it as in the host's /etc/ssh/ssh_host_ed25519_key.pub: `ssh-ed25519 AAAA…`.",
-            ) from error
-    return TrustedHostKeys(tuple(keys))
+    return TrustedHostKeys(_public_keys(pins.public_keys, "Pinned host key"))
+
+
+def authority_keys(trust: AuthorityHostKeys) -> TrustedHostKeys:
+    """The authorities of the configuration: only a certificate of theirs is trusted, no bare key.
+
+    Raises:
+        HostKeyMismatch: The key of an authority can't be read.
+    """
+    keys = _public_keys(trust.public_keys, "Public key of the host key authority")
+    return TrustedHostKeys((), authorities=keys, source="the configuration")
 
 
 def known_keys(files: Iterable[Path], host: str, port: int) -> TrustedHostKeys:
@@ -79,6 +90,19 @@ def known_keys(files: Iterable[Path], host: str, port: int) -> TrustedHostKeys:
     # No address is given: a key that is known for an address only says nothing about the name, nor the reverse.
     keys, authorities, revoked, *_x509 = entries.match(host, "", None if port == asyncssh.DEFAULT_PORT else port)
     return TrustedHostKeys(tuple(keys), tuple(authorities), tuple(revoked), " or ".join(map(str, paths)))
+
+
+def _public_keys(lines: Iterable[str], what: str) -> tuple[asyncssh.SSHKey, ...]:
+    keys = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            keys.append(asyncssh.import_public_key(line.strip()))
+        except asyncssh.KeyImportError as error:
+            raise HostKeyMismatch(
+                f"{what} {number} is no public key: {error}.",
+                hint="Write it as in the host's /etc/ssh/ssh_host_ed25519_key.pub: `ssh-ed25519 AAAA…`.",
+            ) from error
+    return tuple(keys)
 
 
 def _lines(path: Path) -> list[str]:

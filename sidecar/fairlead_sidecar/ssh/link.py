@@ -8,20 +8,21 @@ from contextlib import asynccontextmanager, suppress
 
 import asyncssh
 
-from fairlead_sidecar.config import SecretFiles, SidecarConfig, Target
+from fairlead_sidecar.config import SidecarConfig, Target
 from fairlead_sidecar.errors import ConnectionLost, HostUnreachable, LinkError
 from fairlead_sidecar.ssh.backoff import Backoff
 from fairlead_sidecar.ssh.command import NotTaken, follow
-from fairlead_sidecar.ssh.credentials import FilesVersion, files_version
-from fairlead_sidecar.ssh.failures import Stage, no_answer
+from fairlead_sidecar.ssh.credentials import FilesVersion
 from fairlead_sidecar.ssh.launcher import Launcher, encode_command, not_a_shell
-from fairlead_sidecar.ssh.login import Login, Progress, login, new_progress, trusted_keys
+from fairlead_sidecar.ssh.login import Login, Progress, login, new_progress
 from fairlead_sidecar.ssh.observer import NullObserver, Observer
 from fairlead_sidecar.ssh.pool import CLOSE_SECONDS, Pool, PoolGone
 from fairlead_sidecar.ssh.reaper import Reaper
 from fairlead_sidecar.ssh.report import Report
 from fairlead_sidecar.ssh.request import CommandRequest
 from fairlead_sidecar.ssh.result import CommandEnd, Sink, Stream
+from fairlead_sidecar.ssh.route import credentials_version, trusted_keys
+from fairlead_sidecar.ssh.totp import OneTimeCodes
 from fairlead_sidecar.statusz import LinkStatus
 
 PROVISIONAL_SECONDS = 3.0
@@ -70,6 +71,7 @@ class Link:
         self._changed = False
         self._was_up = False
         self._reaper = Reaper(self._current)
+        self._codes = OneTimeCodes()
         self._transport = Backoff(first=0.2, cap=10)
 
     def status(self) -> LinkStatus:
@@ -108,18 +110,19 @@ class Link:
         """Put a new configuration into force.
 
         New credentials: a new login; where it succeeds, the old connections end with their last command; where it
-        fails, they stay and the status says so. Another target, or host keys other than the one the host presented:
-        connect anew. Everything else takes effect at once.
+        fails, they stay and the status says so. Another target or way to it, or host keys other than the one the host
+        presented: connect anew. Everything else takes effect at once.
         """
         old, self._config = self._config, config
-        needs_login = (config.auth, config.credentials_version) != (old.auth, old.credentials_version)
-        if (config.target, config.host_key) != (old.target, old.host_key):
+        needs_login = _credentials(config) != _credentials(old)
+        moved, new_trust = _route(config) != _route(old), _trust(config) != _trust(old)
+        if moved or new_trust:
             # What failed or never lasted before says nothing about what is asked for now.
             self._transport.reset()
-        if config.target != old.target:
+        if moved:
             needs_login = True
             self._leave(drain=True)
-        elif config.host_key != old.host_key and not self._still_trusted():
+        elif new_trust and not (_trust(config)[:-1] == _trust(old)[:-1] and self._still_trusted()):
             needs_login = True
             self._leave(drain=False)
         if self._pool is not None:
@@ -242,7 +245,7 @@ class Link:
         while True:
             config, self._changed = self._config, False
             progress = new_progress(config)
-            attempt = self._attempt_task = asyncio.get_running_loop().create_task(login(config, progress))
+            attempt = self._attempt_task = asyncio.get_running_loop().create_task(login(config, progress, self._codes))
             try:
                 logged_in = await self._watch_attempt(attempt, progress)
                 if not self._changed:
@@ -264,12 +267,15 @@ class Link:
                     await asyncio.wait({attempt}, timeout=CLOSE_SECONDS)
 
     async def _watch_attempt(self, attempt: asyncio.Task[Login], progress: Progress) -> Login:
-        await asyncio.wait({attempt}, timeout=PROVISIONAL_SECONDS)
-        stage = progress.events.stage
-        if not attempt.done() and stage is not Stage.LOGIN:
-            error = no_answer(progress.place, stage, PROVISIONAL_SECONDS)
-            self._failed(HostUnreachable(f"{error.message} Still trying.", hint=error.hint))
+        while not (await asyncio.wait({attempt}, timeout=PROVISIONAL_SECONDS))[0]:
+            error = progress.provisional(PROVISIONAL_SECONDS)
+            # A refusal stays on show while the next try only waits for its one-time code.
+            if error is not None and not (progress.waits_for_code and self._refused()):
+                self._failed(error)
         return await attempt
+
+    def _refused(self) -> bool:
+        return self._pool is not None or (self._error is not None and not self._error.retriable)
 
     def _failed(self, error: LinkError, fingerprint: str | None = None) -> None:
         if self._pool is not None:
@@ -310,7 +316,7 @@ class Link:
         self._error = None
 
         async def further() -> Login:
-            return await login(config, new_progress(config))
+            return await login(config, new_progress(config), self._codes)
 
         pool = Pool(
             logged_in,
@@ -383,15 +389,27 @@ class Link:
         self._former = [former for former in [*self._former, pool] if former.alive]
 
     def _still_trusted(self) -> bool:
-        fingerprint = self._login.fingerprint if self._login else None
+        if self._login is None or self._login.fingerprint is None:
+            return False
         try:
-            return fingerprint is not None and trusted_keys(self._config).trusts(fingerprint)
+            return trusted_keys(self._config).trusts_as(self._login.trusted, self._login.fingerprint)
         except LinkError:
             return False
 
     def _credentials_version(self) -> FilesVersion:
-        auth = self._config.auth
-        return files_version(auth.directory) if isinstance(auth, SecretFiles) else ()
+        return credentials_version(self._config)
+
+
+def _route(config: SidecarConfig) -> list[Target]:
+    return [*(jump.target for jump in config.jump_hosts), config.target]
+
+
+def _trust(config: SidecarConfig) -> list[object]:
+    return [*(jump.host_key for jump in config.jump_hosts), config.host_key]
+
+
+def _credentials(config: SidecarConfig) -> list[object]:
+    return [*(jump.auth for jump in config.jump_hosts), config.auth, config.credentials_version]
 
 
 def _copy(error: LinkError) -> LinkError:

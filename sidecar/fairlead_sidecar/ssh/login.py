@@ -1,41 +1,32 @@
-"""One login: TCP, host key, authentication. Every deadline is armed before anything is sent."""
+"""One login: TCP, host key, authentication, on each server of the way. Deadlines are armed before anything is sent."""
 
 import asyncio
-import getpass
-import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import asyncssh
 
-from fairlead_sidecar.config import KnownHosts, LocalAccount, PinnedHostKeys, SecretFiles, SidecarConfig
-from fairlead_sidecar.errors import LinkError
-from fairlead_sidecar.ssh import failures, local_account
-from fairlead_sidecar.ssh.credentials import load_credentials
+from fairlead_sidecar.config import Connection, SidecarConfig
+from fairlead_sidecar.errors import HostUnreachable, LinkError
+from fairlead_sidecar.ssh import failures
 from fairlead_sidecar.ssh.failures import Stage
-from fairlead_sidecar.ssh.hostkeys import TrustedHostKeys, known_keys, pinned_keys
-
-CIPHERS = (
-    # GCM first: hardware does it, and it costs half the processor time of ChaCha20.
-    "aes128-gcm@openssh.com",
-    "aes256-gcm@openssh.com",
-    "chacha20-poly1305@openssh.com",
-    "aes256-ctr",
-    "aes192-ctr",
-    "aes128-ctr",
-)
+from fairlead_sidecar.ssh.hostkeys import TrustedHostKeys
+from fairlead_sidecar.ssh.prompts import Answers
+from fairlead_sidecar.ssh.route import Hop, place_of, plan_hops
+from fairlead_sidecar.ssh.totp import OneTimeCodes
 
 
 class Events(asyncssh.SSHClient):
-    """What asyncssh reports about one connection."""
+    """What asyncssh reports and asks about one connection."""
 
-    def __init__(self) -> None:
+    def __init__(self, answers: Answers | None = None) -> None:
         self.presented: asyncssh.SSHKey | None = None
         """The host key (or the key of the authority behind its certificate) that was not trusted."""
         self.on_lost: Callable[[], None] | None = None
         self.tunnel: asyncssh.SSHClientConnection | None = None
         """The connection to the jump host that this one runs through; it ends with this one."""
+        self.answers = answers
+        """None: nothing is asked, or what the connection's options hold answers it."""
         self._connection: asyncssh.SSHClientConnection | None = None
 
     @property
@@ -59,6 +50,26 @@ class Events(asyncssh.SSHClient):
         self.presented = key
         return False
 
+    def password_auth_requested(self) -> str | None:
+        """The server takes a password."""
+        return self.answers.plain_password() if self.answers else None
+
+    def password_change_requested(self, prompt: str, _lang: str) -> tuple[str, str]:
+        """The server took the password, and wants another one."""
+        if self.answers:
+            self.answers.refuse_change(prompt)
+        return NotImplemented  # type: ignore[no-any-return]  # how asyncssh is told to go on with the next method
+
+    def kbdint_auth_requested(self) -> str | None:
+        """The server would ask questions; an empty string lets it choose which."""
+        return "" if self.answers and self.answers.begin() else None
+
+    def kbdint_challenge_received(
+        self, _name: str, _instructions: str, _lang: str, prompts: Sequence[tuple[str, bool]]
+    ) -> list[str] | None:
+        """The server asks."""
+        return self.answers.answer([prompt for prompt, _echo in prompts]) if self.answers else None
+
     def connection_lost(self, _exc: Exception | None) -> None:
         """The connection is gone, for whatever reason."""
         if self.tunnel:
@@ -72,13 +83,36 @@ class Progress:
     """Where a login that is under way stands; for a provisional status and for what failed logins saw."""
 
     place: str
-    """`address:port` of the hop that is being logged in to."""
+    """The hop that is being logged in to, as messages call it."""
     events: Events = field(default_factory=Events)
+    since: float = 0.0
+    """When that hop began (the event loop's time)."""
+    waits_for_code: bool = False
+    """Nothing is sent yet: there is no unused one-time code before the next period."""
 
     @property
     def fingerprint(self) -> str | None:
         """`SHA256:…` of an untrusted host key that was presented."""
         return self.events.presented.get_fingerprint() if self.events.presented else None
+
+    def begin(self, place: str, events: Events) -> None:
+        """The next hop is the one to be logged in to."""
+        self.place, self.events, self.waits_for_code = place, events, False
+        self.since = asyncio.get_running_loop().time()
+
+    def provisional(self, seconds: float) -> HostUnreachable | None:
+        """What to say of a hop that has not answered for `seconds`, while its deadline is not over."""
+        if self.waits_for_code:
+            return HostUnreachable(
+                f"The login to {self.place} waits for the next one-time code, because each is taken only once.",
+                hint="Try again in half a minute.",
+            )
+        # The timer that asks may have been set a moment before the hop began.
+        late = asyncio.get_running_loop().time() - self.since > seconds * 0.9
+        if self.events.stage is Stage.LOGIN or not late:
+            return None
+        error = failures.no_answer(self.place, self.events.stage, seconds)
+        return HostUnreachable(f"{error.message} Still trying.", hint=error.hint)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,171 +123,125 @@ class Login:
     events: Events
     offered: str
     """The credentials, for messages."""
+    trusted: TrustedHostKeys
+    """What the host key was verified with."""
     fingerprint: str | None
     server_version: str
+    tunnels: tuple[asyncssh.SSHClientConnection, ...] = ()
+    """The connections to the jump hosts, the outermost first."""
 
     async def wait_closed(self) -> None:
         """Wait until this connection and those to jump hosts are gone."""
-        await self.connection.wait_closed()
-        if self.events.tunnel:
-            await self.events.tunnel.wait_closed()
+        for connection in (self.connection, *reversed(self.tunnels)):
+            await connection.wait_closed()
 
-
-@dataclass(frozen=True, slots=True)
-class Hop:
-    """One server to log in to, the target or a jump host before it."""
-
-    host: str
-    port: int
-    username: str
-    trusted: TrustedHostKeys
-    offered: str
-    options: dict[str, Any] = field(repr=False)
-    """Further arguments of `asyncssh.connect`, secrets among them."""
-
-    @property
-    def place(self) -> str:
-        """`address:port`."""
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+    def set_keepalive(self, interval: float, count_max: int) -> None:
+        """Change how the connection, and those to jump hosts, are watched."""
+        for connection in (*self.tunnels, self.connection):
+            connection.set_keepalive(interval, count_max)
 
 
 def new_progress(config: SidecarConfig) -> Progress:
     """The beginning of a login to the configuration's target."""
-    return Progress(f"{config.target.address}:{config.target.port}")
+    return Progress(place_of(config.target.address, config.target.port))
 
 
-async def login(config: SidecarConfig, progress: Progress) -> Login:
-    """Log in with credentials read afresh.
+Passed = tuple[str, asyncssh.SSHClientConnection]
+"""A jump host that is logged in to: what messages call it, and the connection."""
+
+
+async def login(config: SidecarConfig, progress: Progress, codes: OneTimeCodes) -> Login:
+    """Log in with credentials read afresh, to each jump host and then to the target.
+
+    Each hop has the whole connect timeout, which does not run while it waits for an unused one-time code.
 
     Args:
-        config: Target, credentials, trusted host keys and timeouts.
+        config: Target, jump hosts, credentials, trusted host keys and timeouts.
         progress: Kept up to date meanwhile.
+        codes: Shared by all logins to this host.
 
     Raises:
         LinkError: It did not work; the class says why.
     """
-    seconds = config.connection.connect_timeout
-    tunnel: asyncssh.SSHClientConnection | None = None
+    passed: list[Passed] = []
+    # Reading keys may take tens of milliseconds of processor time.
+    *jumps, target = await asyncio.to_thread(plan_hops, config)
     try:
-        async with asyncio.timeout(seconds):
-            # Reading keys may take tens of milliseconds of processor time.
-            for hop in await asyncio.to_thread(plan_hops, config):
-                progress.place, progress.events = hop.place, Events()
-                result = await _connect(config, hop, progress.events, tunnel)
-                progress.events.tunnel, tunnel = tunnel, result.connection
-    except BaseException as error:
-        if tunnel is not None:
-            tunnel.abort()
-        if isinstance(error, TimeoutError):
-            raise failures.no_answer(progress.place, progress.events.stage, seconds) from error
+        for hop in jumps:
+            logged_in = await _log_in(config.connection, hop, passed, progress, codes)
+            passed.append((hop.place, logged_in.connection))
+        return await _log_in(config.connection, target, passed, progress, codes)
+    except BaseException:
+        if passed:
+            # Each ends the one that it runs through.
+            passed[-1][1].abort()
         raise
-    return result
 
 
-def plan_hops(config: SidecarConfig) -> list[Hop]:
-    """The servers to log in to, in order; the last one is the target. Reads files.
-
-    Raises:
-        LinkError: Credentials or trusted host keys are missing or can't be read.
-    """
-    if isinstance(config.auth, LocalAccount):
-        return [_local_hop(config, hop) for hop in local_account.resolve(config.target, config.auth)]
-    return [_secret_hop(config, config.auth)]
-
-
-def _secret_hop(config: SidecarConfig, auth: SecretFiles) -> Hop:
-    _need_local_username()
-    target = config.target
-    credentials = load_credentials(auth)
-    return Hop(
-        host=target.address,
-        port=target.port,
-        username=target.username,
-        trusted=trusted_keys(config),
-        offered=credentials.description,
-        options={
-            # Nothing of the surroundings: neither ~/.ssh nor an agent.
-            "config": None,
-            "agent_path": None,
-            # None, not an empty list, which would mean the key files of the home directory.
-            "client_keys": list(credentials.client_keys) or None,
-            "password": credentials.password,
-            "encryption_algs": list(CIPHERS),
-        },
-    )
-
-
-def _local_hop(config: SidecarConfig, hop: local_account.LocalHop) -> Hop:
-    pins = config.host_key
-    if isinstance(pins, PinnedHostKeys) and hop.is_target:
-        trusted = pinned_keys(pins)
-    else:
-        files = [pins.file] if isinstance(pins, KnownHosts) and pins.file else hop.known_hosts
-        trusted = known_keys(files, hop.host_key_name, hop.port)
-    ciphers = {} if hop.chooses_ciphers else {"encryption_algs": list(CIPHERS)}
-    return Hop(hop.host, hop.port, hop.username, trusted, hop.offered, {**hop.options, **ciphers})
-
-
-def trusted_keys(config: SidecarConfig) -> TrustedHostKeys:
-    """The keys that the target may present, where no SSH configuration of a person has a say.
-
-    Raises:
-        HostKeyMismatch: A pin can't be read.
-    """
-    if isinstance(config.host_key, PinnedHostKeys):
-        return pinned_keys(config.host_key)
-    files = [config.host_key.file] if config.host_key.file else local_account.default_known_hosts()
-    return known_keys(files, config.target.address, config.target.port)
-
-
-async def _connect(
-    config: SidecarConfig, hop: Hop, events: Events, tunnel: asyncssh.SSHClientConnection | None
+async def _log_in(
+    settings: Connection, hop: Hop, passed: list[Passed], progress: Progress, codes: OneTimeCodes
 ) -> Login:
-    try:
-        connection = await asyncssh.connect(
-            hop.host,
-            hop.port,
-            username=hop.username,
-            known_hosts=hop.trusted.known_hosts,
-            server_host_key_algs=hop.trusted.algorithms,
-            client_factory=lambda: events,
-            tunnel=tunnel,
-            # Kerberos and X.509 would be ways around the host key check.
-            gss_host=None,
-            x509_trusted_certs=None,
-            x509_trusted_cert_paths=[],
-            login_timeout=config.connection.connect_timeout,
-            keepalive_interval=config.connection.keepalive_interval,
-            keepalive_count_max=config.connection.keepalive_count_max,
-            **hop.options,
-        )
-    except (asyncssh.Error, OSError) as error:
-        if isinstance(error, TimeoutError):
-            raise
-        raise _explain(hop, events, error) from error
+    totp = hop.totp
+    via, tunnel = passed[-1] if passed else ("", None)
+    answers = Answers(hop.username, hop.password, None if totp is None else lambda: codes.take(totp))
+    events = Events(answers)
+    progress.begin(hop.place, events)
+
+    def waits(_seconds: float) -> None:
+        progress.waits_for_code = True
+
+    async with codes.turn(totp, waits):
+        progress.begin(hop.place, events)
+        try:
+            async with asyncio.timeout(settings.connect_timeout):
+                connection = await _connect(settings, hop, events, tunnel)
+        except TimeoutError as error:
+            raise failures.no_answer(hop.place, events.stage, settings.connect_timeout) from error
+        except (asyncssh.Error, OSError) as error:
+            raise _explain(hop, events, error, via) from error
     key = connection.get_server_host_key()
+    events.tunnel = tunnel
+    events.answers = None
     return Login(
         connection=connection,
         events=events,
         offered=hop.offered,
+        trusted=hop.trusted,
         fingerprint=key.get_fingerprint() if key else None,
         server_version=str(connection.get_extra_info("server_version")),
+        tunnels=tuple(connection for _, connection in passed),
     )
 
 
-def _explain(hop: Hop, events: Events, error: asyncssh.Error | OSError) -> LinkError:
+async def _connect(
+    settings: Connection, hop: Hop, events: Events, tunnel: asyncssh.SSHClientConnection | None
+) -> asyncssh.SSHClientConnection:
+    return await asyncssh.connect(
+        hop.host,
+        hop.port,
+        username=hop.username,
+        known_hosts=hop.trusted.known_hosts,
+        server_host_key_algs=hop.trusted.algorithms,
+        client_factory=lambda: events,
+        tunnel=tunnel,
+        # Kerberos and X.509 would be ways around the host key check.
+        gss_host=None,
+        x509_trusted_certs=None,
+        x509_trusted_cert_paths=[],
+        login_timeout=settings.connect_timeout,
+        keepalive_interval=settings.keepalive_interval,
+        keepalive_count_max=settings.keepalive_count_max,
+        **hop.options,
+    )
+
+
+def _explain(hop: Hop, events: Events, error: asyncssh.Error | OSError, via: str) -> LinkError:
     if isinstance(error, asyncssh.HostKeyNotVerifiable):
-        return failures.untrusted_host_key(hop.place, hop.trusted, events.presented, error.reason)
+        return failures.untrusted_host_key(hop.place, hop.host, hop.trusted, events.presented, error.reason)
     if isinstance(error, asyncssh.PermissionDenied):
-        return failures.refused_login(hop.place, hop.username, hop.offered)
+        return failures.refused_login(hop.place, hop.username, hop.offered, events.answers)
+    if isinstance(error, asyncssh.ChannelOpenError):
+        return failures.not_forwarded(hop.place, via, error)
     if isinstance(error, asyncssh.Error):
         return failures.from_asyncssh(hop.place, error, events.stage)
-    return failures.from_os(hop.place, error)
-
-
-def _need_local_username() -> None:
-    # asyncssh asks for the local user's name, which a numeric container user has not.
-    try:
-        getpass.getuser()
-    except (KeyError, OSError):
-        os.environ["LOGNAME"] = "fairlead"
+    return failures.from_os(hop.place, error, events.stage)

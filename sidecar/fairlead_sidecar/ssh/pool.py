@@ -7,6 +7,7 @@ later or on another connection.
 
 import asyncio
 import logging
+import random
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
@@ -28,6 +29,8 @@ IDLE_SECONDS = 30.0
 """After which a connection beyond the first is closed."""
 CLOSE_SECONDS = 1.0
 _GROW_AGAIN = 1.0
+_GROW_AFTER_REFUSAL = 60.0
+"""A server may lock an account whose logins fail."""
 _LOOK_AGAIN = 0.05
 _REFILL_SECONDS = 0.004
 """After a shell was taken, so that starting the next one does not compete with the command."""
@@ -140,7 +143,7 @@ class Pool:
     def set_keepalive(self, interval: float, count_max: int) -> None:
         """Change how the open connections are watched."""
         for member in self._members:
-            member.connection.set_keepalive(interval, count_max)
+            member.login.set_keepalive(interval, count_max)
 
     def drain(self) -> None:
         """Take no new commands; each connection closes when its last command has ended."""
@@ -199,7 +202,8 @@ class Pool:
             login = await self._login()
         except LinkError as error:
             log.warning("A further connection to the host could not be made: %s", error.message)
-            self._grow_not_before = asyncio.get_running_loop().time() + _GROW_AGAIN
+            pause = _GROW_AGAIN if error.retriable else _GROW_AFTER_REFUSAL
+            self._grow_not_before = asyncio.get_running_loop().time() + pause * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load
         else:
             if self._members and not self._draining:
                 self._add(login)
