@@ -69,19 +69,32 @@ class HostReason(Documented):
     KEY_GENERATED = "KeyGenerated", "A key pair was generated; put status.publicKey into the account's authorized_keys."
     SECRET_NOT_FOUND = (
         "SecretNotFound",
-        "The Secret that spec.auth.secret names doesn't exist, or holds neither ssh-privatekey nor password.",
+        "A Secret, or a key in one, that the spec or a jump host needs doesn't exist: the message names it.",
     )
     CREDENTIALS_INVALID = (
         "CredentialsInvalid",
         "A key in the Secret can't be read: malformed private key, or a wrong or missing passphrase.",
     )
 
-    HOST_KEY_MATCHES = "HostKeyMatches", "The host presented one of the pinned keys."
+    HOST_KEY_MATCHES = "HostKeyMatches", "The host presented a key that the spec trusts."
     HOST_KEY_MISMATCH = (
         "HostKeyMismatch",
-        "The host presented a key that isn't pinned. Compare status.hostKeyFingerprint with the host's own first.",
+        "The host presented a key that isn't trusted. Compare status.hostKeyFingerprint with the host's own first.",
     )
     HOST_KEY_NOT_SEEN = "HostKeyNotSeen", "No connection got far enough yet to see the host's key."
+
+    JUMP_HOST_NOT_FOUND = (
+        "JumpHostNotFound",
+        "A RemoteHost that spec.jumpHosts names doesn't exist or can't be read. The former way is used until then.",
+    )
+    JUMP_CYCLE = (
+        "JumpCycle",
+        "The jump hosts go round in a circle, which the message names. The former way is used until that is mended.",
+    )
+    TOO_MANY_JUMP_HOSTS = (
+        "TooManyJumpHosts",
+        "More than 8 servers would have to be passed, those of referenced RemoteHosts counted: name fewer.",
+    )
 
     CONNECTING = "Connecting", "The first connection is under way."
     CONNECTED = "Connected", "The SSH login succeeded."

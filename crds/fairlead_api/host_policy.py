@@ -1,5 +1,6 @@
 """What agents get on a host, what is forbidden there, and how much is too much."""
 
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated, Self
@@ -235,6 +236,17 @@ class Policy(ApiModel):
         ListType("atomic"),
     ] = None
 
+    def patterns(self) -> Iterator[tuple[str, str]]:
+        """Every RE2 pattern, with where it stands below the policy."""
+        if self.commands is not None:
+            yield from _listed("commands.allow", self.commands.allow)
+            yield from _listed("commands.deny", self.commands.deny)
+        yield from _listed("confirm", (some.pattern for some in self.confirm or ()), suffix=".pattern")
+        for index, command in enumerate(self.named_commands or ()):
+            for name, parameter in (command.parameters or {}).items():
+                if parameter.pattern is not None:
+                    yield f"namedCommands[{index}].parameters.{name}.pattern", parameter.pattern
+
     @model_validator(mode="after")
     def _check_users(self) -> Self:
         allowed = self.sudo.users if self.sudo is not None and self.sudo.type is not SudoType.NEVER else ()
@@ -244,6 +256,11 @@ class Policy(ApiModel):
                     f"the named command {command.name} has the user {command.user}, which sudo doesn't allow"
                 )
         return self
+
+
+def _listed(name: str, patterns: Iterable[str] | None, suffix: str = "") -> Iterator[tuple[str, str]]:
+    for index, pattern in enumerate(patterns or ()):
+        yield f"{name}[{index}]{suffix}", pattern
 
 
 class Limits(ApiModel):

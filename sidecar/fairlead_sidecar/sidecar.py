@@ -14,6 +14,7 @@ from fairlead_sidecar.metrics import Metrics
 from fairlead_sidecar.reload import Active, ConfigRefused, ConfigSource, activate
 from fairlead_sidecar.ssh.link import Link
 from fairlead_sidecar.statusz import LinkState, LinkStatus, Statusz
+from fairlead_sidecar.values import missing
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +53,7 @@ class Sidecar:
         self._version = 0
         self._changed = asyncio.Event()
         self._started = datetime.now(UTC)
+        self._missing_values: tuple[str, ...] = ()
 
     @property
     def ready(self) -> bool:
@@ -71,6 +73,7 @@ class Sidecar:
             config_digest=self._followed.digest if self._followed and self._followed.fault is None else None,
             config_error=self._config_error,
             link=self.link.status() if self.link else waiting,
+            missing_values=self._missing_values,
             tool_count=len(self.active.tools) if self.active else 0,
         )
 
@@ -124,6 +127,7 @@ class Sidecar:
             try:
                 self._load()
                 await self._enforce()
+                self._look_for_values()
             except Exception:  # whatever happens in one round, revocation must go on
                 logger.exception("Looking at the configuration failed")
 
@@ -142,11 +146,21 @@ class Sidecar:
             return
         self._accept(active)
 
+    def _look_for_values(self) -> None:
+        """Notice values that appear or vanish: a Secret may be mended without any change of the configuration."""
+        if self.active is None:
+            return
+        found = missing(self.active.config)
+        if found != self._missing_values:
+            self._missing_values = found
+            self._bump()
+
     def _accept(self, active: Active) -> None:
         self.active, self._config_error = active, active.fault
         self.metrics.generation(active.config.generation)
         for listener in self.on_active:
             listener(active)
+        self._look_for_values()
         if self.link is None:
             self.link = Link(active.config, on_change=self._bump, observer=self.metrics)
             self._link_task = asyncio.create_task(self._keep_link(self.link))

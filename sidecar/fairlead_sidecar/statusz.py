@@ -47,4 +47,6 @@ class Statusz(Model):
     """Why a newer configuration file was refused, while the one in force goes on; or what is wrong with the policy of
     the one in force, so that all commands and files are denied."""
     link: LinkStatus
+    missing_values: tuple[str, ...] = ()
+    """Mounted values that the configuration names and that are not there, as `<secret>/<key>`."""
     tool_count: int

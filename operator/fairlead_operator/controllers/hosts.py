@@ -25,8 +25,9 @@ from fairlead_operator.reconcile.endpoint import Endpoint, resolve_endpoint
 from fairlead_operator.reconcile.host_config import revokes, sidecar_config, with_grants
 from fairlead_operator.reconcile.host_status import announcements, differs, host_status, status_manifest
 from fairlead_operator.reconcile.ingress import ingress
-from fairlead_operator.reconcile.metadata import Meta
-from fairlead_operator.reconcile.names import child_name, credentials_secret_name
+from fairlead_operator.reconcile.jumps import Hop, NoWay, way
+from fairlead_operator.reconcile.mounts import Mounted, mounted
+from fairlead_operator.reconcile.names import child_name
 from fairlead_operator.reconcile.objects import Host, Key, read_host
 from fairlead_operator.reconcile.observed import HostObservation, Obstacle
 from fairlead_operator.reconcile.service import service
@@ -107,6 +108,7 @@ class HostController:
         endpoint = resolve_endpoint(host.key, spec, self._settings) if spec is not None else None
         troubles = Troubles()
         public_key = config = None
+        hops: tuple[Hop, ...] = ()
         with troubles.noted():
             if spec is None or endpoint is None:
                 raise Unusable(unreadable(host.invalid))
@@ -114,10 +116,11 @@ class HostController:
                 raise Unusable(Obstacle(HostReason.INVALID_SPEC, problem))
             if spec.auth.generated is not None:
                 public_key = await self._keys.obtain(host, spec.auth.generated)
-            config = self._config(host, spec, endpoint, grants, public_key)
+            hops = self._way(host, spec)
+            config = self._config(host, spec, hops, endpoint, grants=grants, public_key=public_key)
         delivered = await self._deliver(host, grants, config, runtime, troubles)
         closed = delivered is None and await self._must_close(host, grants, runtime, troubles)
-        await self._bring_children(host, endpoint, runtime, delivered, troubles, closed=closed)
+        await self._bring_children(host, hops, endpoint, runtime, delivered=delivered, troubles=troubles, closed=closed)
         if closed or (spec is not None and spec.suspended):
             await runtime.stop()
         elif delivered is not None:
@@ -127,20 +130,30 @@ class HostController:
         obstacle, passing = troubles.obstacle(closed=closed), troubles.passing
         if passing is not None and obstacle is None:
             raise passing
-        again = await self._report(host, endpoint, runtime, public_key, obstacle)
+        again = await self._report(host, hops, endpoint, runtime, public_key=public_key, obstacle=obstacle)
         if passing is not None:
             raise passing
         return again
 
     async def _report(
-        self, host: Host, endpoint: Endpoint | None, runtime: Runtime, public_key: str | None, obstacle: Obstacle | None
+        self,
+        host: Host,
+        hops: tuple[Hop, ...],
+        endpoint: Endpoint | None,
+        runtime: Runtime,
+        *,
+        public_key: str | None,
+        obstacle: Obstacle | None,
     ) -> float | None:
         """Write what was found. Returns after how many seconds to look again."""
         spec = host.spec
+        secrets = mounted(host.key.name, spec, hops) if spec is not None else []
+        missing = [some for some in secrets if self._secrets.get(host.key.namespace, some.name) is None]
         seen = HostObservation(
             now=datetime.now(UTC),
             view=runtime.view,
-            secret_exists=public_key is not None or (spec is not None and self._credentials(host, spec) is not None),
+            secret_exists=public_key is not None or (spec is not None and secrets[0] not in missing),
+            missing_secrets=tuple(some for some in missing if some is not secrets[0]),
             public_key=public_key,
             obstacle=obstacle,
             endpoint_winner=self._store.endpoint_winner(host.key),
@@ -155,8 +168,23 @@ class HostController:
         retry = obstacle.retry if obstacle is not None else None
         return min((wait for wait in (retry, recheck_in(seen)) if wait is not None), default=None)
 
-    def _credentials(self, host: Host, spec: RemoteHostSpec) -> Meta | None:
-        return self._secrets.get(host.key.namespace, credentials_secret_name(host.key.name, spec))
+    def _way(self, host: Host, spec: RemoteHostSpec) -> tuple[Hop, ...]:
+        try:
+            return way(host.key.name, spec, lambda name: self._store.host(Key(host.key.namespace, name)))
+        except NoWay as error:
+            raise Unusable(Obstacle(error.reason, error.message)) from None
+
+    def _version(self, host: Host, secrets: list[Mounted], public_key: str | None) -> str:
+        """What changes whenever one of the mounted Secrets does."""
+        own, *others = dict.fromkeys(secret.name for secret in secrets)
+        versions = {}
+        for name in (own, *others):
+            meta = self._secrets.get(host.key.namespace, name)
+            versions[name] = f"{meta.uid}/{meta.version}" if meta is not None else ""
+        if public_key is not None:
+            # Of a generated key only the key itself counts: its Secret changes for other reasons, too.
+            versions[own] = public_key
+        return digest("\n".join(f"{name} {version}" for name, version in sorted(versions.items())))
 
     def _probe(self, host: Host) -> str:
         return tokens.probe_token(self._probe_key, host.uid)
@@ -165,17 +193,15 @@ class HostController:
         self,
         host: Host,
         spec: RemoteHostSpec,
+        hops: tuple[Hop, ...],
         endpoint: Endpoint,
+        *,
         grants: frozenset[TokenGrant],
         public_key: str | None,
     ) -> SidecarConfig:
-        if public_key is not None:
-            version = digest(public_key)
-        else:
-            meta = self._credentials(host, spec)
-            version = f"{meta.uid}/{meta.version}" if meta is not None else ""
+        version = self._version(host, mounted(host.key.name, spec, hops), public_key)
         probe = tokens.sha256_hex(self._probe(host))
-        return sidecar_config(host, spec, endpoint, grants, credentials_version=version, probe_sha256=probe)
+        return sidecar_config(host, spec, hops, endpoint, grants, credentials_version=version, probe_sha256=probe)
 
     async def _deliver(
         self,
@@ -219,11 +245,12 @@ class HostController:
     async def _bring_children(
         self,
         host: Host,
+        hops: tuple[Hop, ...],
         endpoint: Endpoint | None,
         runtime: Runtime,
+        *,
         delivered: SidecarConfig | None,
         troubles: Troubles,
-        *,
         closed: bool,
     ) -> None:
         claimant, spec = claimant_of(host), host.spec
@@ -233,7 +260,7 @@ class HostController:
         if closed or (spec is not None and spec.suspended):
             children.append(self._remove(DEPLOYMENTS, host, claimant))
         elif spec is not None and not troubles:
-            children.append(self._apply(deployment(host, spec, self._settings), claimant))
+            children.append(self._apply(deployment(host, spec, hops, self._settings), claimant))
         manifest = None
         if spec is not None and endpoint is not None and not closed:
             taken = self._store.endpoint_winner(host.key) is not None

@@ -7,7 +7,8 @@ from typing import Generic
 from fairlead_api.mcptoken import McpTokenSpec
 from fairlead_api.remotehost import RemoteHostSpec
 from fairlead_operator.reconcile.endpoint import resolve_endpoint
-from fairlead_operator.reconcile.names import credentials_secret_name
+from fairlead_operator.reconcile.jumps import references
+from fairlead_operator.reconcile.mounts import direct_secrets
 from fairlead_operator.reconcile.objects import ApiObject, Host, Key, Spec, Token
 from fairlead_operator.reconcile.places import Places, claim
 from fairlead_operator.reconcile.token import matches
@@ -49,6 +50,8 @@ class Store:
         self._hosts: _Objects[RemoteHostSpec] = _Objects()
         self._tokens: _Objects[McpTokenSpec] = _Objects()
         self._by_secret: defaultdict[Key, set[Key]] = defaultdict(set)
+        self._users: defaultdict[Key, set[Key]] = defaultdict(set)
+        """Host -> those that name it as a jump host; it need not exist."""
         self._places = Places()
         self._grants: dict[str, TokenGrant | None] = {}
 
@@ -85,17 +88,32 @@ class Store:
     def _index(self, host: Host | None, *, add: bool) -> None:
         if host is None or host.spec is None:
             return
-        secret = Key(host.key.namespace, credentials_secret_name(host.key.name, host.spec))
-        if add:
-            self._by_secret[secret].add(host.key)
-        elif secret in self._by_secret:
-            self._by_secret[secret].discard(host.key)
-            if not self._by_secret[secret]:
-                del self._by_secret[secret]
+        for index, names in (
+            (self._by_secret, direct_secrets(host.key.name, host.spec)),
+            (self._users, references(host.spec)),
+        ):
+            for key in (Key(host.key.namespace, name) for name in names):
+                if add:
+                    index[key].add(host.key)
+                elif key in index:
+                    index[key].discard(host.key)
+                    if not index[key]:
+                        del index[key]
 
     def hosts_with_secret(self, secret: Key) -> Iterable[Key]:
-        """The hosts whose credentials are in this Secret."""
-        return list(self._by_secret.get(secret, ()))
+        """The hosts whose pods mount this Secret, or might: those behind a jump host that needs it are among them."""
+        direct = self._by_secret.get(secret, set())
+        return direct.union(*(self.behind(key) for key in direct))
+
+    def behind(self, key: Key) -> set[Key]:
+        """The hosts that are reached through this one, whatever number of others lies between."""
+        found: set[Key] = set()
+        waiting = [key]
+        while waiting:
+            new = self._users.get(waiting.pop(), set()) - found
+            found |= new
+            waiting += new
+        return found
 
     def rivals(self, key: Key) -> Iterable[Key]:
         """The hosts whose endpoints overlap this one's."""

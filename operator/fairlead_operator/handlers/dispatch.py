@@ -70,7 +70,7 @@ class Dispatcher:
             return
         self.add_host(some.key)
         if before is None or after is None or before.uid != after.uid or before.generation != after.generation:
-            for key in {*rivals, *self._store.rivals(some.key)}:
+            for key in {*rivals, *self._store.rivals(some.key), *self._store.behind(some.key)}:
                 self.add_host(key)
         elif before.metadata.labels == after.metadata.labels:
             return
@@ -142,7 +142,7 @@ class Dispatcher:
             self.add_host(Key(meta.namespace, name))
 
     def secret_changed(self, meta: Meta) -> None:
-        """A Secret was changed, by whomever: one of ours, or one with credentials."""
+        """A Secret was changed, by whomever: one of ours, or one that a host's pod mounts."""
         self.child_changed(meta)
         if name := meta.labels.get(TOKEN_LABEL):
             self.add_token(Key(meta.namespace, name))

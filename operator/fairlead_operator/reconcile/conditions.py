@@ -12,7 +12,7 @@ from fairlead_operator.reconcile.endpoint import Endpoint
 from fairlead_operator.reconcile.objects import Host, Key
 from fairlead_operator.reconcile.observed import HostObservation, Obstacle, SidecarView
 from fairlead_operator.reconcile.transitions import Finding, by_type, false, true, unknown
-from fairlead_sidecar.statusz import LinkState, LinkStatus
+from fairlead_sidecar.statusz import LinkState, LinkStatus, Statusz
 
 GRACE = timedelta(seconds=5)
 """How long a pod may be silent, or a configuration on its way, before a host that worked is no longer Ready."""
@@ -95,7 +95,7 @@ def _suspended(case: _Case) -> Findings:
     message = "spec.suspended is true: there is no pod and no connection. Set it to false to go on."
     off = false(HostReason.SUSPENDED, message)
     return {
-        HostCondition.CREDENTIALS_READY: _secret_finding(case),
+        HostCondition.CREDENTIALS_READY: _secret_findings(case),
         HostCondition.HOST_KEY_TRUSTED: unknown(HostReason.SUSPENDED, message),
         HostCondition.CONNECTED: off,
         HostCondition.EXPOSED: _not_given(case) or unknown(HostReason.SUSPENDED, message),
@@ -122,23 +122,45 @@ def _secret_finding(case: _Case) -> Finding:
     return true(HostReason.CREDENTIALS_FOUND, f"The Secret {secret.name!r} exists.")
 
 
+def _secret_findings(case: _Case) -> Finding:
+    """What can be said of all Secrets that the pod mounts without looking into them."""
+    finding = _secret_finding(case)
+    if finding.status is not ConditionStatus.TRUE or not case.seen.missing_secrets:
+        return finding
+    missing = ", ".join(f"{some.name!r} ({some.use})" for some in case.seen.missing_secrets)
+    return false(HostReason.SECRET_NOT_FOUND, f"Missing Secrets in this namespace: {missing}. Create them.")
+
+
+def _statusz(case: _Case) -> Statusz | None:
+    """What the sidecar says, if it is about the object as it is now."""
+    view = case.seen.view
+    return view.statusz if view.answering and view.outdated_since is None else None
+
+
 def _link(case: _Case) -> LinkStatus | None:
     """The link's status, if it is about the object as it is now."""
-    view = case.seen.view
-    return view.statusz.link if view.statusz is not None and view.answering and view.outdated_since is None else None
+    statusz = _statusz(case)
+    return statusz.link if statusz is not None else None
 
 
 def _credentials(case: _Case) -> Finding | None:
-    finding = _secret_finding(case)
-    link = _link(case)
+    finding = _secret_findings(case)
+    statusz = _statusz(case)
     if finding.status is not ConditionStatus.TRUE:
         return finding
-    if link is None:
+    if statusz is None:
         before = case.previous.get(HostCondition.CREDENTIALS_READY, {})
         # Only the sidecar can tell whether what exists is usable: while it is silent, its last word counts.
         return None if before.get("reason") == HostReason.CREDENTIALS_INVALID else finding
-    if link.reason in _CREDENTIAL_REASONS:
-        return false(link.reason, link.message)
+    if statusz.link.reason in _CREDENTIAL_REASONS:
+        return false(statusz.link.reason, statusz.link.message)
+    if statusz.missing_values:
+        missing = ", ".join(statusz.missing_values)
+        return false(
+            HostReason.SECRET_NOT_FOUND,
+            f"Missing keys of Secrets, written as <secret>/<key>: {missing}. Add them to the Secrets, or mend the"
+            " references in spec.environment and spec.policy.",
+        )
     return finding
 
 
@@ -149,8 +171,10 @@ def _host_key(case: _Case) -> Finding | None:
         return case.keep_or(HostCondition.HOST_KEY_TRUSTED, not_seen)
     if link.reason == HostReason.HOST_KEY_MISMATCH:
         return false(HostReason.HOST_KEY_MISMATCH, link.message)
-    if link.state is LinkState.CONNECTED or link.reason in _KEY_SEEN_REASONS:
-        shown = link.host_key_fingerprint or "one of the pinned keys"
+    # A jump host may have refused the login: then the host itself has shown nothing.
+    refused = link.reason in _KEY_SEEN_REASONS and link.host_key_fingerprint is not None
+    if link.state is LinkState.CONNECTED or refused:
+        shown = link.host_key_fingerprint or "a key"
         return true(HostReason.HOST_KEY_MATCHES, f"The host presented {shown}, which spec.hostKey trusts.")
     return case.keep_or(HostCondition.HOST_KEY_TRUSTED, not_seen)
 

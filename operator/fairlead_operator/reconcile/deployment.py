@@ -1,19 +1,30 @@
 """From a RemoteHost to the Deployment of its sidecar."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from fairlead_api.base import API_VERSION
 from fairlead_api.remotehost import RemoteHostSpec
+from fairlead_operator.reconcile.jumps import Hop
 from fairlead_operator.reconcile.labels import host_labels, pod_selector
+from fairlead_operator.reconcile.mounts import CREDENTIAL_KEYS, value_keys
 from fairlead_operator.reconcile.names import child_name, credentials_secret_name
 from fairlead_operator.reconcile.objects import Host
 from fairlead_operator.reconcile.service import INTERNAL_PORT_NAME, PUBLIC_PORT_NAME
 from fairlead_operator.settings import Settings
-from fairlead_sidecar.config import CONFIG_DIRECTORY, CREDENTIALS_DIRECTORY, INTERNAL_PORT, PUBLIC_PORT
+from fairlead_sidecar.config import (
+    CONFIG_DIRECTORY,
+    CREDENTIALS_DIRECTORY,
+    INTERNAL_PORT,
+    JUMP_HOSTS_DIRECTORY,
+    PUBLIC_PORT,
+    SPOOL_DIRECTORY,
+    VALUES_DIRECTORY,
+)
 
 USER_ID = 65532
-CREDENTIAL_KEYS = ("ssh-privatekey", "passphrase", "ssh-certificate", "password")
-"""What is mounted of the credentials' Secret; whatever else it holds stays out of the pod."""
+SPOOL_SIZE = "1Gi"
+"""What the kubelet evicts the pod at: well above what the sidecar itself lets its spool grow to."""
 NODE_LOSS_SECONDS = 30
 """How long a pod stays bound to a node that is gone. One pod is a host's only way in, hence far below the usual 300."""
 START_SECONDS = 120
@@ -21,8 +32,15 @@ START_SECONDS = 120
 _READ_BY_GROUP = 0o440
 
 
-def deployment(host: Host, spec: RemoteHostSpec, settings: Settings) -> dict[str, Any]:
-    """The Deployment: one pod, which passes the restricted Pod Security Standard and has no access to the cluster."""
+def deployment(host: Host, spec: RemoteHostSpec, hops: tuple[Hop, ...], settings: Settings) -> dict[str, Any]:
+    """The Deployment: one pod, which passes the restricted Pod Security Standard and has no access to the cluster.
+
+    Args:
+        host: The RemoteHost.
+        spec: Its spec.
+        hops: The servers that are passed on the way to it.
+        settings: The operator's settings.
+    """
     labels = host_labels(host.key.name)
     return {
         "apiVersion": "apps/v1",
@@ -39,12 +57,28 @@ def deployment(host: Host, spec: RemoteHostSpec, settings: Settings) -> dict[str
             # The new pod is ready before the old one goes: an upgrade does not close the only way in.
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
             "selector": {"matchLabels": pod_selector(host.key.name)},
-            "template": {"metadata": {"labels": labels}, "spec": _pod(host, spec, settings)},
+            "template": {"metadata": {"labels": labels}, "spec": _pod(host, spec, hops, settings)},
         },
     }
 
 
-def _pod(host: Host, spec: RemoteHostSpec, settings: Settings) -> dict[str, Any]:
+def _pod(host: Host, spec: RemoteHostSpec, hops: tuple[Hop, ...], settings: Settings) -> dict[str, Any]:
+    volumes: list[dict[str, Any]] = [
+        _secret_volume("config", child_name(host.key.name), None),
+        _secret_volume("ssh", credentials_secret_name(host.key.name, spec), CREDENTIAL_KEYS),
+        {"name": "spool", "emptyDir": {"sizeLimit": SPOOL_SIZE}},
+    ]
+    mounts: list[dict[str, Any]] = [
+        {"name": "config", "mountPath": str(CONFIG_DIRECTORY), "readOnly": True},
+        {"name": "ssh", "mountPath": str(CREDENTIALS_DIRECTORY), "readOnly": True},
+        {"name": "spool", "mountPath": str(SPOOL_DIRECTORY)},
+    ]
+    jumps = [(hop.secret, str(index), CREDENTIAL_KEYS) for index, hop in enumerate(hops)]
+    values = [(name, name, tuple(keys)) for name, keys in value_keys(spec).items()]
+    for name, parts, directory in (("jump-hosts", jumps, JUMP_HOSTS_DIRECTORY), ("values", values, VALUES_DIRECTORY)):
+        if parts:
+            volumes.append(_projected_volume(name, parts))
+            mounts.append({"name": name, "mountPath": str(directory), "readOnly": True})
     pod: dict[str, Any] = {
         "automountServiceAccountToken": False,
         # Service links would tell every pod the addresses of all Services in its namespace.
@@ -65,11 +99,8 @@ def _pod(host: Host, spec: RemoteHostSpec, settings: Settings) -> dict[str, Any]
             }
             for taint in ("not-ready", "unreachable")
         ],
-        "containers": [_container(spec, settings)],
-        "volumes": [
-            _secret_volume("config", child_name(host.key.name), None),
-            _secret_volume("ssh", credentials_secret_name(host.key.name, spec), CREDENTIAL_KEYS),
-        ],
+        "containers": [_container(spec, settings, mounts)],
+        "volumes": volumes,
     }
     if settings.image_pull_secrets:
         pod["imagePullSecrets"] = [{"name": name} for name in settings.image_pull_secrets]
@@ -84,7 +115,22 @@ def _secret_volume(name: str, secret: str, keys: tuple[str, ...] | None) -> dict
     return {"name": name, "secret": source}
 
 
-def _container(spec: RemoteHostSpec, settings: Settings) -> dict[str, Any]:
+def _projected_volume(name: str, parts: Iterable[tuple[str, str, tuple[str, ...]]]) -> dict[str, Any]:
+    """Several Secrets, each with the named keys in a directory of its own."""
+    sources = [
+        {
+            "secret": {
+                "name": secret,
+                "optional": True,
+                "items": [{"key": key, "path": f"{directory}/{key}"} for key in keys],
+            }
+        }
+        for secret, directory, keys in parts
+    ]
+    return {"name": name, "projected": {"defaultMode": _READ_BY_GROUP, "sources": sources}}
+
+
+def _container(spec: RemoteHostSpec, settings: Settings, mounts: list[dict[str, Any]]) -> dict[str, Any]:
     resources = spec.sidecar.resources.to_manifest()
     return {
         "name": "sidecar",
@@ -103,10 +149,7 @@ def _container(spec: RemoteHostSpec, settings: Settings) -> dict[str, Any]:
         # Every second, because a person waits for the first answer; a startup probe would add its own period to that.
         "readinessProbe": _probe("/readyz", period=1, failures=3),
         "livenessProbe": _probe("/healthz", period=10, failures=6) | {"initialDelaySeconds": START_SECONDS},
-        "volumeMounts": [
-            {"name": "config", "mountPath": str(CONFIG_DIRECTORY), "readOnly": True},
-            {"name": "ssh", "mountPath": str(CREDENTIALS_DIRECTORY), "readOnly": True},
-        ],
+        "volumeMounts": mounts,
     }
 
 

@@ -8,15 +8,18 @@ from fairlead_api.base import API_VERSION
 from fairlead_api.mcptoken import Permission as ApiPermission
 from fairlead_api.remotehost import RemoteHostSpec
 from fairlead_operator.reconcile.endpoint import Endpoint
+from fairlead_operator.reconcile.jumps import Hop, trusted_keys
 from fairlead_operator.reconcile.labels import host_labels
 from fairlead_operator.reconcile.names import child_name, credentials_secret_name
 from fairlead_operator.reconcile.objects import Host
+from fairlead_operator.reconcile.policy_config import environment, groups, limits, policy
 from fairlead_sidecar import config as sidecar
 
 
 def sidecar_config(
     host: Host,
     spec: RemoteHostSpec,
+    hops: Iterable[Hop],
     endpoint: Endpoint,
     grants: Iterable[sidecar.TokenGrant],
     *,
@@ -28,12 +31,12 @@ def sidecar_config(
     Args:
         host: The RemoteHost.
         spec: Its spec.
+        hops: The servers that are passed on the way to it.
         endpoint: Where it is served.
         grants: The tokens that are for it.
-        credentials_version: Changes when the SSH credentials' Secret does.
+        credentials_version: Changes when one of the mounted Secrets does.
         probe_sha256: Hash of the operator's own credential for this host.
     """
-    groups = spec.tools.groups if spec.tools else None
     return sidecar.SidecarConfig(
         instance=host.uid,
         generation=host.generation,
@@ -43,34 +46,29 @@ def sidecar_config(
         endpoint=sidecar.Endpoint(path=endpoint.path, public_url=endpoint.url),
         target=sidecar.Target(address=spec.address, port=spec.port, username=spec.username),
         auth=sidecar.SecretFiles(secret_name=credentials_secret_name(host.key.name, spec)),
+        jump_hosts=tuple(
+            sidecar.JumpHost(
+                target=hop.target,
+                auth=sidecar.SecretFiles(directory=sidecar.JUMP_HOSTS_DIRECTORY / str(index), secret_name=hop.secret),
+                host_key=hop.host_key,
+            )
+            for index, hop in enumerate(hops)
+        ),
         credentials_version=credentials_version,
-        host_key=sidecar.PinnedHostKeys(public_keys=spec.host_key.pinned.public_keys if spec.host_key.pinned else ()),
+        host_key=trusted_keys(spec.host_key),
         connection=sidecar.Connection(
             connect_timeout=spec.connection.connect_timeout.total_seconds(),
             keepalive_interval=spec.connection.keep_alive_interval.total_seconds(),
             keepalive_count_max=spec.connection.keep_alive_count_max,
             max_connections=spec.connection.max_connections,
         ),
-        groups=frozenset(sidecar.ToolGroup(group.value) for group in groups)
-        if groups is not None
-        else frozenset(sidecar.ToolGroup),
-        policy=_policy(spec),
-        limits=sidecar.Limits(
-            command_timeout=spec.limits.command_timeout.total_seconds(), output_bytes=spec.limits.output_bytes
-        ),
+        environment=environment(spec.environment),
+        groups=groups(spec.tools.groups if spec.tools else None),
+        policy=policy(spec.policy) if spec.policy else sidecar.Policy(),
+        limits=limits(spec.limits),
         tokens=_sorted(grants),
         probe_sha256=probe_sha256,
-    )
-
-
-def _policy(spec: RemoteHostSpec) -> sidecar.Policy:
-    commands = spec.policy.commands if spec.policy else None
-    paths = spec.policy.paths if spec.policy else None
-    return sidecar.Policy(
-        commands=sidecar.CommandPolicy(allow=commands.allow, deny=commands.deny or ())
-        if commands
-        else sidecar.CommandPolicy(),
-        paths=sidecar.PathPolicy(read=paths.read, write=paths.write) if paths else sidecar.PathPolicy(),
+        spool_directory=sidecar.SPOOL_DIRECTORY,
     )
 
 

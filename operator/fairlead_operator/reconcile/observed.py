@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from fairlead_api.conditions import HostReason
+from fairlead_operator.reconcile.mounts import Mounted
 from fairlead_operator.reconcile.objects import Key
 from fairlead_sidecar.statusz import Statusz
 
@@ -68,6 +69,8 @@ class HostObservation:
     view: SidecarView
     secret_exists: bool
     """Whether the Secret with the SSH credentials exists."""
+    missing_secrets: tuple[Mounted, ...] = ()
+    """Further Secrets that the pod mounts and that don't exist."""
     public_key: str | None = None
     """The public half of a generated key."""
     obstacle: Obstacle | None = None

@@ -15,24 +15,22 @@ def unusable_pattern(spec: RemoteHostSpec) -> str:
 
     Large ones take tenths of a second each: run it in a thread.
     """
-    commands = spec.policy.commands if spec.policy else None
-    if commands is None:
+    if spec.policy is None:
         return ""
     options = re2.Options()
     options.log_errors = False
-    for member, patterns in (("allow", commands.allow or ()), ("deny", commands.deny or ())):
-        for index, pattern in enumerate(patterns):
-            try:
-                re2.compile(pattern, options)
-            except re2.error as error:
-                detail = error.args[0] if error.args else error
-                reason = detail.decode(errors="replace") if isinstance(detail, bytes) else str(detail)
-                shown = pattern if len(pattern) <= _SHOWN else pattern[:_SHOWN] + "..."
-                return (
-                    f"spec.policy.commands.{member}[{index}], the pattern {shown!r}, can't be used ({reason}): make it"
-                    " simpler. Until then the former configuration holds, except for tokens."
-                )
-            finally:
-                # It keeps compiled patterns, megabytes each if somebody wants that.
-                re2.purge()
+    for place, pattern in spec.policy.patterns():
+        try:
+            re2.compile(pattern, options)
+        except re2.error as error:
+            detail = error.args[0] if error.args else error
+            reason = detail.decode(errors="replace") if isinstance(detail, bytes) else str(detail)
+            shown = pattern if len(pattern) <= _SHOWN else pattern[:_SHOWN] + "..."
+            return (
+                f"spec.policy.{place}, the pattern {shown!r}, can't be used ({reason}): make it simpler. Until then"
+                " the former configuration holds, except for tokens."
+            )
+        finally:
+            # It keeps compiled patterns, megabytes each if somebody wants that.
+            re2.purge()
     return ""

@@ -4,6 +4,7 @@ import pytest
 
 from fairlead_api.conditions import HostReason
 from fairlead_operator.reconcile.host_status import announcements
+from fairlead_operator.reconcile.mounts import Mounted
 from fairlead_operator.reconcile.objects import Key
 from fairlead_operator.reconcile.observed import Handshake, Obstacle, SidecarView
 from fairlead_operator.reconcile.transitions import by_type
@@ -46,6 +47,34 @@ def test_a_missing_secret_is_named() -> None:
     status = observe(host(), failed("SecretNotFound"), secret_exists=False)
     assert "'web-01-ssh'" in by_type(status)["CredentialsReady"]["message"]
     assert "'web-01-ssh'" in by_type(status)["Ready"]["message"]
+
+
+def test_missing_secrets_of_jump_hosts_and_values_are_named_while_the_host_stays_ready() -> None:
+    missing = (Mounted("bastion-ssh", "the jump host bastion"), Mounted("app", "the values of token"))
+    status = observe(host(), WORKING, missing_secrets=missing)
+    assert condition(status, "CredentialsReady") == ("False", "SecretNotFound")
+    message = by_type(status)["CredentialsReady"]["message"]
+    assert "'bastion-ssh' (the jump host bastion), 'app' (the values of token)" in message
+    assert condition(status, "Ready") == ("True", "Ready")
+
+
+def test_a_missing_key_of_a_secret_is_named_while_the_host_stays_ready() -> None:
+    assert WORKING.statusz is not None
+    lacking = replace(WORKING, statusz=WORKING.statusz.model_copy(update={"missing_values": ("app/token", "app/salt")}))
+    status = observe(host(), lacking)
+    assert condition(status, "CredentialsReady") == ("False", "SecretNotFound")
+    assert "app/token, app/salt" in by_type(status)["CredentialsReady"]["message"]
+    assert condition(status, "Ready") == ("True", "Ready")
+    assert condition(observe(host(status=status), WORKING), "CredentialsReady") == ("True", "CredentialsFound")
+
+
+def test_the_hosts_key_is_not_trusted_on_the_word_of_a_jump_host_that_refused_the_login() -> None:
+    view = failed("AuthenticationFailed")
+    assert condition(observe(host(), view), "HostKeyTrusted") == ("Unknown", "HostKeyNotSeen")
+    assert view.statusz is not None
+    seen = view.statusz.link.model_copy(update={"host_key_fingerprint": "SHA256:abc"})
+    view = replace(view, statusz=view.statusz.model_copy(update={"link": seen}))
+    assert condition(observe(host(), view), "HostKeyTrusted") == ("True", "HostKeyMatches")
 
 
 def test_a_restarted_operator_keeps_what_was_found_before_it_asked_anybody() -> None:

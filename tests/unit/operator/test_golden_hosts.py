@@ -13,7 +13,8 @@ from fairlead_operator.reconcile.endpoint import resolve_endpoint
 from fairlead_operator.reconcile.host_config import config_secret, sidecar_config
 from fairlead_operator.reconcile.host_status import host_status
 from fairlead_operator.reconcile.ingress import ingress
-from fairlead_operator.reconcile.objects import read_host
+from fairlead_operator.reconcile.jumps import way
+from fairlead_operator.reconcile.objects import Host, read_host
 from fairlead_operator.reconcile.observed import HostObservation, SidecarView
 from fairlead_operator.reconcile.service import service
 from fairlead_operator.settings import Settings
@@ -31,6 +32,11 @@ GRANT = TokenGrant(
 )
 
 
+def others(case: str) -> dict[str, Host]:
+    """The other RemoteHosts of the namespace, by name."""
+    return {host.key.name: host for host in map(read_host, load(case, "others") or [])}
+
+
 def settings(case: str) -> Settings:
     base = {"namespace": "fairlead-system", "sidecar_image": "registry.example.com/fairlead/sidecar:1.0.0"}
     return Settings(**base | (load(case, "settings") or {}))
@@ -43,10 +49,11 @@ def test_host_becomes_what_the_golden_files_say(case: str, golden: Golden) -> No
     spec = host.spec
     assert spec is not None, host.invalid
     endpoint = resolve_endpoint(host.key, spec, chosen)
-    golden.check(case, "deployment", None if spec.suspended else deployment(host, spec, chosen))
+    hops = way(host.key.name, spec, others(case).get)
+    golden.check(case, "deployment", None if spec.suspended else deployment(host, spec, hops, chosen))
     golden.check(case, "service", service(host))
     golden.check(case, "ingress", ingress(host, spec, endpoint, taken=False))
-    config = sidecar_config(host, spec, endpoint, [GRANT], credentials_version="7/1", probe_sha256="f" * 64)
+    config = sidecar_config(host, spec, hops, endpoint, [GRANT], credentials_version="7/1", probe_sha256="f" * 64)
     secret = config_secret(host, config.render())
     (encoded,) = secret["data"].values()
     rendered = base64.b64decode(encoded)
@@ -76,4 +83,10 @@ def test_pod_passes_the_restricted_pod_security_standard(case: str) -> None:
     }
     assert set(container["resources"]) == {"requests", "limits"}
     for volume in pod["volumes"]:
-        assert volume["secret"]["defaultMode"] == 0o440
+        if volume["name"] == "spool":
+            assert volume["emptyDir"]["sizeLimit"]
+        else:
+            (source,) = (volume[kind] for kind in ("secret", "projected") if kind in volume)
+            assert source["defaultMode"] == 0o440
+    for mount in container["volumeMounts"]:
+        assert mount.get("readOnly", False) is (mount["name"] != "spool")

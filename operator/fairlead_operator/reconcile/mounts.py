@@ -1,0 +1,63 @@
+"""Which Secrets a host's pod mounts, and which of their keys."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from fairlead_api.references import SecretKeyRef
+from fairlead_api.remotehost import RemoteHostSpec
+from fairlead_operator.reconcile.jumps import Hop
+from fairlead_operator.reconcile.names import credentials_secret_name
+from fairlead_sidecar.config import VALUES_DIRECTORY, SecretValue
+
+CREDENTIAL_KEYS = ("ssh-privatekey", "passphrase", "ssh-certificate", "password", "totp-secret")
+"""What is mounted of a Secret with credentials; whatever else it holds stays out of the pod."""
+
+
+@dataclass(frozen=True)
+class Mounted:
+    """A Secret that the pod mounts."""
+
+    name: str
+    use: str
+    """What it is for, as messages say it."""
+
+
+def secret_value(reference: SecretKeyRef) -> SecretValue:
+    """Where the sidecar finds the value that a reference stands for."""
+    return SecretValue(file=VALUES_DIRECTORY / reference.name / reference.key, name=f"{reference.name}/{reference.key}")
+
+
+def value_references(spec: RemoteHostSpec) -> Iterator[SecretKeyRef]:
+    """The keys of Secrets that variables, the sudo password and redaction name."""
+    for variable in spec.environment.variables or ():
+        if variable.value_from is not None:
+            yield variable.value_from.secret_key_ref
+    if spec.policy is None:
+        return
+    if spec.policy.sudo is not None and spec.policy.sudo.password_secret_ref is not None:
+        yield spec.policy.sudo.password_secret_ref
+    for redacted in spec.policy.redact or ():
+        yield redacted.secret_key_ref
+
+
+def value_keys(spec: RemoteHostSpec) -> Mapping[str, list[str]]:
+    """Secret -> the keys of it that are mounted as values, in a fixed order."""
+    keys: defaultdict[str, set[str]] = defaultdict(set)
+    for reference in value_references(spec):
+        keys[reference.name].add(reference.key)
+    return {name: sorted(keys[name]) for name in sorted(keys)}
+
+
+def mounted(host: str, spec: RemoteHostSpec, hops: Iterable[Hop]) -> list[Mounted]:
+    """The Secrets that a host's pod mounts besides its configuration; the one with its own credentials comes first."""
+    found = [Mounted(credentials_secret_name(host, spec), "spec.auth")]
+    found += [Mounted(hop.secret, f"the jump host {hop.name}") for hop in hops]
+    found += [Mounted(name, f"the values of {', '.join(keys)}") for name, keys in value_keys(spec).items()]
+    return found
+
+
+def direct_secrets(host: str, spec: RemoteHostSpec) -> frozenset[str]:
+    """The Secrets that a spec names itself, those of its inline jump hosts included."""
+    inline = {jump.auth.secret.name for jump in spec.jump_hosts or () if jump.auth and jump.auth.secret}
+    return frozenset({credentials_secret_name(host, spec), *inline, *value_keys(spec)})
