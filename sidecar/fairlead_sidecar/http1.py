@@ -16,10 +16,19 @@ LINGER_SECONDS = 2.0
 at once would often take the answer with it."""
 MAX_CONNECTIONS = 1000
 """Connections to one port. When they are all there, a new one takes the place of the one that is idle for longest."""
+UNSENT_BYTES = 32 * 1024
+"""What may wait in one connection for its client to read; an answer that is longer waits in whole or goes on later."""
+STALLED_SECONDS = 30.0
+"""How long a client may take nothing of what waits for it before its connection is closed."""
+TOTAL_UNSENT_BYTES = 32 * 1024 * 1024
+"""What may wait on one port for clients that read slowly. Beyond it the connection goes that has waited for longest."""
 
 
 class BoundedHttp(HttpToolsProtocol):
-    """Ends connections whose request is endless or never comes: uvicorn would collect and wait without limit."""
+    """Ends connections whose request is endless or never comes, or whose answer nobody takes.
+
+    uvicorn would collect and wait without limit.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -27,6 +36,9 @@ class BoundedHttp(HttpToolsProtocol):
         self._in_head = True
         self._deadline: asyncio.TimerHandle | None = None
         self._idle_since = self.loop.time()
+        self._stalled_since: float | None = None
+        self._unsent = 0
+        self._stalled: asyncio.TimerHandle | None = None
 
     def refused(self, reason: str) -> None:
         """Called when a connection is refused before it became a request; `reason` is short and bounded."""
@@ -35,6 +47,7 @@ class BoundedHttp(HttpToolsProtocol):
         """See `asyncio.Protocol`."""
         has_room = self._make_room()
         super().connection_made(transport)
+        transport.set_write_buffer_limits(high=UNSENT_BYTES)
         if has_room:
             self._end_in(HEAD_SECONDS)
         else:
@@ -43,7 +56,20 @@ class BoundedHttp(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """See `asyncio.Protocol`."""
         self._go_on()
+        self._sending()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """The client reads more slowly than it is answered."""
+        super().pause_writing()
+        self._stalled_since = self.loop.time()
+        self._watch_sending()
+        self._relieve()
+
+    def resume_writing(self) -> None:
+        """The client has read nearly everything."""
+        self._sending()
+        super().resume_writing()
 
     def data_received(self, data: bytes) -> None:
         """See `asyncio.Protocol`."""
@@ -108,6 +134,37 @@ class BoundedHttp(HttpToolsProtocol):
             return False
         min(idle, key=lambda other: other._idle_since).transport.abort()  # noqa: SLF001 - of the same class
         return True
+
+    def _watch_sending(self) -> None:
+        self._unsent = self.transport.get_write_buffer_size()
+        self._stalled = self.loop.call_later(STALLED_SECONDS, self._check_sending)
+
+    def _check_sending(self) -> None:
+        if self.transport.get_write_buffer_size() < self._unsent:
+            self._watch_sending()
+        else:
+            self.transport.abort()
+
+    def _sending(self) -> None:
+        self._stalled_since = None
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
+
+    def _relieve(self) -> None:
+        """Close those that have waited for longest where too much waits on this port."""
+        slow = [
+            other
+            for other in self.connections
+            if isinstance(other, BoundedHttp) and other._stalled_since is not None  # noqa: SLF001 - of the same class
+        ]
+        total = sum(other.transport.get_write_buffer_size() for other in slow)
+        slow.sort(key=lambda other: other._stalled_since or 0.0)  # noqa: SLF001 - of the same class
+        for other in slow:
+            if total <= TOTAL_UNSENT_BYTES:
+                return
+            total -= other.transport.get_write_buffer_size()
+            other.transport.abort()
 
     def _end_in(self, seconds: float) -> None:
         """Close the connection after so long, unless it is to go sooner already."""

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import socket
+import sys
 from collections.abc import Callable, Iterator
 
 import uvicorn
@@ -16,6 +17,11 @@ from fairlead_sidecar.sidecar import Sidecar
 KEEP_ALIVE_SECONDS = 120
 """How long an idle connection stays open: longer than proxies keep theirs (Traefik 90 s, nginx 60 s), so that it is
 never this side that closes one just when a proxy sends a call on it, which would be answered with 502."""
+UNACKNOWLEDGED_SECONDS = 60
+"""How long what was sent may stay unacknowledged until the client counts as gone; by itself the kernel takes a quarter
+of an hour to say so."""
+SEND_BUFFER_BYTES = 256 * 1024
+"""What the kernel holds of an answer for a slow client. It counts as the pod's memory, and could be 4 MiB."""
 SHUTDOWN_TIMEOUT = 5
 """Seconds that answers still under way get after everything was ended."""
 
@@ -73,7 +79,14 @@ def listen(host: str, port: int) -> socket.socket:
         OSError: The address is in use or not this machine's.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return socket.create_server((host, port), family=family, backlog=1024)
+    listening = socket.create_server((host, port), family=family, backlog=1024)
+    # Accepted sockets inherit these. Without the first, the end of an answer would wait for the beginning to be
+    # acknowledged.
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+    if sys.platform == "linux":
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNACKNOWLEDGED_SECONDS * 1000)
+    return listening
 
 
 class _Server(uvicorn.Server):
