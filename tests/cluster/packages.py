@@ -24,7 +24,11 @@ NODE = {
 IMAGES = {"buildah": "buildah", "debootstrap": "debootstrap"}
 """Command to package, for images built without a container engine."""
 
-SSH = {"sshd": "openssh-server", "ssh": "openssh-client"}
+SSH = {
+    "sshd": "openssh-server",
+    "ssh": "openssh-client",
+    "google-authenticator": "libpam-google-authenticator",
+}
 """Command to package, for the integration tests' private SSH servers."""
 
 _CNI_DIRECTORIES = (Path("/usr/lib/cni"), Path("/opt/cni/bin"))

@@ -20,6 +20,7 @@ import subprocess
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,24 @@ STARTUP_SECONDS = 20.0
 PASSWORD = "open sesame 42"
 """The password of accounts that have one."""
 _PASSWORD_HASH = "$6$fairlead$o6g988yqpZN/6gPOXFqlSBaKYUY44yuok4sMly/iXe5IIqQChbWRtxdhruGHG7Ytqnj1PtrdysTyCVVbwsr1S."
+
+
+@dataclass(frozen=True)
+class SecondFactor:
+    """Logins on this server ask questions, through PAM: a one-time code, and the password where the account has one.
+
+    Each code is taken once. Nothing of it is seen outside the server's mount namespace.
+    """
+
+    secret: str = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
+    period: int = 30
+    forward_pass: bool = False
+    """Password and code are asked for in one line."""
+
+    @property
+    def uri(self) -> str:
+        """As a Secret has it."""
+        return f"otpauth://totp/deploy@web-01?secret={self.secret}&period={self.period}"
 
 
 class Sshd:
@@ -49,6 +68,7 @@ class Sshd:
         options: dict[str, str] | None = None,
         mounts: tuple[str, ...] = (),
         sftp: bool = True,
+        second_factor: SecondFactor | None = None,
         host_authority: asyncssh.SSHKey | None = None,
         host_certificate: dict[str, Any] | None = None,
     ) -> None:
@@ -65,6 +85,7 @@ class Sshd:
         self.options = options or {}
         self.mounts = mounts
         self.sftp = sftp
+        self.second_factor = second_factor
         self.host_authority = host_authority
         self.host_certificate = host_certificate or {}
         self.address = "127.0.0.1"
@@ -259,6 +280,7 @@ class Sshd:
             "KbdInteractiveAuthentication": "no",
             "LogLevel": "VERBOSE",
             "PrintMotd": "no",
+            **({"UsePAM": "yes", "KbdInteractiveAuthentication": "yes"} if self.second_factor else {}),
             **self.options,
         }
         text = "".join(f"{name} {value}\n" for name, value in lines.items())
@@ -280,12 +302,30 @@ class Sshd:
         steps = ["set -e", *self.mounts]
         if self.username != "root":
             steps += self._private_account()
+        if self.second_factor is not None:
+            steps += self._second_factor(self.second_factor)
         # Root too gets a home of its own: its real one may hold start-up files, and is none of a test's business.
         steps.append(shlex.join(["mount", "--bind", str(self.home), self.remote_home]))
         sshd = shutil.which("sshd", path="/usr/sbin:/usr/local/sbin:/sbin:/usr/bin")
         assert sshd is not None
         steps.append(shlex.join(["exec", sshd, "-D", "-e", "-f", str(self.directory / "sshd_config")]))
         return "\n".join(steps)
+
+    def _second_factor(self, factor: SecondFactor) -> list[str]:
+        """Shell lines that put a PAM stack for sshd into the server's mount namespace."""
+        state = self.directory / "second-factor"
+        state.mkdir(exist_ok=True)
+        (state / "state").write_text(
+            f'{factor.secret}\n" STEP_SIZE {factor.period}\n" TOTP_AUTH\n" DISALLOW_REUSE\n" WINDOW_SIZE 3\n'
+        )
+        (state / "state").chmod(0o400)
+        code = f"secret={state / 'state'} user=root no_strict_owner allowed_perm=0600"
+        stack = [f"auth required pam_google_authenticator.so {code}{' forward_pass' if factor.forward_pass else ''}"]
+        if self.password:
+            stack.append(f"auth required pam_unix.so{' use_first_pass' if factor.forward_pass else ''}")
+        stack += ["account required pam_permit.so", "session required pam_permit.so", "password required pam_deny.so"]
+        (state / "pam").write_text("\n".join(stack) + "\n")
+        return [shlex.join(["mount", "--bind", str(state / "pam"), "/etc/pam.d/sshd"])]
 
     def _private_account(self) -> list[str]:
         """Shell lines that give the server's mount namespace an account of its own."""
@@ -338,6 +378,8 @@ def require_sshd() -> None:
     missing = []
     if shutil.which("sshd", path="/usr/sbin:/usr/local/sbin:/sbin:/usr/bin") is None:
         missing.append("the OpenSSH server (Debian: apt-get install openssh-server)")
+    if shutil.which("google-authenticator") is None:
+        missing.append("one-time codes for sshd (Debian: apt-get install libpam-google-authenticator)")
     if shutil.which("ssh-agent") is None:
         missing.append("ssh-agent (Debian: apt-get install openssh-client)")
     if shutil.which("unshare") is None:

@@ -269,13 +269,15 @@ class Link:
     async def _watch_attempt(self, attempt: asyncio.Task[Login], progress: Progress) -> Login:
         while not (await asyncio.wait({attempt}, timeout=PROVISIONAL_SECONDS))[0]:
             error = progress.provisional(PROVISIONAL_SECONDS)
-            # A refusal stays on show while the next try only waits for its one-time code.
-            if error is not None and not (progress.waits_for_code and self._refused()):
+            if error is None:
+                continue
+            if not progress.waits_for_code:
                 self._failed(error)
+            elif self._pool is None and (self._error is None or self._error.retriable):
+                # Unlike this, a refusal stays on show while the next try waits for its one-time code.
+                self._error = error
+                self._report.waiting(error.message)
         return await attempt
-
-    def _refused(self) -> bool:
-        return self._pool is not None or (self._error is not None and not self._error.retriable)
 
     def _failed(self, error: LinkError, fingerprint: str | None = None) -> None:
         if self._pool is not None:

@@ -36,6 +36,10 @@ class Report:
             server_version=None,
         )
 
+    def waiting(self, message: str) -> None:
+        """The next connection can't be made yet; nothing is wrong."""
+        self._publish(state=LinkState.CONNECTING, reason="Connecting", message=message)
+
     def connected(self, message: str, fingerprint: str | None, server_version: str) -> None:
         """The link is up."""
         self._publish(

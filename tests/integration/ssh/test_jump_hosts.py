@@ -57,7 +57,7 @@ async def test_commands_and_files_pass_through_a_jump_host(servers: list[Sshd], 
     await link.until_connected()
     results = await asyncio.gather(*(link.run(f"echo {number}") for number in range(20)))
     assert [result.stdout for result in results] == [b"%d\n" % number for number in range(20)]
-    assert len((await link.run("head -c 2000000 /dev/zero")).stdout) == 2_000_000
+    assert len((await link.run("head -c 2000000 /dev/zero", keep=3_000_000)).stdout) == 2_000_000
     async with link.link.sftp() as sftp:
         assert await sftp.exists(target.remote_home)
 
