@@ -6,6 +6,8 @@ PYTHON3 ?= python3
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 export PYTHONDONTWRITEBYTECODE ?= 1
+# They mostly wait, so more of them than processors; too many, and those that measure time fail.
+INTEGRATION_PROCESSES ?= 4
 
 .PHONY: help venv lock lint fmt typecheck generate check-generated unit integration e2e test demo bench bench-cluster
 
@@ -53,7 +55,7 @@ unit: venv ## fast tests without a network
 
 integration: venv ## the sidecar and `fairlead serve` against a real private sshd
 	@$(PYTHON) -m tests.cluster ssh-packages
-	@$(PYTHON) -m pytest tests/integration
+	@$(PYTHON) -m pytest tests/integration -n $(INTEGRATION_PROCESSES) --dist loadgroup
 
 e2e: cluster images ## the whole path on the real cluster
 	@$(PYTHON) -m pytest tests/e2e

@@ -55,7 +55,7 @@ async def test_no_token_gets_401_on_every_method_and_every_path(hostless: Runnin
         ("Basic dXNlcjpwYXNz", "malformed_token"),
         ("Bearer not-a-token", "malformed_token"),
         ("Bearer \xe4\xf6", "malformed_token"),
-        (f"Bearer {tokens.mint()}", "unknown_token"),
+        pytest.param(f"Bearer {tokens.mint()}", "unknown_token", id="a token that nobody knows"),
         (f"Bearer {tokens.probe_token(b'x' * 32, 'other')}", "unknown_token"),
     ],
 )

@@ -148,7 +148,7 @@ async def test_ctrl_c_ends_running_commands_on_the_host(person: Person, sshd: Ss
     seconds = str(70000 + free_port())
 
     def running() -> bool:
-        return any(seconds in process.cmdline() for process in psutil.process_iter() if process.name() == "sleep")
+        return any(seconds in (process.info["cmdline"] or ()) for process in psutil.process_iter(["cmdline"]))
 
     with person.serves(person.is_at_home_on(sshd)) as served:
         async with served.connected() as client:

@@ -21,7 +21,7 @@ def cluster(plane: ControlPlane) -> Iterator[Cluster]:
     namespace = f"test-{uuid.uuid4().hex[:8]}"
     plane.kubectl("create", "namespace", namespace)
     yield Cluster(plane, namespace)
-    plane.kubectl("delete", "namespace", namespace, "--wait=false")
+    plane.kubectl("delete", "namespace", namespace, "--wait=false", "--ignore-not-found")
 
 
 StartOperator = Callable[..., RunningOperator]
