@@ -49,7 +49,10 @@ def host(admission_namespace: str) -> Object:
         ("spec.auth.type", "Password", 'supported values: "Secret", "Generated"'),
         ("spec.auth.secret.name", "Web_01", "must be the name of an object: lower-case letters"),
         ("spec.hostKey", REMOVED, "spec.hostKey: Required value"),
-        ("spec.hostKey.type", "Off", 'supported values: "Pinned"'),
+        ("spec.hostKey.type", "Off", 'supported values: "Pinned", "Authority"'),
+        ("spec.hostKey.type", "Authority", "pinned belongs to type Pinned only: remove pinned, or set type: Pinned"),
+        ("spec.hostKey", {"type": "Authority"}, "type Authority needs the member authority: add it"),
+        ("spec.hostKey", {"type": "Authority", "authority": {"publicKeys": []}}, "is empty: add an entry"),
         ("spec.hostKey.pinned", REMOVED, "type Pinned needs the member pinned: add it"),
         ("spec.hostKey.pinned.publicKeys", [], "is empty: add an entry"),
         ("spec.hostKey.pinned.publicKeys", [f"web-01 {KEY}"], "without the host name that ssh-keyscan puts in front"),
@@ -59,9 +62,9 @@ def host(admission_namespace: str) -> Object:
         ("spec.connection", {"connectTimeout": "0s"}, "must be a duration from 1s to 5m"),
         ("spec.connection", {"keepAliveInterval": "2h"}, "must be a duration from 1s to 1h"),
         ("spec.connection", {"keepAliveCountMax": 0}, "should be greater than or equal to 1"),
-        ("spec.connection", {"maxConnections": 33}, "should be less than or equal to 32"),
+        ("spec.connection", {"maxConnections": 65}, "should be less than or equal to 64"),
         ("spec.tools", {"groups": []}, "is empty: add an entry, or remove the field"),
-        ("spec.tools", {"groups": ["Shell"]}, 'supported values: "Execute", "Files"'),
+        ("spec.tools", {"groups": ["Shell"]}, 'supported values: "Connection", "Execute", "Files"'),
         (
             "spec.policy",
             {"commands": {"deny": ["(foo"]}},
@@ -84,6 +87,9 @@ def host(admission_namespace: str) -> Object:
         ("spec.limits", {"commandTimeout": "25h"}, DURATION),
         ("spec.limits", {"commandTimeout": "99999999999h"}, DURATION),
         ("spec.limits", {"commandTimeout": 300}, 'must be of type string: "integer"'),
+        ("spec.limits", {"idleTimeout": "0s"}, DURATION),
+        ("spec.limits", {"foregroundTimeout": "2h"}, "must be a duration from 1s to 1h"),
+        ("spec.limits", {"disconnectGrace": "-1s"}, "must be a duration from 0s to 1h"),
         ("spec.limits", {"outputBytes": "1MB"}, SIZE),
         ("spec.limits", {"outputBytes": 0}, SIZE),
         ("spec.limits", {"outputBytes": "1Gi"}, SIZE),
@@ -146,7 +152,9 @@ def test_a_bad_host_is_refused_with_what_to_change(
         ),
         ("spec.policy", {"paths": {"read": ["/"], "write": ["/srv/..data", "/srv/my files", "/.hidden"]}}),
         ("spec.limits", {"commandTimeout": "1h30m", "outputBytes": 4096}),
-        ("spec.limits", {"commandTimeout": "1.5s"}),
+        ("spec.limits", {"commandTimeout": "1.5s", "idleTimeout": "30s", "disconnectGrace": "0s"}),
+        ("spec.hostKey", {"type": "Authority", "authority": {"publicKeys": [KEY]}}),
+        ("spec.tools", {"groups": ["Connection"]}),
         ("spec.endpoint", {"type": "Ingress"}),
         ("spec.endpoint", {"type": "Ingress", "url": "https://mcp.example.com:8443/shop/web-01/mcp"}),
         (
@@ -179,9 +187,16 @@ def test_the_smallest_host_shows_its_defaults(kube: Kube, host: Object) -> None:
         "connectTimeout": "10s",
         "keepAliveInterval": "15s",
         "keepAliveCountMax": 3,
-        "maxConnections": 4,
+        "maxConnections": 16,
     }
-    assert spec["limits"] == {"commandTimeout": "5m", "outputBytes": "1Mi"}
+    assert spec["limits"] == {
+        "commandTimeout": "5m",
+        "foregroundTimeout": "50s",
+        "disconnectGrace": "1m",
+        "outputBytes": "1Mi",
+    }
+    assert spec["environment"] == {}
+    assert "jumpHosts" not in spec
     assert spec["suspended"] is False
     assert "tools" not in spec
     assert "policy" not in spec

@@ -43,7 +43,7 @@ def token(admission_namespace: str) -> Object:
         ),
         ("spec.permissions", REMOVED, "spec.permissions: Required value"),
         ("spec.permissions", [], "is empty: add an entry"),
-        ("spec.permissions", ["Sudo"], 'supported values: "View", "Read", "Execute", "Write"'),
+        ("spec.permissions", ["Root"], 'supported values: "View", "Read", "Execute", "Write", "Sudo"'),
         ("spec.permissions", ["View", "View"], "Duplicate value"),
         ("spec.ttl", "0s", TTL),
         ("spec.ttl", "30d", TTL),
