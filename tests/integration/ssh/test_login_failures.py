@@ -1,7 +1,9 @@
 """Each thing that can be wrong has its own reason and a sentence that says what to do."""
 
 import asyncio
+import socket
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import asyncssh
@@ -12,7 +14,7 @@ from fairlead_sidecar.errors import AuthenticationFailed, HostKeyMismatch, HostU
 from fairlead_sidecar.statusz import LinkState
 from tests.integration.ssh.running import StartLink
 from tests.integration.ssh.silent import blackhole, closed_port, hostile_server, silent_server
-from tests.integration.sshd import PASSWORD, Sshd, SshdFactory
+from tests.integration.sshd import PASSWORD, Sshd, SshdFactory, eventually
 
 
 async def test_a_login_is_reported_with_fingerprint_and_server_version(sshd: Sshd, start_link: StartLink) -> None:
@@ -25,6 +27,38 @@ async def test_a_login_is_reported_with_fingerprint_and_server_version(sshd: Ssh
     assert sshd.client_key.get_fingerprint() in link.status.message
     assert link.counts.connected == [True]
     assert link.counts.reconnects == 0
+
+
+async def test_the_cipher_is_the_one_that_hardware_does(sshd: Sshd, start_link: StartLink) -> None:
+    link = start_link(sshd.sidecar_config())
+    await link.until_connected()
+    assert link.link._login is not None
+    connection = link.link._login.connection
+    assert connection.get_extra_info("send_cipher") == "aes128-gcm@openssh.com"
+    assert connection.get_extra_info("recv_cipher") == "aes128-gcm@openssh.com"
+
+
+async def test_a_server_with_too_many_logins_under_way_is_said_and_tried_again(
+    sshd_factory: SshdFactory, start_link: StartLink
+) -> None:
+    server = sshd_factory(options={"MaxStartups": "1"})
+    with ExitStack() as open_sockets:
+
+        def greeted() -> bool:
+            connection = open_sockets.enter_context(socket.create_connection((server.address, server.port), timeout=5))
+            return connection.recv(100).startswith(b"SSH-2.0")
+
+        # A login that is under way: the server's greeting has come, nothing was answered.
+        await eventually(greeted, "the one place for a login")
+        link = start_link(server.sidecar_config())
+        status = await link.until_reason("Unreachable")
+        assert "the connection before its SSH greeting" in status.message
+        assert "MaxStartups" in status.message
+        with pytest.raises(HostUnreachable, match="before its SSH greeting") as failure:
+            await link.run("true")
+        assert failure.value.retriable
+        await eventually(lambda: server.log.read_text().count("MaxStartups") >= 2, "further tries", seconds=5)
+    await link.until_connected()
 
 
 async def test_another_host_key_than_the_pinned_one_is_refused(sshd: Sshd, start_link: StartLink) -> None:
