@@ -4,40 +4,74 @@ from importlib.metadata import version
 from typing import Any
 
 import mcp_types as types
-from mcp.server.lowlevel.server import Server
+from mcp.server.lowlevel.server import NotificationOptions, Server
 
-from fairlead_sidecar import schema
 from fairlead_sidecar.access.grants import Caller
-from fairlead_sidecar.protocol.caller import Callers, Context
+from fairlead_sidecar.protocol.caller import Callers
 from fairlead_sidecar.protocol.calls import Calls
+from fairlead_sidecar.protocol.changes import Changes
+from fairlead_sidecar.protocol.completion import Completions
 from fairlead_sidecar.protocol.instructions import instructions
+from fairlead_sidecar.protocol.listing import Listing
+from fairlead_sidecar.protocol.prompts import Prompts
+from fairlead_sidecar.protocol.resources import Resources
+from fairlead_sidecar.protocol.running import Runner
 from fairlead_sidecar.reload import Active
 from fairlead_sidecar.sidecar import Sidecar
-from fairlead_sidecar.tools.catalogue import offered
 
 
-def build_server(sidecar: Sidecar, *, local_caller: Caller | None = None) -> Server[Any]:
+class HostServer(Server[Any]):
+    """A server whose lists change, and that says so in both eras."""
+
+    changes: Changes
+    """Who is told of it."""
+
+    def get_capabilities(
+        self,
+        notification_options: NotificationOptions | None = None,  # noqa: ARG002 - it is always the same
+        experimental_capabilities: dict[str, dict[str, Any]] | None = None,
+        extensions: dict[str, dict[str, Any]] | None = None,
+        *,
+        protocol_version: str | None = None,
+    ) -> types.ServerCapabilities:
+        """See `Server`."""
+        capabilities = super().get_capabilities(
+            NotificationOptions(prompts_changed=True, resources_changed=True, tools_changed=True),
+            experimental_capabilities,
+            extensions,
+            protocol_version=protocol_version,
+        )
+        if capabilities.resources is not None:
+            # The SDK takes it for granted wherever subscriptions are served, but files are not watched.
+            capabilities.resources.subscribe = False
+        return capabilities
+
+
+def build_server(sidecar: Sidecar, *, local_caller: Caller | None = None) -> HostServer:
     """The MCP server of a sidecar.
 
     Args:
         local_caller: Who it is when messages do not come over HTTP (stdio); None refuses them.
     """
     callers = Callers(sidecar, local_caller)
-
-    async def list_tools(ctx: Context, _params: types.PaginatedRequestParams | None) -> types.ListToolsResult:
-        active, caller = callers.who(ctx)
-        tools = offered(active.tools, caller)
-        listed = [schema.listed(tool, active.config, caller) for tool in tools]
-        return types.ListToolsResult(tools=listed)
-
-    server: Server[Any] = Server(
+    runner, listing, changes = Runner(callers), Listing(callers), Changes(callers)
+    server = HostServer(
         "fairlead",
         version=version("fairlead"),
-        on_list_tools=list_tools,
-        on_call_tool=Calls(callers).call_tool,
+        on_list_tools=listing.list_tools,
+        on_call_tool=Calls(runner).call_tool,
+        on_list_resources=listing.list_resources,
+        on_list_resource_templates=listing.list_templates,
+        on_read_resource=Resources(runner).read,
+        on_list_prompts=listing.list_prompts,
+        on_get_prompt=Prompts(callers).get,
+        on_completion=Completions(runner).complete,
+        on_subscriptions_listen=changes.listen,
         # Else the SDK runs tools/list before each call only to look for a header feature that no tool uses.
         get_tool_input_schema=lambda _name: None,
     )
+    server.changes = changes
+    server.add_notification_handler("notifications/initialized", types.NotificationParams, changes.initialized)
 
     def introduce(active: Active) -> None:
         server.title = f"{active.config.namespace}/{active.config.name}"

@@ -93,6 +93,14 @@ class Grants:
         grant = self._by_hash.get(key)
         return None if grant is None or grant.expired(datetime.now(UTC)) else _caller(grant)
 
+    def of_owner(self, owner: str) -> Caller | None:
+        """A caller that this owner's tokens now stand for; None where none is in force."""
+        now = datetime.now(UTC)
+        if owner == LOCAL_CALLER.owner:
+            return LOCAL_CALLER
+        grants = (grant for grant in self._by_hash.values() if grant.uid == owner and not grant.expired(now))
+        return next((_caller(grant) for grant in grants), None)
+
     def owners(self) -> set[str]:
         """The UIDs that have at least one token in force."""
         now = datetime.now(UTC)

@@ -29,6 +29,13 @@ class InputNeeded(Exception):
         self.result = result
 
 
+class ForgedState(MCPError):
+    """The state that came with a call was not made here."""
+
+    def __init__(self) -> None:
+        super().__init__(code=types.INVALID_PARAMS, message="Invalid requestState.")
+
+
 class Confirmation:
     """`Call.confirm` for one call.
 
@@ -37,7 +44,7 @@ class Confirmation:
         facts: Of the call's audit line; how a question was answered goes there.
 
     Raises:
-        MCPError: The state that came with the call was not made here.
+        ForgedState: The state that came with the call was not made here.
     """
 
     def __init__(
@@ -60,7 +67,7 @@ class Confirmation:
         try:
             asked = questions.take(params.request_state, self._subject)
         except InvalidRequestState:
-            raise MCPError(code=types.INVALID_PARAMS, message="Invalid requestState.") from None
+            raise ForgedState from None
         if asked is not None:
             self._question, self._agreed = asked.question, asked.agreed
             answer = (params.input_responses or {}).get(KEY)

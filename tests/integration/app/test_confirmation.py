@@ -1,7 +1,7 @@
 """A call that needs a person's consent, with real clients of both protocol eras."""
 
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import anyio
@@ -24,7 +24,6 @@ from tests.integration.app.endpoint import (
 )
 
 both_eras = pytest.mark.parametrize("era", ERAS)
-Answer = Callable[[str], Awaitable[types.ElicitResult | types.ErrorData] | types.ElicitResult | types.ErrorData]
 
 
 class EraseArguments(Arguments):
@@ -87,7 +86,7 @@ class Person:
         self.actions = list(actions)
         self.asked: list[str] = []
 
-    async def answer(self, _context: Any, params: types.ElicitRequestParams) -> types.ElicitResult | types.ErrorData:
+    async def __call__(self, context: Any, params: types.ElicitRequestParams) -> types.ElicitResult | types.ErrorData:
         self.asked.append(params.message)
         action = self.actions.pop(0)
         if action == "error":
@@ -95,13 +94,20 @@ class Person:
         return types.ElicitResult.model_validate({"action": action, "content": {} if action == "accept" else None})
 
 
+class Absent(Person):
+    """Went away."""
+
+    async def __call__(self, context: Any, params: types.ElicitRequestParams) -> types.ElicitResult:
+        await anyio.sleep_forever()
+        raise AssertionError
+
+
 @contextlib.asynccontextmanager
 async def client(endpoint: RunningEndpoint, era: str, person: Person | None) -> AsyncIterator[Client]:
-    answer = person.answer if person else None
     async with (
         httpx2.AsyncClient(headers=endpoint.bearer(), timeout=60) as http,
         Client(
-            streamable_http_client(endpoint.url, http_client=http), mode=era, elicitation_callback=answer
+            streamable_http_client(endpoint.url, http_client=http), mode=era, elicitation_callback=person
         ) as connected,
     ):
         yield connected
@@ -167,14 +173,7 @@ async def test_a_question_that_nobody_answers_in_time_is_a_refusal(
 ) -> None:
     monkeypatch.setattr(confirm, "TIMEOUT", 0.2)
     monkeypatch.setattr(questions, "TIMEOUT", 0.0)
-    person = Person("accept")
-
-    async def never(_context: Any, _params: Any) -> types.ElicitResult:
-        await anyio.sleep_forever()
-        raise AssertionError
-
-    person.answer = never  # type: ignore[method-assign] # a person who went away
-    async with client(asking, "legacy", person) as connected:
+    async with client(asking, "legacy", Absent()) as connected:
         result = await connected.call_tool("erase", {"what": "logs"})
     assert "Nobody answered" in (result.structured_content or {})["message"]
     async with client(asking, "auto", Person("accept")) as connected:
@@ -207,7 +206,7 @@ class ByHand:
 
     async def erase(self, what: str, state: str | None = None, action: str = "accept") -> dict[str, Any]:
         message = call("erase", modern=True, what=what)
-        capabilities = {"io.modelcontextprotocol/clientCapabilities": {"elicitation": {}}}
+        capabilities: dict[str, Any] = {"io.modelcontextprotocol/clientCapabilities": {"elicitation": {}}}
         message["params"]["_meta"] |= capabilities
         if state is not None:
             message["params"] |= {"requestState": state, "inputResponses": {"confirm": {"action": action}}}
@@ -260,7 +259,7 @@ async def test_a_state_that_was_not_made_here_is_an_error(asking: RunningEndpoin
         assert (await mine.erase("logs", forged))["error"]["code"] == types.INVALID_PARAMS
     assert eraser.erased == []
     line = asking.audit("call")[-1]
-    assert (line["decision"], line["outcome"]) == ("deny", "invalid_request")
+    assert (line["decision"], line["outcome"]) == ("deny", "forged_state")
 
 
 async def test_an_answer_survives_the_rotation_of_the_token(asking: RunningEndpoint, eraser: Eraser) -> None:

@@ -1,0 +1,130 @@
+"""Telling clients that what they see has changed, each of them only when it has for them."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+import anyio
+import mcp_types as types
+from mcp.server.session import ServerSession
+from mcp.server.subscriptions import (
+    InMemorySubscriptionBus,
+    ListenHandler,
+    PromptsListChanged,
+    ResourcesListChanged,
+    ServerEvent,
+    ToolsListChanged,
+)
+from mcp.shared.exceptions import MCPError
+
+from fairlead_sidecar.access.grants import Caller
+from fairlead_sidecar.protocol.caller import Callers, Context
+from fairlead_sidecar.protocol.listing import KINDS, Kind, fingerprint
+from fairlead_sidecar.reload import Active
+
+logger = logging.getLogger(__name__)
+
+MAX_STREAMS = 1000
+"""Subscriptions that may be open at once."""
+MAX_OF_OWNER = 64
+SECONDS = 5.0
+"""How long a client may take to accept a notification; it then misses it."""
+_EVENTS: dict[Kind, ServerEvent] = {
+    "tools": ToolsListChanged(),
+    "prompts": PromptsListChanged(),
+    "resources": ResourcesListChanged(),
+}
+
+
+@dataclass(eq=False)
+class _Watcher:
+    """A client that wants to know: a session of the handshake protocols, or a subscription of the modern one."""
+
+    caller: Caller
+    tell: Callable[[Kind], Awaitable[None]]
+    seen: dict[Kind, str] = field(default_factory=dict)
+
+
+class Changes:
+    """Compares what each client sees after every change of the configuration with what it saw before."""
+
+    def __init__(self, callers: Callers) -> None:
+        self._callers = callers
+        self._sessions: set[_Watcher] = set()
+        self._streams: set[_Watcher] = set()
+        self._telling: set[asyncio.Task[None]] = set()
+        callers.sidecar.on_active.append(self._compare)
+
+    async def initialized(self, ctx: Context, _params: types.NotificationParams | None) -> None:
+        """Handshake protocols: tell this session from now on, until it ends."""
+        active, caller = self._callers.who(ctx)
+        if caller.is_probe:
+            return
+        watcher = self._watcher(active, caller, lambda kind: _notify(ctx.session, kind))
+        # The session's own end is told nowhere in public.
+        ends = ctx.session._connection.exit_stack  # noqa: SLF001 - see above
+        self._sessions.add(watcher)
+        ends.callback(self._sessions.discard, watcher)
+
+    async def listen(
+        self, ctx: Context, params: types.SubscriptionsListenRequestParams
+    ) -> types.SubscriptionsListenResult:
+        """Modern protocol: one subscription, until its stream ends."""
+        active, caller = self._callers.who(ctx)
+        of_owner = sum(stream.caller.owner == caller.owner for stream in self._streams)
+        if caller.is_probe or len(self._streams) >= MAX_STREAMS or of_owner >= MAX_OF_OWNER:
+            raise MCPError(code=types.INTERNAL_ERROR, message="Too many subscriptions are open; end some of them.")
+        # Files are not watched: what will never come is not promised.
+        wanted = params.notifications.model_copy(update={"resource_subscriptions": None})
+        bus = InMemorySubscriptionBus()
+        watcher = self._watcher(active, caller, lambda kind: bus.publish(_EVENTS[kind]))
+        self._streams.add(watcher)
+        try:
+            return await ListenHandler(bus)(ctx, params.model_copy(update={"notifications": wanted}))
+        finally:
+            self._streams.discard(watcher)
+
+    def _watcher(self, active: Active, caller: Caller, tell: Callable[[Kind], Awaitable[None]]) -> _Watcher:
+        return _Watcher(caller, tell, fingerprint(active, caller))
+
+    def _compare(self, active: Active) -> None:
+        # What is seen depends on nothing of the caller but its permissions.
+        known: dict[frozenset[object] | None, dict[Kind, str]] = {}
+        for watcher in (*self._sessions, *self._streams):
+            grants = active.grants
+            caller = grants.current(watcher.caller.key) or grants.of_owner(watcher.caller.owner)
+            key = frozenset(caller.permissions) if caller else None
+            if key not in known:
+                known[key] = fingerprint(active, caller)
+            before, watcher.seen = watcher.seen, known[key]
+            changed = [kind for kind in KINDS if before[kind] != watcher.seen[kind]]
+            # Who lost everything is cut off, not informed.
+            if changed and caller is not None:
+                self._tell(watcher, changed)
+
+    def _tell(self, watcher: _Watcher, changed: list[Kind]) -> None:
+        async def tell() -> None:
+            with contextlib.suppress(anyio.BrokenResourceError, anyio.ClosedResourceError, TimeoutError):
+                async with asyncio.timeout(SECONDS):
+                    for kind in changed:
+                        await watcher.tell(kind)
+
+        task = asyncio.create_task(tell())
+        self._telling.add(task)
+        task.add_done_callback(self._told)
+
+    def _told(self, task: asyncio.Task[None]) -> None:
+        self._telling.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.warning("A client could not be told of a change: %r", error)
+
+
+async def _notify(session: ServerSession, kind: Kind) -> None:
+    if kind == "tools":
+        await session.send_tool_list_changed()
+    elif kind == "prompts":
+        await session.send_prompt_list_changed()
+    else:
+        await session.send_resource_list_changed()

@@ -1,0 +1,165 @@
+"""Running a tool for a caller: its arguments, its permission, what it works with, and its end."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import anyio
+import mcp_types as types
+from mcp.shared.exceptions import MCPError
+from pydantic import ValidationError
+
+from fairlead_sidecar.access.grants import Caller
+from fairlead_sidecar.errors import (
+    Cancelled,
+    ConfirmationRefused,
+    FairleadError,
+    InvalidRequest,
+    PermissionDenied,
+    PolicyDenied,
+    TokenRevoked,
+)
+from fairlead_sidecar.protocol.caller import Callers, Context
+from fairlead_sidecar.protocol.record import Record, Recorder
+from fairlead_sidecar.reload import Active
+from fairlead_sidecar.tools.catalogue import withheld
+from fairlead_sidecar.tools.spec import Arguments, Call, Result, Tool
+from fairlead_sidecar.validation import problems
+
+logger = logging.getLogger(__name__)
+
+DENIALS = (PolicyDenied, PermissionDenied, ConfirmationRefused)
+"""Errors that mean that the call was refused, not that it failed."""
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One admitted message, and what holds while it is served."""
+
+    ctx: Context
+    active: Active
+    caller: Caller
+    record: Record
+
+
+class UnknownTool(MCPError):
+    """The host has no tool of that name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(code=types.INVALID_PARAMS, message=f"Unknown tool: {name[:100]!a}")
+
+
+class Runner:
+    """Runs tools, whether they were called as such or stand behind something else."""
+
+    def __init__(self, callers: Callers) -> None:
+        self._callers = callers
+        self._sidecar = callers.sidecar
+        self.recorder = Recorder(callers)
+
+    def admit(self, ctx: Context, record: Record) -> Turn:
+        """The configuration in force and the caller, noted in the record.
+
+        Raises:
+            MCPError: The credential is no longer valid.
+        """
+        try:
+            active, caller = self._callers.who(ctx)
+        except MCPError:
+            self.recorder.deny(record, TokenRevoked.code)
+            raise
+        record.caller = caller
+        return Turn(ctx, active, caller, record)
+
+    def failed(self, record: Record, error: FairleadError) -> None:
+        """Note how a call ended."""
+        record.outcome = error.code
+        if isinstance(error, DENIALS):
+            self.recorder.deny(record, error.code)
+
+    async def run(
+        self, turn: Turn, tool: Tool, given: dict[str, Any] | None, confirm: Callable[[str], Awaitable[None]]
+    ) -> Result:
+        """Run a tool with what a client gave as its arguments.
+
+        Raises:
+            FairleadError: It may not run, or failed.
+            Failed: It failed with a part of the result.
+        """
+        active, caller = turn.active, turn.caller
+        if tool.permission not in caller.permissions:
+            raise PermissionDenied(f"The token does not have the permission {tool.permission.value}.")
+        arguments = _arguments(tool, given)
+        if self._sidecar.link is None:
+            raise FairleadError("The link was not started yet.")
+        call = Call(
+            host=active.config.name,
+            link=self._sidecar.link,
+            limits=active.config.limits,
+            policy=active.policy,
+            caller=caller,
+            confirm=confirm,
+            progress=_progress(turn.ctx),
+            facts=turn.record.facts,
+        )
+        with self._sidecar.work.track(caller.key, tool.permission):
+            return await _cancelled_once(tool.run(call, arguments))
+        # Only a cut of our own ends the block early without an exception.
+        if self._sidecar.draining:
+            raise Cancelled("The sidecar is shutting down; the call was cancelled.")
+        if not self._callers.revoked(caller):
+            lost = f"The token lost the permission {tool.permission.value} while the call ran; the call was cancelled."
+            raise PermissionDenied(lost)
+        raise TokenRevoked("The token was revoked while the call ran; the call was cancelled.")
+
+
+def find(active: Active, name: str) -> Tool:
+    """A tool of the host.
+
+    Raises:
+        PolicyDenied: The host's policy keeps it back.
+        UnknownTool: There is none of that name.
+    """
+    if (tool := active.tools.get(name)) is not None:
+        return tool
+    if name in withheld(active.config):
+        raise PolicyDenied(f"This host is read-only, and {name} may change something on it.")
+    raise UnknownTool(name)
+
+
+def _arguments(tool: Tool, given: dict[str, Any] | None) -> Arguments:
+    try:
+        return tool.arguments.model_validate(given or {})
+    except ValidationError as error:
+        raise InvalidRequest(f"Invalid arguments for {tool.name}: {problems(error)}.") from None
+
+
+def _progress(ctx: Context) -> Callable[[float, str], Awaitable[None]] | None:
+    if not ctx.meta or ctx.meta.get("progress_token") is None:
+        return None
+
+    async def report(value: float, message: str) -> None:
+        await ctx.session.report_progress(value, None, message)
+
+    return report
+
+
+async def _cancelled_once(work: Coroutine[Any, Any, _T]) -> _T:
+    """Run `work` so that a cancellation reaches it once and is then waited for.
+
+    The SDK cancels through AnyIO, which cancels again at every further await: clean-up that has to talk to the host
+    first (kill the remote process) would never get that far.
+    """
+    task = asyncio.create_task(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        task.cancel()
+        with anyio.CancelScope(shield=True):
+            await asyncio.wait([task])
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.warning("A cancelled call failed while it was ended: %r", error)
+        raise
