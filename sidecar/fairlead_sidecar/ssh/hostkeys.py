@@ -42,8 +42,7 @@ class TrustedHostKeys:
 
     def trusts(self, fingerprint: str) -> bool:
         """Whether the key with this `SHA256:…` fingerprint is trusted by itself (not through a certificate)."""
-        revoked = {key.get_fingerprint() for key in self.revoked}
-        return fingerprint not in revoked and fingerprint in self.fingerprints
+        return fingerprint in self.fingerprints and not self._is_revoked(fingerprint)
 
     def trusts_as(self, former: "TrustedHostKeys", fingerprint: str) -> bool:
         """Whether a host key that was verified with `former` is trusted now too.
@@ -52,8 +51,12 @@ class TrustedHostKeys:
         """
         if self.trusts(fingerprint):
             return True
-        by_certificate = bool(former.authorities) and not former.trusts(fingerprint)
-        return by_certificate and set(former.authorities) <= set(self.authorities) - set(self.revoked)
+        if not former.authorities or former.trusts(fingerprint) or self._is_revoked(fingerprint):
+            return False
+        return set(former.authorities) <= set(self.authorities) - set(self.revoked)
+
+    def _is_revoked(self, fingerprint: str) -> bool:
+        return fingerprint in {key.get_fingerprint() for key in self.revoked}
 
     @property
     def fingerprints(self) -> tuple[str, ...]:

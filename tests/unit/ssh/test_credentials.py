@@ -89,11 +89,39 @@ def test_what_can_not_be_used_names_secret_and_key(
         load_credentials(secret)
 
 
+@pytest.mark.parametrize("content", [b"JBSWY3DPEHPK3PXP\n", b"otpauth://totp/x?secret=JBSWY3DPEHPK3PXP&digits=6"])
+def test_a_secret_for_codes_is_read(secret: SecretFiles, content: bytes) -> None:
+    (secret.directory / "password").write_text("hunter2")
+    (secret.directory / "totp-secret").write_bytes(content)
+    credentials = load_credentials(secret)
+    assert credentials.totp is not None
+    assert credentials.totp.code(0) == "282760"
+    assert "totp-secret" in credentials.description
+    assert "Hello" not in repr(credentials)
+
+
+@pytest.mark.parametrize("content", [b"", b"hunter2!", "JBSWY3DPEHPK3PXÖ".encode(), b"\xff\xfe", b"otpauth://hotp/x"])
+def test_a_secret_for_codes_of_the_wrong_form_is_named_and_not_shown(secret: SecretFiles, content: bytes) -> None:
+    (secret.directory / "password").write_text("hunter2")
+    (secret.directory / "totp-secret").write_bytes(content)
+    with pytest.raises(CredentialsInvalid, match="Key `totp-secret` of Secret web-01-ssh") as failure:
+        load_credentials(secret)
+    assert "hunter2!" not in failure.value.message
+    assert "JBSW" not in failure.value.message
+    assert failure.value.__cause__ is None
+
+
+def test_a_secret_for_codes_alone_logs_nobody_in(secret: SecretFiles) -> None:
+    (secret.directory / "totp-secret").write_text("JBSWY3DPEHPK3PXP")
+    with pytest.raises(CredentialsNotFound):
+        load_credentials(secret)
+
+
 def test_every_change_of_the_files_shows(secret: SecretFiles) -> None:
     versions = {files_version(secret.directory)}
-    for name in ("ssh-privatekey", "passphrase", "password", "ssh-certificate"):
+    for name in ("ssh-privatekey", "passphrase", "password", "ssh-certificate", "totp-secret"):
         (secret.directory / name).write_text("x")
         versions.add(files_version(secret.directory))
     (secret.directory / "password").unlink()
     versions.add(files_version(secret.directory))
-    assert len(versions) == 6
+    assert len(versions) == 7

@@ -3,9 +3,9 @@ from pathlib import Path
 import asyncssh
 import pytest
 
-from fairlead_sidecar.config import PinnedHostKeys
+from fairlead_sidecar.config import AuthorityHostKeys, PinnedHostKeys
 from fairlead_sidecar.errors import HostKeyMismatch
-from fairlead_sidecar.ssh.hostkeys import known_keys, pinned_keys
+from fairlead_sidecar.ssh.hostkeys import TrustedHostKeys, authority_keys, known_keys, pinned_keys
 
 ED25519, ECDSA, RSA = (
     asyncssh.generate_private_key(kind).convert_to_public()
@@ -69,3 +69,22 @@ def test_an_authority_asks_for_certificates_first(tmp_path: Path) -> None:
     trusted = known_keys([file], "web-01.internal", 22)
     assert trusted.authorities == (ED25519,)
     assert trusted.algorithms[0] == "ssh-ed25519-cert-v01@openssh.com"
+
+
+def test_an_authority_trusts_no_bare_key_not_even_its_own() -> None:
+    trusted = authority_keys(AuthorityHostKeys(public_keys=(line(ED25519),)))
+    assert trusted.known_hosts == ([], [ED25519], [])
+    assert not trusted.trusts(ED25519.get_fingerprint())
+    assert trusted.algorithms[0] == "ssh-ed25519-cert-v01@openssh.com"
+
+
+def test_a_host_is_still_trusted_only_where_all_that_vouched_for_it_is() -> None:
+    seen = ED25519.get_fingerprint()
+    pinned, by_rsa = TrustedHostKeys((ED25519,)), TrustedHostKeys((), (RSA,))
+    by_both = TrustedHostKeys((), (RSA, ECDSA))
+    assert pinned.trusts_as(by_rsa, seen)
+    assert by_both.trusts_as(by_rsa, seen)
+    assert not by_rsa.trusts_as(by_both, seen)
+    assert not by_rsa.trusts_as(pinned, seen)
+    assert not TrustedHostKeys((), (RSA,), (RSA,)).trusts_as(by_rsa, seen)
+    assert not TrustedHostKeys((), (RSA,), (ED25519,)).trusts_as(by_rsa, seen)
