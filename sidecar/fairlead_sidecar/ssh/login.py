@@ -84,6 +84,8 @@ class Progress:
 
     place: str
     """The hop that is being logged in to, as messages call it."""
+    is_target: bool = True
+    """False: it is a jump host."""
     events: Events = field(default_factory=Events)
     since: float = 0.0
     """When that hop began (the event loop's time)."""
@@ -92,12 +94,13 @@ class Progress:
 
     @property
     def fingerprint(self) -> str | None:
-        """`SHA256:…` of an untrusted host key that was presented."""
-        return self.events.presented.get_fingerprint() if self.events.presented else None
+        """`SHA256:…` of an untrusted host key that the target presented."""
+        presented = self.events.presented if self.is_target else None
+        return presented.get_fingerprint() if presented else None
 
-    def begin(self, place: str, events: Events) -> None:
+    def begin(self, hop: Hop, events: Events) -> None:
         """The next hop is the one to be logged in to."""
-        self.place, self.events, self.waits_for_code = place, events, False
+        self.place, self.is_target, self.events, self.waits_for_code = hop.place, hop.is_target, events, False
         self.since = asyncio.get_running_loop().time()
 
     def provisional(self, seconds: float) -> HostUnreachable | None:
@@ -185,13 +188,13 @@ async def _log_in(
     via, tunnel = passed[-1] if passed else ("", None)
     answers = Answers(hop.username, hop.password, None if totp is None else lambda: codes.take(totp))
     events = Events(answers)
-    progress.begin(hop.place, events)
+    progress.begin(hop, events)
 
     def waits(_seconds: float) -> None:
         progress.waits_for_code = True
 
     async with codes.turn(totp, waits):
-        progress.begin(hop.place, events)
+        progress.begin(hop, events)
         try:
             async with asyncio.timeout(settings.connect_timeout):
                 connection = await _connect(settings, hop, events, tunnel)

@@ -70,6 +70,8 @@ async def test_a_wrong_pin_of_the_first_hop_ends_there(servers: list[Sshd], star
     assert status.message.startswith(f"jump host 127.0.0.1:{first.port} presented")
     assert first.fingerprint in status.message
     assert OTHER_KEY.get_fingerprint() in status.message
+    # That is the target's, which was not seen.
+    assert status.host_key_fingerprint is None
     assert "Accepted" not in first.log.read_text()
     assert "Connection from" not in second.log.read_text().split("Server listening", 1)[1].split("\n", 3)[-1]
 
