@@ -199,6 +199,7 @@ async def test_the_probe_may_not_subscribe(hostless: RunningEndpoint) -> None:
 async def test_both_eras_say_what_changes_and_what_is_not_served(hostless: RunningEndpoint, era: str) -> None:
     async with hostless.client(era) as client:
         capabilities = client.server_capabilities
+        assert client.server_info is not None
         assert client.server_info.name == "fairlead"
         assert client.server_info.title == "shop/web-01"
         assert client.server_info.version
