@@ -1,8 +1,10 @@
 """The public ASGI application, the same for the pod, `fairlead serve`, tests and conformance runs."""
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from typing import Any
 
+from mcp.server.lowlevel.server import Server
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
@@ -10,6 +12,7 @@ from starlette.routing import Mount
 
 from fairlead_sidecar.access import responses
 from fairlead_sidecar.access.gate import Gate
+from fairlead_sidecar.access.legacy import LegacySse
 from fairlead_sidecar.access.resumable import ResumableSessions
 from fairlead_sidecar.audit import AuditLog
 from fairlead_sidecar.mcp_server import build_server
@@ -17,8 +20,14 @@ from fairlead_sidecar.reload import ConfigSource
 from fairlead_sidecar.sidecar import Sidecar
 
 
-def create_app(source: ConfigSource, *, audit: AuditLog | None = None) -> Starlette:
-    """The application that serves MCP (Streamable HTTP, both protocol eras) at `<endpoint.path>/mcp`.
+def create_app(
+    source: ConfigSource,
+    *,
+    audit: AuditLog | None = None,
+    make_server: Callable[[Sidecar], Server[Any]] = build_server,
+) -> Starlette:
+    """The application that serves MCP: Streamable HTTP, both protocol eras, at `<endpoint.path>/mcp`, and HTTP+SSE for
+    clients that speak only 2024-11-05 at `<endpoint.path>/sse`.
 
     Its lifespan follows `source`, keeps the SSH link up and ends everything behind it; the server that runs it must
     send lifespan events. `app.state.sidecar` is the `Sidecar`, for the internal application and for shutting down:
@@ -27,9 +36,11 @@ def create_app(source: ConfigSource, *, audit: AuditLog | None = None) -> Starle
     Args:
         source: `FileSource`, `StaticSource` or another source of configurations; it may have none yet (answers 503).
         audit: Where the audit trail goes; standard output by default.
+        make_server: What is behind the gate; another one only to examine gate and transports with.
     """
     sidecar = Sidecar(source, audit=audit)
-    manager = ResumableSessions(build_server(sidecar))
+    server = make_server(sidecar)
+    manager = ResumableSessions(server)
     sidecar.sessions.attach(manager)
 
     @contextlib.asynccontextmanager
@@ -38,7 +49,7 @@ def create_app(source: ConfigSource, *, audit: AuditLog | None = None) -> Starle
             yield
 
     app = Starlette(
-        routes=[Mount("/", Gate(sidecar, manager.handle_request))],
+        routes=[Mount("/", Gate(sidecar, manager.handle_request, LegacySse(server)))],
         lifespan=lifespan,
         exception_handlers={Exception: _internal_error},
     )

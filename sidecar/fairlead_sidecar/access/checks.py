@@ -1,5 +1,7 @@
 """What a request must satisfy before MCP sees it, each check on its own."""
 
+from enum import StrEnum
+
 from mcp.server.transport_security import TransportSecurityMiddleware, TransportSecuritySettings
 from starlette.requests import Request
 from starlette.responses import Response
@@ -12,8 +14,20 @@ from fairlead_sidecar.config import Permission, SidecarConfig
 from fairlead_sidecar.reload import Active
 from fairlead_sidecar.tools.catalogue import SCOPES, scope_text
 
-METHODS = ("GET", "POST", "DELETE")
-"""What Streamable HTTP uses."""
+
+class Route(StrEnum):
+    """What is served below the endpoint's path."""
+
+    MCP = "/mcp"
+    """Streamable HTTP, both protocol eras."""
+    SSE = "/sse"
+    """The stream of HTTP+SSE (2024-11-05)."""
+    MESSAGES = "/messages"
+    """Where that takes messages."""
+
+
+METHODS = {Route.MCP: ("GET", "POST", "DELETE"), Route.SSE: ("GET",), Route.MESSAGES: ("POST",)}
+"""The HTTP methods that they answer; HEAD where there is GET."""
 PROBE_METHODS = frozenset({"initialize", "notifications/initialized", "ping", "server/discover", "tools/list"})
 """What the operator's probe credential may do."""
 
@@ -52,22 +66,27 @@ async def check_host(request: Request, config: SidecarConfig) -> None:
         raise Refused("host_not_allowed", responses.error(421, "misdirected_request", message))
 
 
-def check_route(request: Request, active: Active) -> None:
-    """Path, HTTP method and media type.
+def find_route(request: Request, active: Active) -> Route:
+    """What the path leads to, where HTTP method and media type are right for it.
 
     Raises:
         Refused: There is nothing that answers such a request.
     """
-    if request.scope["path"].removesuffix("/") != active.mcp_path:
+    base = active.mcp_path.removesuffix(Route.MCP)
+    path = request.scope["path"].removesuffix("/")
+    route = next((route for route in Route if path == base + route), None)
+    if route is None:
         message = f"There is nothing here; MCP is served at {active.mcp_path}."
         raise Refused("not_found", responses.error(404, "not_found", message))
-    if request.method not in METHODS:
-        allowed = ", ".join(METHODS)
+    methods = METHODS[route]
+    if request.method not in methods and not (request.method == "HEAD" and "GET" in methods):
+        allowed = ", ".join(methods)
         answer = responses.error(405, "method_not_allowed", f"Use one of {allowed}.", {"Allow": allowed})
         raise Refused("method_not_allowed", answer)
     if request.method == "POST" and not request.headers.get("content-type", "").lower().startswith("application/json"):
         message = "Send Content-Type: application/json."
         raise Refused("unsupported_media_type", responses.error(415, "unsupported_media_type", message))
+    return route
 
 
 async def read_body(request: Request, caller: Caller, lease: Lease) -> Body:
@@ -105,7 +124,10 @@ def check_permission(active: Active, caller: Caller, method: str | None, tool_na
             message = f"The probe credential may not use {ascii(method)[:60]}".replace('"', "")
             raise Refused("probe_forbidden", responses.insufficient_scope("", message))
         return
-    if method != "tools/call" or tool_name is None:
+    if method == "resources/read":
+        # A resource is what `read_file` reads.
+        tool_name = "read_file"
+    elif method != "tools/call" or tool_name is None:
         return
     tool = active.tools.get(tool_name)
     if tool is None or tool.permission in caller.permissions:

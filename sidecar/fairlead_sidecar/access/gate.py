@@ -9,14 +9,16 @@ import contextlib
 import anyio
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
 from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fairlead_sidecar import audit
-from fairlead_sidecar.access import checks, responses
+from fairlead_sidecar.access import checks, page, responses
 from fairlead_sidecar.access.body import Body, Disconnected
 from fairlead_sidecar.access.budget import Budget, Lease
-from fairlead_sidecar.access.checks import Refused
+from fairlead_sidecar.access.checks import Refused, Route
 from fairlead_sidecar.access.grants import Caller, Unauthenticated
+from fairlead_sidecar.access.legacy import LegacySse
 from fairlead_sidecar.access.sessions import NoSession, session_user
 from fairlead_sidecar.protocol.caller import CALLER_KEY
 from fairlead_sidecar.reload import Active
@@ -29,11 +31,15 @@ VERSION_HEADER = "mcp-protocol-version"
 
 
 class Gate:
-    """ASGI application: checks, then `mcp`. Whatever it refuses is counted and audited."""
+    """ASGI application: checks, then `mcp` (Streamable HTTP) or `legacy` (HTTP+SSE).
 
-    def __init__(self, sidecar: Sidecar, mcp: ASGIApp) -> None:
+    Whatever it refuses is counted and audited.
+    """
+
+    def __init__(self, sidecar: Sidecar, mcp: ASGIApp, legacy: LegacySse) -> None:
         self._sidecar = sidecar
         self._mcp = mcp
+        self._legacy = legacy
         self._budget = Budget()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -57,7 +63,7 @@ class Gate:
             return
         except Unauthenticated as unauthenticated:
             self._deny(request, active, unauthenticated.reason, token_id=unauthenticated.token_id)
-            await responses.unauthorized(unauthenticated, active.config)(scope, receive, send)
+            await _unauthorized(request, active, unauthenticated)(scope, receive, send)
             return
         # From here to `track` nothing may be awaited: a revocation in between would miss this exchange.
         response = responses.Response(send)
@@ -71,35 +77,52 @@ class Gate:
         self, request: Request, active: Active, caller: Caller, lease: Lease, response: responses.Response
     ) -> None:
         try:
-            body = await self._admitted(request, active, caller, lease)
+            route, body = await self._admitted(request, active, caller, lease)
+            if request.method == "HEAD":
+                await Response(media_type="text/event-stream")(request.scope, body.receive, response)
+            elif route is Route.MCP:
+                await self._streamable(request, active, caller, body, response)
+            else:
+                await self._with_sse(request, active, caller, body, response)
         except Refused as refused:
             self._deny(request, active, refused.reason, caller=caller, tool=refused.tool)
             await refused.answer(request.scope, request.receive, response)
-            return
-        except Disconnected:
-            return
-        scope = {**request.scope, "user": session_user(caller), CALLER_KEY: caller}
-        try:
-            async with self._sidecar.sessions.opening(caller) if _opens_session(request) else contextlib.nullcontext():
-                await self._mcp(scope, body.receive, response)
         except NoSession as full:
             self._deny(request, active, "too_many_sessions", caller=caller)
             answer = responses.error(503, "too_many_sessions", str(full), {"Retry-After": "10"})
-            await answer(scope, body.receive, response)
+            await answer(request.scope, request.receive, response)
+        except Disconnected:
             return
+
+    async def _admitted(self, request: Request, active: Active, caller: Caller, lease: Lease) -> tuple[Route, Body]:
+        route = checks.find_route(request, active)
+        if request.method == "POST":
+            body = await checks.read_body(request, caller, lease)
+            checks.check_permission(active, caller, *body.method_and_tool())
+            return route, body
+        if caller.is_probe and request.method == "GET":
+            checks.check_permission(active, caller, "GET", None)
+        return route, Body(b"", request.receive)
+
+    async def _streamable(
+        self, request: Request, active: Active, caller: Caller, body: Body, response: responses.Response
+    ) -> None:
+        place = self._sidecar.sessions.opening(caller) if _opens_session(request) else contextlib.nullcontext()
+        async with place:
+            await self._mcp(_scope(request, caller), body.receive, response)
         reason = self._refused_by_mcp(request, caller, response.status)
         if reason is not None:
             self._deny(request, active, reason, caller=caller)
 
-    async def _admitted(self, request: Request, active: Active, caller: Caller, lease: Lease) -> Body:
-        checks.check_route(request, active)
+    async def _with_sse(
+        self, request: Request, active: Active, caller: Caller, body: Body, response: responses.Response
+    ) -> None:
+        inner = Request(_scope(request, caller), body.receive)
         if request.method == "POST":
-            body = await checks.read_body(request, caller, lease)
-            checks.check_permission(active, caller, *body.method_and_tool())
-            return body
-        if caller.is_probe and request.method == "GET":
-            checks.check_permission(active, caller, "GET", None)
-        return Body(b"", request.receive)
+            await self._legacy.message(inner, caller, body, response)
+            return
+        async with self._sidecar.sessions.streaming(caller):
+            await self._legacy.stream(inner, active.config.endpoint, response)
 
     def _refused_by_mcp(self, request: Request, caller: Caller, status: int | None) -> str | None:
         """The reason where MCP itself refused; messages that are merely malformed are no denials."""
@@ -153,6 +176,18 @@ class Gate:
                 await responses.unauthorized(revoked, active.config)(scope, receive, response)
             elif not response.finished:
                 await response({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def _unauthorized(request: Request, active: Active, refusal: Unauthenticated) -> Response:
+    answer = responses.unauthorized(refusal, active.config)
+    path = request.scope["path"].removesuffix("/")
+    if refusal.reason != "missing_token" or path != active.mcp_path or not page.wanted(request):
+        return answer
+    return page.page(request, {name: answer.headers[name] for name in ("WWW-Authenticate", responses.INSTANCE_HEADER)})
+
+
+def _scope(request: Request, caller: Caller) -> Scope:
+    return {**request.scope, "user": session_user(caller), CALLER_KEY: caller}
 
 
 def _opens_session(request: Request) -> bool:

@@ -33,6 +33,7 @@ class Sessions:
     def __init__(self) -> None:
         self._manager: ResumableSessions | None = None
         self._opening: Counter[str] = Counter()
+        self._streaming: Counter[str] = Counter()
         self.on_evicted: Callable[[], None] = lambda: None
         """Called whenever an idle session makes room for another one of its owner."""
 
@@ -42,9 +43,8 @@ class Sessions:
 
     def count(self) -> int:
         """How many sessions are open."""
-        if self._manager is None:
-            return 0
-        return len(self._manager._server_instances)  # noqa: SLF001 - no public way
+        managed = len(self._manager._server_instances) if self._manager else 0  # noqa: SLF001 - no public way
+        return managed + self._streaming.total()
 
     def owner(self, session_id: str) -> str | None:
         """The owner of an open session; None where there is no such session."""
@@ -62,7 +62,7 @@ class Sessions:
         """
         self._opening[caller.owner] += 1
         try:
-            while len(self._of(caller.owner)) + self._opening[caller.owner] > MAX_OF_OWNER:
+            while self._held(caller.owner) > MAX_OF_OWNER:
                 await self._evict(caller.owner)
             if not caller.is_probe and self.count() + self._opening.total() > MAX_SESSIONS:
                 raise NoSession("Too many sessions are open on this host; try again later.")
@@ -70,6 +70,24 @@ class Sessions:
         finally:
             self._opening[caller.owner] -= 1
             self._opening += Counter()  # else every owner there ever was would stay
+
+    @contextlib.asynccontextmanager
+    async def streaming(self, caller: Caller) -> AsyncIterator[None]:
+        """One session of HTTP+SSE, which lasts as long as the block.
+
+        Raises:
+            NoSession: As for `opening`.
+        """
+        async with self.opening(caller):
+            self._streaming[caller.owner] += 1
+        try:
+            yield
+        finally:
+            self._streaming[caller.owner] -= 1
+            self._streaming += Counter()  # as above
+
+    def _held(self, owner: str) -> int:
+        return len(self._of(owner)) + self._opening[owner] + self._streaming[owner]
 
     def _of(self, owner: str) -> list[tuple[str, StreamableHTTPServerTransport]]:
         if self._manager is None:

@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from tests.integration.app.endpoint import RunningEndpoint, call, initialize, modern_headers, until
+from tests.integration.app.endpoint import PATH, RunningEndpoint, call, initialize, modern_headers, until
+from tests.integration.app.streams import events
 
 SILENCE = 25.0
 """Seconds without a byte that no stream may exceed."""
@@ -14,17 +15,23 @@ SILENCE = 25.0
 
 @pytest.mark.timeout(90)
 async def test_silent_streams_carry_a_comment_at_least_every_25_seconds(endpoint: RunningEndpoint) -> None:
-    """On the GET stream and on both eras' answers to a command that prints nothing; all at once, to save time."""
-    gaps: dict[str, list[float]] = {"GET": [], "handshake": [], "modern": []}
+    """On each kind of stream, and on answers to a command that prints nothing; all at once, to save time."""
+    gaps: dict[str, list[float]] = {"GET": [], "handshake": [], "resumed": [], "modern": [], "sse": []}
     quiet = call("execute_command", command="sleep 60")
     quiet_modern = call("execute_command", modern=True, command="sleep 60")
 
     async with endpoint.http() as http:
         session = await initialize(http, endpoint.url)
 
-        async def watch(name: str, method: str, headers: dict[str, str], message: object = None) -> None:
+        async with events(http, "POST", endpoint.url, session, quiet | {"id": 2}) as lost:
+            await until(lambda: bool(lost.ids), "a stream to take up again")
+        resuming = session | {"Last-Event-ID": lost.ids[0]}
+
+        async def watch(
+            name: str, method: str, headers: dict[str, str], message: object = None, url: str = endpoint.url
+        ) -> None:
             last = time.monotonic()
-            async with http.stream(method, endpoint.url, json=message, headers=headers) as answer:
+            async with http.stream(method, url, json=message, headers=headers) as answer:
                 async for line in answer.aiter_lines():
                     if line.startswith(":"):
                         gaps[name].append(time.monotonic() - last)
@@ -33,6 +40,8 @@ async def test_silent_streams_carry_a_comment_at_least_every_25_seconds(endpoint
         watching = [
             asyncio.create_task(watch("GET", "GET", session)),
             asyncio.create_task(watch("handshake", "POST", session, quiet)),
+            asyncio.create_task(watch("resumed", "GET", resuming)),
+            asyncio.create_task(watch("sse", "GET", {}, url=f"{endpoint.origin}{PATH}/sse")),
             asyncio.create_task(watch("modern", "POST", modern_headers(quiet_modern), quiet_modern)),
         ]
         await until(
