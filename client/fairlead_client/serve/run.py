@@ -31,6 +31,7 @@ from fairlead_sidecar.mcp_server import build_server
 from fairlead_sidecar.reload import StaticSource
 from fairlead_sidecar.server import listen, serve
 from fairlead_sidecar.sidecar import Sidecar
+from fairlead_sidecar.ssh.login import STILL_TRYING
 from fairlead_sidecar.statusz import LinkState, LinkStatus
 
 LONG_POLL_SECONDS = 60.0
@@ -166,7 +167,7 @@ async def _announce_connection(sidecar: Sidecar, options: ServeOptions, target: 
         ServeError: It failed.
     """
     status = sidecar.status()
-    while status.link.state is LinkState.CONNECTING:
+    while status.link.state is LinkState.CONNECTING or STILL_TRYING in status.link.message:
         status = await sidecar.status_after(status.version, LONG_POLL_SECONDS)
     if status.link.state is LinkState.FAILED:
         raise await _refusal(sidecar, status.link, options, target)

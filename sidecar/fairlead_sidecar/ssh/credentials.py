@@ -17,7 +17,7 @@ PASSWORD = "password"  # noqa: S105 - the name of a file, not a secret
 TOTP_SECRET = "totp-secret"  # noqa: S105 - the name of a file, not a secret
 KEYS = (PRIVATE_KEY, PASSPHRASE, CERTIFICATE, PASSWORD, TOTP_SECRET)
 
-FilesVersion = tuple[tuple[str, int, int], ...]
+FilesVersion = tuple[tuple[str, int, int, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,8 @@ def files_version(directory: Path) -> FilesVersion:
             stat = (directory / name).stat()
         except OSError:
             continue
-        found.append((name, stat.st_ino, stat.st_mtime_ns))
+        # The size too: times are coarse, and a file may be seen when it is half written.
+        found.append((name, stat.st_ino, stat.st_size, stat.st_mtime_ns))
     return tuple(found)
 
 

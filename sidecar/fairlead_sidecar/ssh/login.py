@@ -15,6 +15,9 @@ from fairlead_sidecar.ssh.prompts import Answers
 from fairlead_sidecar.ssh.route import Hop, place_of, plan_hops
 from fairlead_sidecar.ssh.totp import OneTimeCodes
 
+STILL_TRYING = "Still trying."
+"""In messages of failures that are not final yet."""
+
 
 class Events(asyncssh.SSHClient):
     """What asyncssh reports and asks about one connection."""
@@ -35,6 +38,13 @@ class Events(asyncssh.SSHClient):
         if self._connection is None:
             return Stage.CONNECTING
         return Stage.LOGIN if self._connection.get_extra_info("server_version") else Stage.GREETING
+
+    @property
+    def host_key(self) -> asyncssh.SSHKey | None:
+        """The key that the server presented, trusted or not; of a certificate by a stranger, the stranger's."""
+        if self.presented is not None or self._connection is None:
+            return self.presented
+        return self._connection.get_server_host_key()
 
     def connection_made(self, conn: asyncssh.SSHClientConnection) -> None:
         """TCP is there."""
@@ -94,9 +104,9 @@ class Progress:
 
     @property
     def fingerprint(self) -> str | None:
-        """`SHA256:…` of an untrusted host key that the target presented."""
-        presented = self.events.presented if self.is_target else None
-        return presented.get_fingerprint() if presented else None
+        """`SHA256:…` of the host key that the target presented, trusted or not."""
+        key = self.events.host_key if self.is_target else None
+        return key.get_fingerprint() if key else None
 
     def begin(self, hop: Hop, events: Events) -> None:
         """The next hop is the one to be logged in to."""
@@ -115,7 +125,7 @@ class Progress:
         if self.events.stage is Stage.LOGIN or not late:
             return None
         error = failures.no_answer(self.place, self.events.stage, seconds)
-        return HostUnreachable(f"{error.message} Still trying.", hint=error.hint)
+        return HostUnreachable(f"{error.message} {STILL_TRYING}", hint=error.hint)
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,7 +59,7 @@ class Report:
         )
 
     def failed(self, error: LinkError, fingerprint: str | None = None) -> None:
-        """The link is down; `fingerprint` is that of an untrusted key the host presented."""
+        """The link is down; `fingerprint` is that of the key the host presented, if it came to that."""
         changes = {"host_key_fingerprint": fingerprint} if fingerprint else {}
         self._publish(state=LinkState.FAILED, reason=error.reason, message=f"{error.message} {error.hint}", **changes)
 

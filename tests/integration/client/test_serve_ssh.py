@@ -8,6 +8,7 @@ import asyncssh
 import pytest
 
 from tests.integration.client.person import Person, Served, ssh_agent
+from tests.integration.ssh.silent import silent_server
 from tests.integration.sshd import Sshd, SshdFactory, free_port
 
 
@@ -155,7 +156,16 @@ def test_refused_key_names_the_ssh_command_to_try(person: Person, sshd: Sshd) ->
 
 def test_closed_port_is_named(person: Person) -> None:
     port = free_port()
-    assert f"127.0.0.1:{port} refused the connection" in refused(person, f"deploy@127.0.0.1:{port}")
+    said = refused(person, f"deploy@127.0.0.1:{port}")
+    assert f"127.0.0.1:{port} refused the connection" in said
+    assert "retried" not in said
+
+
+def test_a_slow_server_is_waited_for_and_given_up_without_a_promise(person: Person) -> None:
+    with silent_server() as port:
+        said = refused(person, f"deploy@127.0.0.1:{port}")
+    assert "sent no SSH greeting within 10 s" in said
+    assert "trying" not in said
 
 
 def test_unknown_host_name_is_named(person: Person) -> None:

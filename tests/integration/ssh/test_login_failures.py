@@ -142,6 +142,7 @@ async def test_a_key_that_the_host_does_not_accept_is_named(sshd: Sshd, start_li
     status = await link.until_reason("AuthenticationFailed")
     assert "refused the login of user root" in status.message
     assert wrong.get_fingerprint() in status.message
+    assert status.host_key_fingerprint == sshd.fingerprint
     assert "Secret web-01-ssh" in status.message
     with pytest.raises(AuthenticationFailed):
         await link.run("true")
