@@ -3,9 +3,11 @@
 The rules are CEL and not `pattern`, because the API server reports a failed pattern as the bare expression.
 """
 
+import posixpath
+import re
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from fairlead_api.base import Cel
 
@@ -87,6 +89,14 @@ PublicKey = Annotated[
 """A public key in OpenSSH's one-line format."""
 
 VARIABLE_PATTERN = "^[A-Za-z_][A-Za-z0-9_]*$"
+
+
+def _check_variable_name(name: str) -> str:
+    if not re.fullmatch(VARIABLE_PATTERN, name) or name.startswith("FAIRLEAD_"):
+        raise ValueError(f"{name!r} is no name for a variable: letters, digits and '_', not beginning with FAIRLEAD_")
+    return name
+
+
 VariableName = Annotated[
     str,
     Field(min_length=1, max_length=128),
@@ -95,6 +105,7 @@ VariableName = Annotated[
         "must be the name of a variable: letters, digits and '_', not beginning with a digit",
     ),
     Cel("!self.startsWith('FAIRLEAD_')", "begins with FAIRLEAD_, which is kept for Fairlead itself: rename it"),
+    AfterValidator(_check_variable_name),
 ]
 """The name of an environment variable (POSIX)."""
 
@@ -108,6 +119,13 @@ Pattern = Annotated[
 ]
 """A regular expression in RE2's syntax. The rule holds for each: evaluating a malformed one is what fails."""
 
+
+def _check_path(path: str) -> str:
+    if not path.startswith("/") or path.startswith("//") or posixpath.normpath(path) != path:
+        raise ValueError(f"{path!r} is no absolute path without '..', '.', '//' or a '/' at the end")
+    return path
+
+
 Path = Annotated[
     str,
     Field(min_length=1, max_length=1024),
@@ -115,6 +133,7 @@ Path = Annotated[
         "self == '/' || (self.matches('^(/[^/]+)+$') && !self.matches('/[.][.]?(/|$)'))",
         "must be an absolute path such as /srv/app: beginning with '/', without '..', '.', '//' or a '/' at the end",
     ),
+    AfterValidator(_check_path),
 ]
 """An absolute, clean path on the host."""
 
@@ -128,7 +147,16 @@ DomainName = Annotated[
 ]
 """A domain name of an Ingress rule."""
 
-UrlPath = Annotated[
+Url
+
+
+def _check_path(path: str) -> str:
+    if not path.startswith("/") or path.startswith("//") or posixpath.normpath(path) != path:
+        raise ValueError(f"{path!r} is no absolute path without '..', '.', '//' or a '/' at the end")
+    return path
+
+
+Path = Annotated[
     str,
     Field(min_length=1, max_length=256),
     Cel(

@@ -64,7 +64,7 @@ def sidecar_config(
         ),
         environment=environment(spec.environment),
         groups=groups(spec.tools.groups if spec.tools else None),
-        policy=policy(spec.policy) if spec.policy else sidecar.Policy(),
+        policy=policy(spec.policy),
         limits=limits(spec.limits),
         tokens=_sorted(grants),
         probe_sha256=probe_sha256,
