@@ -147,16 +147,7 @@ DomainName = Annotated[
 ]
 """A domain name of an Ingress rule."""
 
-Url
-
-
-def _check_path(path: str) -> str:
-    if not path.startswith("/") or path.startswith("//") or posixpath.normpath(path) != path:
-        raise ValueError(f"{path!r} is no absolute path without '..', '.', '//' or a '/' at the end")
-    return path
-
-
-Path = Annotated[
+UrlPath = Annotated[
     str,
     Field(min_length=1, max_length=256),
     Cel(
