@@ -68,4 +68,6 @@ def _bounded(key: str, value: object) -> object:
     if not isinstance(value, str):
         return value
     limit = COMMAND_CHARACTERS if key in {"command", "path"} else _FIELD_CHARACTERS
-    return _TOKEN.sub(r"flt_\1_REDACTED", value)[:limit]
+    if "flt_" in value:
+        value = _TOKEN.sub(r"flt_\1_REDACTED", value)
+    return value[:limit]
