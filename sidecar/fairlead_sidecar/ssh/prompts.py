@@ -41,7 +41,8 @@ class Asked(Enum):
 def understand(prompt: str, username: str) -> Asked:
     """What a prompt asks for, as far as its words say."""
     text = prompt[:_LOOKED_AT].lower()
-    # «Password for token-admin:» asks for no token.
+    # Neither «deploy@otp.internal's password:» nor «Password for token-admin:» asks for a code.
+    text = re.sub(r"\S*@\S*", "", text)
     text = re.sub(rf"(?<![\w-]){re.escape(username.lower())}(?![\w-])", "", text)
     rest = _CODE.sub("", text)
     code, password = rest != text, bool(_PASSWORD.search(rest))
@@ -95,7 +96,8 @@ class Answers:
         for prompt in prompts:
             answer = self._answer(prompt)
             if answer is None:
-                self._gave_up = True
+                # Where nothing was given, another method may still take the password.
+                self._gave_up = self._gave_up or self._gave_password or self.gave_code
                 return None
             answers.append(answer)
         return answers
@@ -119,7 +121,7 @@ class Answers:
 
     def _give_password(self, prompt: str) -> str | None:
         if self.password is None:
-            self.problem = f"it asks for a password ({quoted(prompt)}), and the Secret holds no `password`"
+            self.problem = f"it asks for a password ({quoted(prompt)}), and there is no `password`"
         elif self._gave_password:
             self.problem = f"it asks for the password again ({quoted(prompt)})"
         else:
@@ -129,7 +131,7 @@ class Answers:
 
     def _give_code(self, prompt: str) -> str | None:
         if self.take_code is None:
-            self.problem = f"it asks for a one-time code ({quoted(prompt)}), and the Secret holds no `totp-secret`"
+            self.problem = f"it asks for a one-time code ({quoted(prompt)}), and there is no `totp-secret`"
         elif (code := self.take_code()) is None:
             self.problem = f"it asks for a one-time code again ({quoted(prompt)})"
         else:

@@ -153,9 +153,7 @@ async def test_a_code_that_is_asked_for_without_a_secret_is_said(
     server = sshd_factory(username="deploy", password=True, second_factor=QUICK)
     store(server, ssh_privatekey=None, password=PASSWORD)
     status = await start_link(server.sidecar_config()).until_reason("AuthenticationFailed")
-    assert (
-        "it asks for a one-time code («Verification code: »), and the Secret holds no `totp-secret`" in status.message
-    )
+    assert "it asks for a one-time code («Verification code: »), and there is no `totp-secret`" in status.message
 
 
 async def test_a_secret_of_the_wrong_form_is_named(sshd_factory: SshdFactory, start_link: StartLink) -> None:

@@ -46,6 +46,8 @@ def test_the_accounts_name_is_no_part_of_the_question() -> None:
     assert understand("Password for otp: ", "otp") is PASSWORD
     assert understand("token-admin's password: ", "token-admin") is PASSWORD
     assert understand("Password: ", "d") is PASSWORD
+    assert understand("deploy@otp.internal's password: ", "deploy") is PASSWORD
+    assert understand("Password for deploy@TOKEN.EXAMPLE.COM: ", "deploy") is PASSWORD
 
 
 def answers(password: str | None = "hunter2", code: str | None = "123456") -> Answers:
@@ -81,14 +83,30 @@ def test_a_password_that_was_taken_in_one_method_serves_the_next() -> None:
     assert partial.plain_password() is None
 
 
+def test_a_question_without_an_answer_leaves_the_password_for_another_method() -> None:
+    either = answers(code=None)
+    assert either.begin()
+    assert either.answer(["OTP: "]) is None
+    assert either.plain_password() == "hunter2"
+    assert not either.begin()
+
+
+def test_a_conversation_that_broke_off_after_the_password_ends_the_login() -> None:
+    odd = answers(code=None)
+    assert odd.begin()
+    assert odd.answer(["Password: "]) == ["hunter2"]
+    assert odd.answer(["PIN: "]) is None
+    assert odd.plain_password() is None
+
+
 @pytest.mark.parametrize(
     ("given", "prompts", "problem"),
     [
         (answers(), ["Password: ", "PIN: "], "it asks «PIN: », which is neither"),
         (answers(), ["Password: ", "Password: "], "asks for the password again"),
         (answers(), ["OTP: ", "OTP: "], "asks for a one-time code again"),
-        (answers(code=None), ["OTP: "], "holds no `totp-secret`"),
-        (answers(password=None), ["Password: "], "holds no `password`"),
+        (answers(code=None), ["OTP: "], "there is no `totp-secret`"),
+        (answers(password=None), ["Password: "], "there is no `password`"),
         (answers(), ["New password: "], "wants the password changed"),
         (answers(), ["Password: "] * 9, "more than any login needs"),
     ],
