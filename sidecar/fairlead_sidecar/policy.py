@@ -33,6 +33,10 @@ class _Pattern(Protocol):
 class HostPolicy(Protocol):
     """What is asked before a call touches the host."""
 
+    @property
+    def sudo(self) -> Sudo:
+        """How sudo is used where `check_user` allows it."""
+
     def check_command(self, command: str, *, user: str | None = None, sets_variables: bool = False) -> None:
         """Let a command line pass.
 
@@ -88,6 +92,8 @@ class ClosedPolicy:
         why: What is wrong with it, as `PolicyInvalid` says it.
     """
 
+    sudo = Sudo()
+
     def __init__(self, why: str) -> None:
         self._why = why
 
@@ -119,7 +125,7 @@ class CompiledPolicy:
             _compiled(confirmation.pattern, f"confirm[{index}].pattern")
             for index, confirmation in enumerate(policy.confirm)
         )
-        self._sudo = policy.sudo
+        self.sudo = policy.sudo
         self._named = {
             command.name: _named(command, policy.sudo, f"namedCommands[{index}]")
             for index, command in enumerate(policy.named_commands)
@@ -164,10 +170,10 @@ class CompiledPolicy:
         Raises:
             PolicyDenied: `sudo.type` is Never, or the account is none of `sudo.users`.
         """
-        if self._sudo.type == "Never":
+        if self.sudo.type == "Never":
             raise PolicyDenied("The host's policy allows no sudo (policy.sudo.type is Never).")
-        if user not in self._sudo.users:
-            allowed = ", ".join(self._sudo.users)
+        if user not in self.sudo.users:
+            allowed = ", ".join(self.sudo.users)
             raise PolicyDenied(f"The host's policy lets commands run with sudo only as: {allowed}.")
 
     def needs_confirmation(self, *lines: str, user: str | None = None) -> bool:

@@ -10,10 +10,14 @@ from datetime import UTC, datetime
 from fairlead_sidecar.access.sessions import Sessions
 from fairlead_sidecar.access.work import Item, Work
 from fairlead_sidecar.audit import AuditLog
+from fairlead_sidecar.config import Permission
 from fairlead_sidecar.metrics import Metrics
 from fairlead_sidecar.reload import Active, ConfigRefused, ConfigSource, activate
 from fairlead_sidecar.ssh.link import Link
 from fairlead_sidecar.statusz import LinkState, LinkStatus, Statusz
+from fairlead_sidecar.tools.command_result import command_facts
+from fairlead_sidecar.tools.running import Command, Commands
+from fairlead_sidecar.tools.spool import Spool
 from fairlead_sidecar.values import missing
 
 logger = logging.getLogger(__name__)
@@ -38,6 +42,7 @@ class Sidecar:
         self.sessions = Sessions()
         self.metrics = Metrics(self.sessions.count)
         self.sessions.on_evicted = self.metrics.session_evicted
+        self.commands = Commands(Spool(), self._command_ended)
         self.active: Active | None = None
         """The configuration in force; None before the first one."""
         self.link: Link | None = None
@@ -99,6 +104,7 @@ class Sidecar:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            self.commands.spool.close()
 
     async def drain(self) -> None:
         """Refuse what is new, end open streams, cancel running calls and wait until their commands are dead."""
@@ -107,7 +113,7 @@ class Sidecar:
         self.work.cut(lambda item: item.needs is not None)
         try:
             async with asyncio.timeout(DRAIN_TIMEOUT):
-                await self.work.calls_done()
+                await asyncio.gather(self.work.calls_done(), self.commands.close())
         except TimeoutError:
             logger.warning("Some commands could not be ended within %s s", DRAIN_TIMEOUT)
         # A moment for the answers of the calls that were just cancelled; then idle streams end too.
@@ -157,6 +163,7 @@ class Sidecar:
 
     def _accept(self, active: Active) -> None:
         self.active, self._config_error = active, active.fault
+        self.commands.spool.directory = active.config.spool_directory
         self.metrics.generation(active.config.generation)
         for listener in self.on_active:
             listener(active)
@@ -196,6 +203,11 @@ class Sidecar:
             self._followed = active
             self._bump()
 
+    def _command_ended(self, command: Command) -> None:
+        """Account for a command whose call was answered while it still ran."""
+        namespace = self.active.config.namespace if self.active else None
+        self.audit.write("command_end", {"namespace": namespace, **command_facts(command)})
+
     async def _enforce(self) -> None:
         active = self.active
         if active is None:
@@ -205,7 +217,11 @@ class Sidecar:
             caller = active.grants.current(item.key)
             return caller is None or (item.needs is not None and item.needs not in caller.permissions)
 
-        ended = self.work.cut(condemned)
+        def permissions(owner: str) -> frozenset[Permission]:
+            caller = active.grants.of_owner(owner)
+            return frozenset() if caller is None else caller.permissions
+
+        ended = self.work.cut(condemned) + self.commands.enforce(permissions)
         if ended:
             logger.info("Ended %d streams and calls whose token is no longer valid for them", ended)
         await self.sessions.keep(active.grants.owners())

@@ -11,6 +11,7 @@ from fairlead_sidecar import audit
 from fairlead_sidecar.access.grants import Caller
 from fairlead_sidecar.errors import Cancelled, FairleadError, TokenRevoked
 from fairlead_sidecar.protocol.caller import Callers, Context
+from fairlead_sidecar.tools.redact import Redactor
 
 
 @dataclass
@@ -28,6 +29,8 @@ class Record:
     """allow, deny, or ask where a person has to agree first."""
     outcome: str = FairleadError.code
     """Until another one is known."""
+    redactor: Redactor = field(default_factory=Redactor)
+    """Masks what the facts say."""
 
 
 class Recorder:
@@ -71,7 +74,7 @@ class Recorder:
                 "namespace": active.config.namespace if active else None,
                 "host": active.config.name if active else None,
                 "tool": record.tool,
-                **record.facts,
+                **record.redactor.structure(record.facts),
                 "decision": record.decision,
                 "outcome": record.outcome,
                 "duration_seconds": round(seconds, 6),

@@ -12,6 +12,7 @@ from mcp.shared.exceptions import MCPError
 from pydantic import ValidationError
 
 from fairlead_sidecar.access.grants import Caller
+from fairlead_sidecar.config import Permission
 from fairlead_sidecar.errors import (
     Cancelled,
     ConfirmationRefused,
@@ -25,7 +26,9 @@ from fairlead_sidecar.protocol.caller import Callers, Context
 from fairlead_sidecar.protocol.record import Record, Recorder
 from fairlead_sidecar.reload import Active
 from fairlead_sidecar.tools.catalogue import withheld
-from fairlead_sidecar.tools.spec import Arguments, Call, Result, Tool
+from fairlead_sidecar.tools.masking import masked, masked_error
+from fairlead_sidecar.tools.redact import Redactor, redactor
+from fairlead_sidecar.tools.spec import Arguments, Call, Failed, Result, Tool
 from fairlead_sidecar.validation import problems
 
 logger = logging.getLogger(__name__)
@@ -95,18 +98,27 @@ class Runner:
         arguments = _arguments(tool, given)
         if self._sidecar.link is None:
             raise FairleadError("The link was not started yet.")
+        turn.record.redactor = masks = _redactor(turn, tool)
         call = Call(
             host=active.config.name,
+            account=active.config.target.username,
             link=self._sidecar.link,
+            commands=self._sidecar.commands,
             limits=active.config.limits,
             policy=active.policy,
             caller=caller,
             confirm=confirm,
             progress=_progress(turn.ctx),
+            redactor=masks,
             facts=turn.record.facts,
         )
         with self._sidecar.work.track(caller.key, tool.permission):
-            return await _cancelled_once(tool.run(call, arguments))
+            try:
+                return masked(masks, await _cancelled_once(tool.run(call, arguments)))
+            except Failed as failure:
+                raise Failed(masked_error(masks, failure.error), masked(masks, failure.result)) from None
+            except FairleadError as error:
+                raise masked_error(masks, error) from None
         # Only a cut of our own ends the block early without an exception.
         if self._sidecar.draining:
             raise Cancelled("The sidecar is shutting down; the call was cancelled.")
@@ -128,6 +140,18 @@ def find(active: Active, name: str) -> Tool:
     if name in withheld(active.config):
         raise PolicyDenied(f"This host is read-only, and {name} may change something on it.")
     raise UnknownTool(name)
+
+
+def _redactor(turn: Turn, tool: Tool) -> Redactor:
+    """What masks the call's answer. Without it nothing of the host may be told."""
+    try:
+        return redactor(turn.active.config.policy.redact)
+    except FairleadError:
+        if tool.permission is Permission.VIEW:
+            return Redactor()
+        # They may hold what can't be masked now.
+        turn.record.facts.clear()
+        raise
 
 
 def _arguments(tool: Tool, given: dict[str, Any] | None) -> Arguments:

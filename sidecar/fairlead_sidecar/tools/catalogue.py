@@ -4,10 +4,10 @@ from collections.abc import Iterable, Mapping
 
 from fairlead_sidecar.access.grants import Caller
 from fairlead_sidecar.config import Permission, SidecarConfig
-from fairlead_sidecar.tools import connection, execute, files
+from fairlead_sidecar.tools import connection, execute, files, followup, named
 from fairlead_sidecar.tools.spec import Tool
 
-TOOLS: dict[str, Tool] = {tool.name: tool for module in (connection, execute, files) for tool in module.TOOLS}
+TOOLS: dict[str, Tool] = {tool.name: tool for module in (connection, execute, followup, files) for tool in module.TOOLS}
 """All tools by name."""
 
 SCOPES: dict[Permission, str] = {
@@ -36,7 +36,15 @@ def offered(tools: Mapping[str, Tool], caller: Caller) -> list[Tool]:
 
 
 def _of_groups(config: SidecarConfig) -> dict[str, Tool]:
-    return {name: tool for name, tool in TOOLS.items() if tool.group is None or tool.group in config.groups}
+    own = named.named_tools(config.policy)
+    # A named command may go on in the background too, and its output may be long.
+    needed = {tool.name for tool in followup.TOOLS} if own else set()
+    tools = {
+        name: tool
+        for name, tool in TOOLS.items()
+        if tool.group is None or tool.group in config.groups or name in needed
+    }
+    return tools | {tool.name: tool for tool in own}
 
 
 def _permitted(tool: Tool, config: SidecarConfig) -> bool:

@@ -1,159 +1,206 @@
-"""Commands on the host."""
+"""Free commands and scripts on the host."""
 
-import contextlib
+import hashlib
+import re
+import shlex
 from typing import Annotated
 
 import mcp_types as types
 from pydantic import Field
 
-from fairlead_sidecar.config import Permission, ToolGroup
-from fairlead_sidecar.errors import CommandTimedOut, InvalidRequest
-from fairlead_sidecar.ssh.request import CommandRequest
-from fairlead_sidecar.ssh.result import CommandEnd, Stream
-from fairlead_sidecar.tools.output import OutputBuffer
-from fairlead_sidecar.tools.progress import LiveOutput
-from fairlead_sidecar.tools.size import fitting
-from fairlead_sidecar.tools.spec import Arguments, Call, Failed, Result, Tool
-from fairlead_sidecar.tools.text import Encoding, as_output, shortened
+from fairlead_sidecar.access.grants import Caller
+from fairlead_sidecar.config import Permission, Policy, ToolGroup
+from fairlead_sidecar.errors import InvalidRequest
+from fairlead_sidecar.ssh.request import CommandRequest, Script
+from fairlead_sidecar.tools.command_result import CommandResult, OutputEncoding
+from fairlead_sidecar.tools.run import confirmed, run, run_as, timeout_of
+from fairlead_sidecar.tools.spec import Arguments, Call, Tool
 
 COMMAND_CHARACTERS = 128 * 1024
 """Longest command line; Linux takes no longer single argument (MAX_ARG_STRLEN)."""
+TEXT_CHARACTERS = 1024 * 1024
+"""Longest standard input and longest script."""
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
-class ExecuteArguments(Arguments):
-    """Arguments of `execute_command`."""
+class RunArguments(Arguments):
+    """What commands and scripts have in common."""
 
-    command: Annotated[
-        str,
-        Field(
-            description="Command line for the account's shell on the host, as you would type it after `ssh host`.",
-            max_length=COMMAND_CHARACTERS,
-        ),
-    ]
+    workdir: Annotated[str | None, Field(description="Directory to start in.", max_length=4096)] = None
+    env: Annotated[
+        dict[str, Annotated[str, Field(max_length=COMMAND_CHARACTERS)]] | None,
+        Field(description="Variables to set. Never visible in process lists.", max_length=256),
+    ] = None
+    stdin: Annotated[str | None, Field(description="Standard input; else empty.", max_length=TEXT_CHARACTERS)] = None
     timeout_seconds: Annotated[
         float | None,
+        Field(description="It is killed after so long. Default and most: the host's limit.", gt=0, allow_inf_nan=False),
+    ] = None
+    wait_seconds: Annotated[
+        float | None,
         Field(
-            description="Seconds after which the command and all processes it started are killed. "
-            "Left out: the host's limit, which is also the most that is accepted.",
-            gt=0,
+            description="If it runs longer, you get a command_id and it goes on. 0: at once.",
+            ge=0,
             allow_inf_nan=False,
         ),
     ] = None
+    sudo: Annotated[bool, Field(description="Run it with sudo, as root unless as_user is given.")] = False
+    as_user: Annotated[str | None, Field(description="Run it with sudo as this account.", max_length=256)] = None
+    output_encoding: Annotated[OutputEncoding, Field(description="base64: exact bytes.")] = "auto"
+
+    @property
+    def user(self) -> str | None:
+        """The account that is asked for; None: the login's own."""
+        return self.as_user if self.as_user is not None else "root" if self.sudo else None
 
 
-class ExecuteResult(Result):
-    """Result of `execute_command`."""
+class ExecuteArguments(RunArguments):
+    """Arguments of `execute_command`."""
 
-    exit_code: Annotated[int | None, Field(description="Exit status; null when a signal ended the command.")]
-    signal: Annotated[str | None, Field(description="Name of the signal that ended it (e.g. KILL), or null.")]
-    stdout: str
-    stderr: str
-    stdout_encoding: Annotated[
-        Encoding,
-        Field(
-            description="utf-8: exact. utf-8-replaced: invalid bytes were replaced by U+FFFD. "
-            "base64: binary, exact once decoded."
-        ),
-    ]
-    stderr_encoding: Encoding
-    stdout_bytes: Annotated[int, Field(description="Bytes the command wrote, also those that were cut.")]
-    stderr_bytes: int
-    stdout_truncated: Annotated[
-        bool,
-        Field(description="Whether its middle was left out: above the host's limit, or too much for a message."),
-    ]
-    stderr_truncated: bool
-    duration_seconds: float
-    timed_out: Annotated[bool, Field(description="Whether it was killed at its timeout.")]
+    command: Annotated[str, Field(description="Command line for the account's shell.", max_length=COMMAND_CHARACTERS)]
 
 
-async def execute_command(call: Call, arguments: ExecuteArguments) -> ExecuteResult:
-    """Run a command line and wait for its end."""
-    command, limit = arguments.command, call.limits.command_timeout
+class ScriptArguments(RunArguments):
+    """Arguments of `execute_script`."""
+
+    script: Annotated[str, Field(description="The program's text.", max_length=TEXT_CHARACTERS)]
+    interpreter: Annotated[
+        str, Field(description="What runs it, e.g. `python3` or `bash -eu`.", min_length=1, max_length=1024)
+    ] = "sh"
+    args: Annotated[
+        list[Annotated[str, Field(max_length=COMMAND_CHARACTERS)]],
+        Field(description="Arguments of the script, passed on as they are.", max_length=256),
+    ] = []  # noqa: RUF012 - pydantic copies defaults
+
+
+async def execute_command(call: Call, arguments: ExecuteArguments) -> CommandResult:
+    """Run a command line."""
+    command = arguments.command
     call.facts["command"] = command
     if not command.strip():
         raise InvalidRequest("The command is empty.", hint="Give a command line.")
-    if "\0" in command:
-        raise InvalidRequest("The command contains a NUL character, which no command line can hold.")
-    timeout = arguments.timeout_seconds if arguments.timeout_seconds is not None else limit
-    if timeout > limit:
-        msg = f"timeout_seconds is {timeout:g}, above this host's limit of {limit:g} seconds."
-        raise InvalidRequest(msg, hint=f"Give at most {limit:g}, or start the work in the background.")
-    call.policy.check_command(command)
-
-    output: dict[Stream, OutputBuffer] = {
-        "stdout": OutputBuffer(call.limits.output_bytes),
-        "stderr": OutputBuffer(call.limits.output_bytes),
-    }
-    live = LiveOutput(call.progress) if call.progress is not None else None
-
-    def take(stream: Stream, data: bytes) -> None:
-        output[stream].feed(data)
-        if live is not None:
-            live.write(stream, data)
-
-    async with contextlib.AsyncExitStack() as stack:
-        if live is not None:
-            await stack.enter_async_context(live.reporting())
-        end = await call.link.run_command(CommandRequest(command=command), timeout=timeout, sink=take)
-    stdout, stderr = output["stdout"], output["stderr"]
-    call.facts |= {"exit_code": end.exit_code, "output_bytes": stdout.total + stderr.total}
-    # What the buffers kept is at most this, so that a first cut below it is one that counts.
-    longest = min(call.limits.output_bytes, max(len(stdout.content()), len(stderr.content()), 1))
-    result = fitting(lambda most: _result(call.host, end, stdout, stderr, most), longest)
-    if end.stopped:
-        msg = f"The command was killed after {timeout:g} seconds; the output up to then is in the result."
-        raise Failed(CommandTimedOut(msg), result)
-    return result
-
-
-def _result(host: str, end: CommandEnd, out_buffer: OutputBuffer, err_buffer: OutputBuffer, most: int) -> ExecuteResult:
-    kept_out, kept_err = out_buffer.content(), err_buffer.content()
-    out = shortened(kept_out, total=out_buffer.total, limit=most)
-    err = shortened(kept_err, total=err_buffer.total, limit=most)
-    out_cut, err_cut = out_buffer.truncated or out != kept_out, err_buffer.truncated or err != kept_err
-    stdout, stdout_encoding = as_output(out, truncated=out_cut)
-    stderr, stderr_encoding = as_output(err, truncated=err_cut)
-    return ExecuteResult(
-        host=host,
-        exit_code=end.exit_code,
-        signal=end.signal,
-        stdout=stdout,
-        stderr=stderr,
-        stdout_encoding=stdout_encoding,
-        stderr_encoding=stderr_encoding,
-        stdout_bytes=out_buffer.total,
-        stderr_bytes=err_buffer.total,
-        stdout_truncated=out_cut,
-        stderr_truncated=err_cut,
-        duration_seconds=round(end.duration_seconds, 6),
-        timed_out=end.stopped is not None,
+    _check_text("command", command)
+    environment = _environment(call, arguments)
+    timeout = timeout_of(call, arguments.timeout_seconds)
+    user = run_as(call, arguments.user)
+    call.policy.check_command(command, user=arguments.user, sets_variables=bool(environment))
+    await confirmed(call, command, user=arguments.user)
+    request = CommandRequest(
+        command=command,
+        working_directory=arguments.workdir,
+        environment=environment,
+        stdin=(arguments.stdin or "").encode(errors="surrogatepass"),
+        run_as=user,
+    )
+    return await run(
+        call,
+        request,
+        tool="execute_command",
+        timeout=timeout,
+        wait=arguments.wait_seconds,
+        encoding=arguments.output_encoding,
     )
 
+
+async def execute_script(call: Call, arguments: ScriptArguments) -> CommandResult:
+    """Run a program text with an interpreter."""
+    call.facts |= {
+        "script_sha256": hashlib.sha256(arguments.script.encode(errors="surrogatepass")).hexdigest(),
+        "command": arguments.interpreter,
+    }
+    interpreter = _words(arguments.interpreter)
+    line = (*interpreter, *arguments.args)
+    call.facts["command"] = shlex.join(line)
+    if not arguments.script.strip():
+        raise InvalidRequest("The script is empty.")
+    _check_text("interpreter and args", *line)
+    environment = _environment(call, arguments)
+    timeout = timeout_of(call, arguments.timeout_seconds)
+    user = run_as(call, arguments.user)
+    call.policy.check_script(line, arguments.script, user=arguments.user, sets_variables=bool(environment))
+    await confirmed(call, shlex.join(line), arguments.script, user=arguments.user)
+    request = CommandRequest(
+        script=Script(interpreter, arguments.script.encode(errors="surrogatepass"), tuple(arguments.args)),
+        working_directory=arguments.workdir,
+        environment=environment,
+        stdin=(arguments.stdin or "").encode(errors="surrogatepass"),
+        run_as=user,
+    )
+    return await run(
+        call,
+        request,
+        tool="execute_script",
+        timeout=timeout,
+        wait=arguments.wait_seconds,
+        encoding=arguments.output_encoding,
+    )
+
+
+def _words(interpreter: str) -> tuple[str, ...]:
+    try:
+        words = tuple(shlex.split(interpreter))
+    except ValueError as error:
+        raise InvalidRequest(f"The interpreter can't be read: {error}.") from None
+    if not words:
+        raise InvalidRequest("The interpreter is empty.", hint="Name a program, e.g. python3.")
+    return words
+
+
+def _environment(call: Call, arguments: RunArguments) -> dict[str, str]:
+    """The variables, checked; only their names are ever told to anybody."""
+    environment = arguments.env or {}
+    if environment:
+        call.facts["env"] = " ".join(sorted(environment))
+    for name, value in environment.items():
+        if not _VARIABLE.fullmatch(name):
+            raise InvalidRequest(f"{name[:100]!a} is no name for a variable: letters, digits and _ make one.")
+        _check_text(f"variable {name}", value)
+    _check_text("workdir", arguments.workdir or "")
+    return environment
+
+
+def _check_text(what: str, *texts: str) -> None:
+    if any("\0" in text for text in texts):
+        raise InvalidRequest(f"The {what} contains a NUL character, which no command can hold.")
+
+
+def _hidden(policy: Policy, caller: Caller) -> tuple[str, ...]:
+    """sudo is told only to who can use it."""
+    usable = policy.sudo.type != "Never" and (caller.is_probe or Permission.SUDO in caller.permissions)
+    return () if usable else ("sudo", "as_user")
+
+
+_ANNOTATIONS = types.ToolAnnotations(
+    read_only_hint=False, destructive_hint=True, idempotent_hint=False, open_world_hint=True
+)
 
 TOOLS = (
     Tool(
         name="execute_command",
         title="Execute a command",
         description=(
-            "Run a command line on the host over SSH, in the account's shell, and return exit code, stdout and stderr. "
-            "Each call is a shell of its own: the working directory and variables do not carry over, so join what "
-            "belongs together (`cd /srv && make`). There is no terminal and no input: use non-interactive options. "
-            "A command that exits with another code than 0 is still a result, not an error. Of long output the "
-            "beginning and the end are kept, and it is marked as truncated: narrow it with head, tail or grep. "
-            "Output arrives as progress while it runs."
+            "Run a command line in the account's shell; returns exit code, stdout and stderr. Each call is a new "
+            "shell: join what belongs together (`cd /srv && make`). No terminal: use non-interactive options. An exit "
+            "code other than 0 is a result, not an error. Long output is cut in its middle: read_output has the rest."
         ),
         group=ToolGroup.EXECUTE,
         permission=Permission.EXECUTE,
-        annotations=types.ToolAnnotations(
-            title="Execute a command",
-            read_only_hint=False,
-            destructive_hint=True,
-            idempotent_hint=False,
-            open_world_hint=True,
-        ),
+        annotations=_ANNOTATIONS,
         arguments=ExecuteArguments,
-        result=ExecuteResult,
+        result=CommandResult,
         run=execute_command,
+        hidden=_hidden,
+    ),
+    Tool(
+        name="execute_script",
+        title="Execute a script",
+        description=("Run a program text with any interpreter, without quoting trouble; else like execute_command."),
+        group=ToolGroup.EXECUTE,
+        permission=Permission.EXECUTE,
+        annotations=_ANNOTATIONS,
+        arguments=ScriptArguments,
+        result=CommandResult,
+        run=execute_script,
+        hidden=_hidden,
     ),
 )

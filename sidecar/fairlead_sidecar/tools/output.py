@@ -1,44 +1,86 @@
-"""Keeps the beginning and the end of an output of any length in bounded memory."""
+"""All output of one command on its way to who asked: masked, kept, excerpted, reported."""
+
+from dataclasses import dataclass
+
+from fairlead_sidecar.ssh.result import Stream
+from fairlead_sidecar.tools.excerpt import Excerpt, OutputBuffer
+from fairlead_sidecar.tools.progress import LiveOutput
+from fairlead_sidecar.tools.redact import Redactor
+from fairlead_sidecar.tools.spool import Spooled
+from fairlead_sidecar.tools.text import whole_characters
+
+RESULT_BYTES = 500_000
+"""What a result can hold of a stream at most: it is sent twice, as structure and as text, in `size.MESSAGE_BYTES`."""
+REPORT_BYTES = 64 * 1024
+"""What one report on a command in the background holds of each stream; there may be many such commands."""
+STREAMS: tuple[Stream, Stream] = ("stdout", "stderr")
 
 
-class OutputBuffer:
-    """Collects one stream: at most `limit` bytes, half from its beginning and half from its end."""
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What came since the last report."""
 
-    def __init__(self, limit: int) -> None:
-        self._head_limit = (limit + 1) // 2
-        self._tail_limit = limit // 2
-        self._head = bytearray()
-        self._tail = bytearray()
-        self.total = 0
-        """Bytes that were fed, kept or not."""
+    stdout: Excerpt
+    stderr: Excerpt
 
-    def feed(self, data: bytes) -> None:
-        """Take the next piece of the stream."""
-        self.total += len(data)
-        room = self._head_limit - len(self._head)
-        if room > 0:
-            self._head += data[:room]
-            data = data[room:]
+
+class CommandOutput:
+    """The sink of one command.
+
+    No stage sees a byte that the stage before it would have masked.
+
+    Args:
+        redactor: Masks values.
+        spooled: Keeps all of it.
+        limit: Bytes that the first report has of each stream at most.
+        live: Gets it at once; None: nobody listens.
+    """
+
+    def __init__(self, redactor: Redactor, spooled: Spooled, limit: int, live: LiveOutput | None) -> None:
+        self.spooled = spooled
+        self.live = live
+        self.total: dict[Stream, int] = {"stdout": 0, "stderr": 0}
+        """Bytes of each stream, masks counted instead of what they hide."""
+        self._masked = {stream: redactor.stream() for stream in STREAMS}
+        self._since: dict[Stream, OutputBuffer] = {}
+        self._begin_report(min(limit, RESULT_BYTES))
+
+    def feed(self, stream: Stream, data: bytes) -> None:
+        """Take a piece; see `fairlead_sidecar.ssh.result.Sink`."""
+        self._pass_on(stream, self._masked[stream].feed(data))
+
+    def end(self) -> None:
+        """There is no more to come."""
+        for stream in STREAMS:
+            self._pass_on(stream, self._masked[stream].end())
+
+    def report(self, *, ended: bool) -> Report:
+        """What came since the last report; a character that is not whole yet goes to the next one unless `ended`."""
+        excerpts = {stream: self._since[stream].excerpt() for stream in STREAMS}
+        self._begin_report(REPORT_BYTES)
+        if not ended:
+            for stream, excerpt in excerpts.items():
+                excerpts[stream] = self._without_half(stream, excerpt)
+        return Report(excerpts["stdout"], excerpts["stderr"])
+
+    def _without_half(self, stream: Stream, excerpt: Excerpt) -> Excerpt:
+        last = excerpt.tail or excerpt.head
+        half = last[whole_characters(last) :]
+        if not half:
+            return excerpt
+        self._since[stream].feed(half)
+        kept = last[: -len(half)]
+        head, tail = (excerpt.head, kept) if excerpt.tail else (kept, b"")
+        return Excerpt(head, tail, excerpt.total - len(half))
+
+    def _begin_report(self, limit: int) -> None:
+        self._since = {stream: OutputBuffer(limit) for stream in STREAMS}
+
+    def _pass_on(self, stream: Stream, data: bytes) -> None:
         if not data:
             return
-        self._tail += data[-self._tail_limit :] if self._tail_limit else b""
-        # Cutting only at twice the limit keeps the copying proportional to the stream's length.
-        if len(self._tail) > 2 * self._tail_limit:
-            del self._tail[: -self._tail_limit]
-
-    @property
-    def omitted(self) -> int:
-        """Bytes that `content` leaves out, between its head and its tail."""
-        return max(0, self.total - self._head_limit - self._tail_limit)
-
-    @property
-    def truncated(self) -> bool:
-        """Whether anything is left out."""
-        return self.omitted > 0
-
-    def content(self) -> bytes:
-        """What was kept; where bytes were left out, a line in square brackets says how many."""
-        if not self.truncated:
-            return bytes(self._head + self._tail)
-        tail = self._tail[-self._tail_limit :] if self._tail_limit else bytearray()
-        return bytes(self._head + f"\n[... {self.omitted} bytes left out ...]\n".encode() + tail)
+        self.total[stream] += len(data)
+        self._since[stream].feed(data)
+        self.spooled.write(stream, data)
+        if self.live is not None:
+            self.live.write(stream, data)

@@ -1,4 +1,4 @@
-"""A command's live output as progress notifications, at a pace that any client can take."""
+"""A command's live output as progress notifications, at a pace that any client can take, with nothing hidden in it."""
 
 import asyncio
 import codecs
@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from fairlead_sidecar.ssh.result import Stream
+from fairlead_sidecar.tools.sanitize import visible
 
 INTERVAL = 0.2
 """Seconds between two notifications, at least."""
@@ -51,8 +52,10 @@ class LiveOutput:
         while True:
             await self._news.wait()
             self._news.clear()
-            if self._pending:
+            # A carriage return at the end may be half of a line's end.
+            text = self._pending.removesuffix("\r")
+            if text:
                 gap = f"[… {self._skipped} characters left out …]\n" if self._skipped else ""
-                message, self._pending, self._skipped = gap + self._pending, "", 0
-                await self._report(float(self._total), message)
+                self._pending, self._skipped = self._pending[len(text) :], 0
+                await self._report(float(self._total), gap + visible(text)[0])
             await asyncio.sleep(INTERVAL)

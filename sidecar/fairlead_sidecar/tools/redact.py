@@ -92,7 +92,7 @@ class Redactor:
         if isinstance(value, dict):
             return {self.structure(key): self.structure(member) for key, member in value.items()}
         if isinstance(value, list | tuple):
-            return [self.structure(member) for member in value]
+            return type(value)(self.structure(member) for member in value)
         return value
 
     def stream(self) -> "RedactedStream":

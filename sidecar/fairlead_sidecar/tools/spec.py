@@ -12,6 +12,8 @@ from fairlead_sidecar.config import Limits, Permission, Policy, ToolGroup
 from fairlead_sidecar.errors import FairleadError
 from fairlead_sidecar.policy import HostPolicy
 from fairlead_sidecar.ssh.link import Link
+from fairlead_sidecar.tools.redact import Redactor
+from fairlead_sidecar.tools.running import Commands
 
 
 class Arguments(BaseModel):
@@ -32,7 +34,10 @@ class Call:
     """What a tool works with during one call."""
 
     host: str
+    account: str
+    """The account that commands run as."""
     link: Link
+    commands: Commands
     limits: Limits
     policy: HostPolicy
     caller: Caller
@@ -44,6 +49,8 @@ class Call:
     """
     progress: Callable[[float, str], Awaitable[None]] | None
     """Sends a progress notification (a value that grows, a message); None when the client asked for none."""
+    redactor: Redactor = field(default_factory=Redactor)
+    """Masks `policy.redact`. Results, errors and audit lines are masked anyway; what goes another way needs it."""
     facts: dict[str, Any] = field(default_factory=dict)
     """What the tool adds to its audit line. Never file content, never a secret."""
 

@@ -45,3 +45,15 @@ async def test_a_character_split_between_two_pieces_arrives_whole() -> None:
         live.write("stdout", "ü".encode()[1:])
         await client.got.wait()
     assert client.seen == [(3.0, "!ü")]
+
+
+async def test_nothing_hides_in_a_notification_and_line_ends_of_dos_stay_whole() -> None:
+    client = Client()
+    live = LiveOutput(client.report)
+    async with asyncio.timeout(5), live.reporting():
+        live.write("stdout", b"\x1b[2Jone\r")
+        await client.got.wait()
+        client.got.clear()
+        live.write("stdout", b"\ntwo\r50%\n")
+        await client.got.wait()
+    assert "".join(message for _, message in client.seen) == "␛[2Jone\r\ntwo␍50%\n"

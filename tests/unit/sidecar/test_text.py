@@ -2,8 +2,7 @@
 
 import pytest
 
-from fairlead_sidecar.tools.output import OutputBuffer
-from fairlead_sidecar.tools.text import Encoding, as_content, as_output, shortened, whole_characters
+from fairlead_sidecar.tools.text import Encoding, as_content, as_output, whole_characters
 
 
 @pytest.mark.parametrize("text", ["", "plain", "grün €𝄞", "a\0b\x1b[0m"])
@@ -34,30 +33,3 @@ def test_a_character_cut_in_two_is_found(character: str) -> None:
 
 def test_what_is_no_utf_8_anyway_is_not_cut() -> None:
     assert whole_characters(b"\xff\xc3") == 2
-
-
-@pytest.mark.parametrize("limit", range(20, 32))
-def test_text_whose_middle_was_left_out_stays_text(limit: int) -> None:
-    buffer = OutputBuffer(limit)
-    buffer.feed(("a" + "€" * 40).encode())
-    assert buffer.truncated
-    text, encoding = as_output(buffer.content(), truncated=True)
-    assert encoding is Encoding.UTF8
-    assert text.startswith("a€")
-    assert "bytes left out" in text
-    assert text.endswith("€")
-
-
-@pytest.mark.parametrize("kept", [10, 30, 60, 100, 1000])
-def test_an_output_is_shortened_again_with_the_right_count(kept: int) -> None:
-    whole = bytes(range(ord("A"), ord("A") + 50)) * 4
-    buffer = OutputBuffer(kept)
-    buffer.feed(whole)
-    for limit in (10, 20, 50, 200, 1000):
-        data = shortened(buffer.content(), total=200, limit=limit)
-        most = min(kept, limit)
-        if most >= 200:
-            assert data == whole
-        else:
-            half = most // 2
-            assert data == whole[:half] + b"\n[... %d bytes left out ...]\n" % (200 - 2 * half) + whole[-half:]

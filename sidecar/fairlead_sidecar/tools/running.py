@@ -1,0 +1,222 @@
+"""The commands that run or ran lately, and to whom they belong.
+
+A command belongs to its McpToken, whichever of that token's credentials started it: it survives a rotation and dies
+with the token, with the permissions it runs by, and with the process.
+"""
+
+import asyncio
+import logging
+import secrets
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+
+from fairlead_sidecar.config import Permission
+from fairlead_sidecar.errors import FairleadError, NotFound, TooBusy
+from fairlead_sidecar.ssh.result import CommandEnd
+from fairlead_sidecar.tools.output import CommandOutput
+from fairlead_sidecar.tools.spool import KEPT_SECONDS, Spool
+
+logger = logging.getLogger(__name__)
+
+PER_OWNER = 32
+"""Commands of one token that run in the background at once."""
+TOTAL = 128
+"""Commands that run in the background at once."""
+KEPT = 256
+"""Ended commands whose end and output can still be asked for."""
+
+
+@dataclass(eq=False)
+class Command:
+    """One command, from its start until nobody may ask for it any more."""
+
+    id: str
+    host: str
+    owner: str
+    needs: frozenset[Permission]
+    """What its owner must hold for it to go on."""
+    output: CommandOutput
+    facts: dict[str, object]
+    """Who and what it is, for the audit line of its end."""
+    timeout: float
+    idle_timeout: float | None
+    task: "asyncio.Task[CommandEnd]"
+    background: bool = False
+    """Whether no call waits for its end: it goes on alone, or it has ended and can still be asked for."""
+    started: float = field(default_factory=time.monotonic)
+    ended: float | None = None
+    """When it ended, by the monotonic clock."""
+    cancelled: bool = False
+    """Whether it was ended on request: by its owner, or because it lost the right to run."""
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended."""
+        return not self.task.done()
+
+    @property
+    def end(self) -> CommandEnd | None:
+        """How it ended; None when it runs, was cancelled or failed."""
+        return None if self.running or self.task.cancelled() or self.task.exception() else self.task.result()
+
+    @property
+    def error(self) -> BaseException | None:
+        """Why its end is not known; None when it runs, was cancelled or ended."""
+        return None if self.running or self.task.cancelled() else self.task.exception()
+
+    def seconds(self) -> float:
+        """How long it has run, or ran."""
+        return (time.monotonic() if self.ended is None else self.ended) - self.started
+
+
+class Commands:
+    """All commands of a sidecar.
+
+    Args:
+        spool: Where their output is kept.
+        on_background_end: Called when a command that no call waits for has ended.
+    """
+
+    def __init__(self, spool: Spool, on_background_end: Callable[[Command], None] = lambda _: None) -> None:
+        self.spool = spool
+        self._on_background_end = on_background_end
+        self._by_id: dict[str, Command] = {}
+
+    def start(
+        self,
+        run: Callable[[CommandOutput], Awaitable[CommandEnd]],
+        output: CommandOutput,
+        *,
+        host: str,
+        owner: str,
+        needs: Iterable[Permission],
+        facts: dict[str, object],
+        timeout: float,
+        idle_timeout: float | None,
+    ) -> Command:
+        """Begin a command; the caller waits for it, and then calls `to_background` or `settle`."""
+
+        async def whole() -> CommandEnd:
+            try:
+                return await run(output)
+            finally:
+                output.end()
+
+        command = Command(
+            id=secrets.token_urlsafe(16),
+            host=host,
+            owner=owner,
+            needs=frozenset(needs),
+            output=output,
+            facts=facts,
+            timeout=timeout,
+            idle_timeout=idle_timeout,
+            task=asyncio.create_task(whole()),
+        )
+        self._by_id[command.id] = command
+        command.task.add_done_callback(lambda _: self._has_ended(command))
+        return command
+
+    def check_room(self, owner: str) -> None:
+        """Let one more command of `owner` go on in the background.
+
+        Raises:
+            TooBusy: There are too many.
+        """
+        running = [command.owner for command in self._by_id.values() if command.background and command.running]
+        if running.count(owner) >= PER_OWNER or len(running) >= TOTAL:
+            msg = (
+                f"Too many commands run in the background: {running.count(owner)} of this token, {len(running)} in all."
+            )
+            raise TooBusy(msg, hint="End one with command_cancel, or wait until one has ended.")
+
+    def to_background(self, command: Command) -> None:
+        """Let it go on without a call that waits for it.
+
+        Raises:
+            TooBusy: There are too many.
+        """
+        self.check_room(command.owner)
+        command.background = True
+        command.output.live = None
+
+    def find(self, owner: str, command_id: str) -> Command:
+        """A command of `owner`.
+
+        Raises:
+            NotFound: There is none of this id, or it is another's.
+        """
+        command = self._by_id.get(command_id)
+        if command is None or command.owner != owner:
+            raise NotFound("There is no command and no output with this id for this token.")
+        return command
+
+    def settle(self, command: Command, *, keep: bool) -> None:
+        """The answer to the call that waited for an ended command is made: keep its output for later, or not."""
+        if keep:
+            command.background = True
+            command.output.spooled.settle()
+            self._bound()
+        else:
+            self._forget(command)
+
+    async def cancel(self, command: Command) -> None:
+        """Kill it and wait until it has ended."""
+        self._kill(command)
+        await asyncio.wait([command.task])
+
+    def enforce(self, permissions: Callable[[str], frozenset[Permission]]) -> int:
+        """Kill what its owner may not run any more, forget what is over; how many were killed.
+
+        Args:
+            permissions: What an owner holds now; nothing where no token of it is in force.
+        """
+        self.spool.expire()
+        killed = 0
+        for command in list(self._by_id.values()):
+            held = permissions(command.owner)
+            if command.running:
+                if command.background and not command.cancelled and not command.needs <= held:
+                    self._kill(command)
+                    killed += 1
+            elif command.background and (not held or self._too_old(command)):
+                self._forget(command)
+        return killed
+
+    async def close(self) -> None:
+        """Kill all and wait for it."""
+        running = [command for command in self._by_id.values() if command.running]
+        for command in running:
+            self._kill(command)
+        if running:
+            await asyncio.wait([command.task for command in running])
+
+    def _kill(self, command: Command) -> None:
+        command.cancelled = command.cancelled or command.running
+        command.task.cancel()
+
+    def _too_old(self, command: Command) -> bool:
+        return command.ended is not None and time.monotonic() - command.ended > KEPT_SECONDS
+
+    def _has_ended(self, command: Command) -> None:
+        command.ended = time.monotonic()
+        error = command.error
+        if error is not None and not isinstance(error, FairleadError):
+            logger.error("A command failed unexpectedly", exc_info=error)
+        if command.background:
+            command.output.spooled.settle()
+            self._on_background_end(command)
+            self._bound()
+
+    def _bound(self) -> None:
+        """Forget the oldest of whoever has most, while too many are kept."""
+        kept = [command for command in self._by_id.values() if command.background and not command.running]
+        if len(kept) > KEPT:
+            ((owner, _),) = Counter(command.owner for command in kept).most_common(1)
+            self._forget(next(command for command in kept if command.owner == owner))
+
+    def _forget(self, command: Command) -> None:
+        self._by_id.pop(command.id, None)
+        command.output.spooled.discard()
