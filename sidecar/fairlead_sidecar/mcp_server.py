@@ -59,7 +59,6 @@ def build_server(sidecar: Sidecar, *, local_caller: Caller | None = None) -> Hos
         "fairlead",
         version=version("fairlead"),
         on_list_tools=listing.list_tools,
-        on_call_tool=Calls(runner).call_tool,
         on_list_resources=listing.list_resources,
         on_list_resource_templates=listing.list_templates,
         on_read_resource=Resources(runner).read,
@@ -70,6 +69,8 @@ def build_server(sidecar: Sidecar, *, local_caller: Caller | None = None) -> Hos
         # Else the SDK runs tools/list before each call only to look for a header feature that no tool uses.
         get_tool_input_schema=lambda _name: None,
     )
+    # Not as `on_call_tool`, whose results are models: ours are written already.
+    server.add_request_handler("tools/call", types.CallToolRequestParams, Calls(runner).call_tool)
     server.changes = changes
     server.add_notification_handler("notifications/initialized", types.NotificationParams, changes.initialized)
 

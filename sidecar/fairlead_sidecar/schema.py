@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any, Literal
 
 import mcp_types as types
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 
 from fairlead_sidecar.access.grants import Caller
 from fairlead_sidecar.config import SidecarConfig
@@ -23,17 +23,9 @@ _UNTOLD = frozenset({"title", "format", "minLength", "maxLength"})
 """Keywords that are checked here, and told only to who oversteps them."""
 _UNTOLD_OF_RESULTS = frozenset({"required", "additionalProperties", "minimum", "exclusiveMinimum", "default"})
 _NULL = {"type": "null"}
+_written = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _CACHED = 256
 """Schemas that are kept: those of all tools and of the named commands of a few configurations."""
-
-
-class ErrorResult(Result):
-    """The structured result of every failure."""
-
-    code: str = Field(description="Its name, e.g. host_unreachable.")
-    message: str = Field(description="What happened.")
-    hint: str = Field(description="What to do.")
-    retriable: bool = Field(description="Whether the same call may succeed later by itself.")
 
 
 def listed(tool: Tool, config: SidecarConfig, caller: Caller) -> types.Tool:
@@ -75,29 +67,37 @@ def output_schema(tool: Tool) -> dict[str, Any]:
     return schema
 
 
-def succeeded(result: Result) -> types.CallToolResult:
+def succeeded(result: Result) -> dict[str, Any]:
     """A result, structured and as the same JSON in text for clients that know no structured output."""
     return _result(result.model_dump(mode="json"), is_error=False)
 
 
-def failed(error: FairleadError, host: str, partial: Result | None = None) -> types.CallToolResult:
+def failed(error: FairleadError, host: str, partial: Result | None = None) -> dict[str, Any]:
     """A failure, with what was learned up to it."""
-    described = described_error(error, host)
-    return _result((partial.model_dump(mode="json") if partial else {}) | described, is_error=True)
+    structured = partial.model_dump(mode="json") if partial else {}
+    return _result(structured | described_error(error, host), is_error=True)
 
 
 def described_error(error: FairleadError, host: str) -> dict[str, Any]:
-    """An error as `ErrorResult` has it."""
-    return ErrorResult(
-        host=host, code=error.code, message=error.message, hint=error.hint, retriable=error.retriable
-    ).model_dump(mode="json")
+    """The structured result of a failure: its name, what happened, what to do, and whether to just try again."""
+    return {
+        "host": host,
+        "code": error.code,
+        "message": error.message,
+        "hint": error.hint,
+        "retriable": error.retriable,
+    }
 
 
-def _result(structured: dict[str, Any], *, is_error: bool) -> types.CallToolResult:
-    text = json.dumps(structured, ensure_ascii=False, separators=(",", ":"))
-    return types.CallToolResult(
-        content=[types.TextContent(type="text", text=text)], structured_content=structured, is_error=is_error
-    )
+def _result(structured: dict[str, Any], *, is_error: bool) -> dict[str, Any]:
+    # In the protocol's own spelling: the SDK's model of it would only be taken apart again.
+    text = _written(structured)
+    return {
+        "resultType": "complete",
+        "content": [{"type": "text", "text": text}],
+        "structuredContent": structured,
+        "isError": is_error,
+    }
 
 
 def _compact(model: type[BaseModel], mode: Literal["validation", "serialization"]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Every tool call, from its name to its result."""
 
 import logging
+from typing import Any
 
 import mcp_types as types
 
@@ -26,14 +27,14 @@ class Calls:
 
     async def call_tool(
         self, ctx: Context, params: types.CallToolRequestParams
-    ) -> types.CallToolResult | types.InputRequiredResult:
+    ) -> dict[str, Any] | types.InputRequiredResult:
         """Run a tool and write its audit line, however it ends."""
         with self._runner.recorder.recording(ctx, params.name) as record:
             return await self._checked_call(ctx, params, record)
 
     async def _checked_call(
         self, ctx: Context, params: types.CallToolRequestParams, record: Record
-    ) -> types.CallToolResult | types.InputRequiredResult:
+    ) -> dict[str, Any] | types.InputRequiredResult:
         turn = self._runner.admit(ctx, record)
         host = turn.active.config.name
         if params.name in TOOLS:
