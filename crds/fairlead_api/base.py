@@ -1,5 +1,6 @@
 """What every model of the API shares: names, strictness, and CEL rules that travel into the CRD."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -58,6 +59,19 @@ class ListType:
         if self.keys:
             schema["x-kubernetes-list-map-keys"] = list(self.keys)
         return schema
+
+
+def refuse_repeated(names: Iterable[str]) -> None:
+    """What the API server does for a list whose entries are known by their names.
+
+    Raises:
+        ValueError: A name occurs twice.
+    """
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise ValueError(f"the name {name!r} occurs twice")
+        seen.add(name)
 
 
 class ApiModel(BaseModel):

@@ -4,7 +4,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from fairlead_api.base import ApiModel, Cel, ListType
+from fairlead_api.base import ApiModel, Cel, ListType, refuse_repeated
 from fairlead_api.references import SecretKeyRef
 from fairlead_api.strings import Path, VariableName
 
@@ -53,3 +53,8 @@ class Environment(ApiModel):
         ),
         ListType("map", ("name",)),
     ] = None
+
+    @model_validator(mode="after")
+    def _check_names(self) -> Self:
+        refuse_repeated(variable.name for variable in self.variables or ())
+        return self

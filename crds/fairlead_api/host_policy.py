@@ -7,7 +7,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from fairlead_api.base import ApiModel, Cel, ListType
+from fairlead_api.base import ApiModel, Cel, ListType, refuse_repeated
 from fairlead_api.named_commands import NamedCommand
 from fairlead_api.quantities import BytesBetween, DurationBetween
 from fairlead_api.references import SecretKeyRef
@@ -248,7 +248,8 @@ class Policy(ApiModel):
                     yield f"namedCommands[{index}].parameters.{name}.pattern", parameter.pattern
 
     @model_validator(mode="after")
-    def _check_users(self) -> Self:
+    def _check_commands(self) -> Self:
+        refuse_repeated(command.name for command in self.named_commands or ())
         allowed = self.sudo.users if self.sudo is not None and self.sudo.type is not SudoType.NEVER else ()
         for command in self.named_commands or ():
             if command.user is not None and command.user not in allowed:

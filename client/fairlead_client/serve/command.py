@@ -1,17 +1,18 @@
 """The command line of `fairlead serve`: reads and checks it; the sidecar's libraries are loaded only after that."""
 
 import importlib.util
+import os
 import posixpath
 from pathlib import Path
 from typing import Any
 
 import click
-import re2
 from pydantic import ValidationError
 
 from fairlead_api.host_policy import Limits
 from fairlead_api.quantities import format_bytes, format_duration
 from fairlead_client.destination import Destination
+from fairlead_client.serve.host_file import HostFileError, pattern_problem
 from fairlead_client.serve.options import DEFAULT_LISTEN_PORT, ServeOptions
 
 NEEDED = ("asyncssh", "mcp", "prometheus_client", "starlette", "uvicorn")
@@ -30,6 +31,8 @@ class _Limit(click.ParamType[Any]):
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> object:
         """Read and check it."""
+        if value is None or not isinstance(value, str):
+            return value
         try:
             limits = Limits.model_validate({self.field: value})
         except ValidationError as error:
@@ -45,15 +48,10 @@ def _destination(_context: click.Context, _parameter: click.Parameter, value: st
 
 
 def _patterns(_context: click.Context, _parameter: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
-    options = re2.Options()
-    options.log_errors = False
     for pattern in value:
-        try:
-            re2.compile(pattern, options)
-        except re2.error as error:
-            reason = error.args[0].decode() if isinstance(error.args[0], bytes) else error.args[0]
-            msg = f"{pattern!r} is no RE2 pattern: {reason}"
-            raise click.BadParameter(msg) from error
+        if problem := pattern_problem(pattern):
+            msg = f"{pattern!r} is no RE2 pattern: {problem}"
+            raise click.BadParameter(msg)
     return value
 
 
@@ -63,6 +61,10 @@ def _directories(_context: click.Context, _parameter: click.Parameter, value: tu
             msg = f"{path!r} is not absolute: it is a directory on the host, like /srv"
             raise click.BadParameter(msg)
     return tuple("/" + posixpath.normpath(path).lstrip("/") for path in value)
+
+
+def _directory(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    return None if value is None else _directories(context, parameter, (value,))[0]
 
 
 @click.command(short_help="Serve one SSH host as an MCP server, without a cluster.")
@@ -86,6 +88,7 @@ def _directories(_context: click.Context, _parameter: click.Parameter, value: tu
 @click.option("-F", "--ssh-config", type=_FILE, help="SSH configuration to read instead of ~/.ssh/config.")
 @click.option("--known-hosts", type=_FILE, help="Trusted host keys, instead of ~/.ssh/known_hosts.")
 @click.option("--read-only", is_flag=True, help="Only tools that change nothing.")
+@click.option("--sudo", is_flag=True, help="Let commands run as root with sudo, which must not ask for a password.")
 @click.option(
     "--allow", multiple=True, metavar="RE2", callback=_patterns, help="Pattern of commands that may run; no others may."
 )
@@ -97,18 +100,33 @@ def _directories(_context: click.Context, _parameter: click.Parameter, value: tu
     "--write-path", multiple=True, metavar="DIR", callback=_directories, help="Directory that files may be written to."
 )
 @click.option(
+    "--env",
+    multiple=True,
+    metavar="NAME[=VALUE]",
+    help="Variable of every command. Without a value: the one it has here, which keeps it off the command line.",
+)
+@click.option("--workdir", metavar="DIR", callback=_directory, help="Directory on the host that commands start in.")
+@click.option(
     "--timeout",
     type=_Limit("command_timeout", "duration"),
-    default=format_duration(_LIMITS.command_timeout),
-    show_default=True,
+    show_default=format_duration(_LIMITS.command_timeout),
     help="Longest that one command may run before it is killed.",
 )
 @click.option(
     "--output-bytes",
     type=_Limit("output_bytes", "size"),
-    default=format_bytes(_LIMITS.output_bytes),
-    show_default=True,
+    show_default=format_bytes(_LIMITS.output_bytes),
     help="Most of stdout and of stderr that one result carries, each.",
+)
+@click.option(
+    "--config",
+    type=_FILE,
+    help="YAML or JSON file with environment, tools, policy and limits, as in the spec of a RemoteHost.",
+)
+@click.option(
+    "--secrets",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Directory that stands for the Secrets that the host file names: <name>/<key> holds a value.",
 )
 @click.pass_context
 def serve(context: click.Context, /, destination: Destination, port: int | None, **flags: Any) -> None:
@@ -124,6 +142,8 @@ def serve(context: click.Context, /, destination: Destination, port: int | None,
       fairlead serve --stdio deploy@web-01     for clients that start it themselves
       fairlead serve --read-only web-01        nothing that changes the host
       fairlead serve --allow '^systemctl (status|restart) ' web-01
+      fairlead serve --config web-01.yaml web-01
+                                               policy, named commands, limits
 
     Options that take a pattern, a directory or a key may be repeated.
     """
@@ -148,9 +168,18 @@ def serve(context: click.Context, /, destination: Destination, port: int | None,
         read_paths=flags["read_path"],
         write_paths=flags["write_path"],
         read_only=flags["read_only"],
+        variables=flags["env"],
+        working_directory=flags["workdir"],
+        sudo=flags["sudo"],
         command_timeout=flags["timeout"],
         output_bytes=flags["output_bytes"],
+        host_file=flags["config"],
+        secrets=flags["secrets"],
     )
+    try:
+        options.check(os.environ)
+    except HostFileError as error:
+        raise click.UsageError(str(error)) from error
     # Lazily: the base installation has neither asyncssh nor an MCP server, and `fairlead --help` stays quick.
     from fairlead_client.serve.run import run  # noqa: PLC0415 - needs the extra
 

@@ -2,6 +2,7 @@
 
 import os
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -9,15 +10,22 @@ from pathlib import Path
 from fairlead_api.quantities import format_duration
 from fairlead_client.client_configs import server_name
 from fairlead_client.destination import Destination
+from fairlead_client.serve.host_file import (
+    HostFile,
+    HostFileError,
+    Said,
+    Secrets,
+    describe,
+    environment,
+    groups,
+    limits,
+    policy,
+)
 from fairlead_sidecar.config import (
-    CommandPolicy,
     Endpoint,
     KnownHosts,
-    Limits,
     LocalAccount,
-    PathPolicy,
     Permission,
-    Policy,
     SidecarConfig,
     Target,
     TokenGrant,
@@ -26,7 +34,6 @@ from fairlead_sidecar.config import (
 DEFAULT_LISTEN_PORT = 7422
 LISTEN_ADDRESS = "127.0.0.1"
 """Never another one: a bearer token over plain HTTP belongs on no network."""
-READ_ONLY = frozenset({Permission.VIEW, Permission.READ})
 
 
 @dataclass(frozen=True)
@@ -50,57 +57,118 @@ class ServeOptions:
     """Empty: wherever the account may read."""
     write_paths: tuple[str, ...] = ()
     read_only: bool = False
-    command_timeout: timedelta = timedelta(minutes=5)
-    output_bytes: int = 1024 * 1024
+    variables: tuple[str, ...] = ()
+    """`NAME=VALUE`, or `NAME` for what the variable is where `fairlead` runs."""
+    working_directory: str | None = None
+    """None: what the file says, else the account's home."""
+    sudo: bool = False
+    """Whether commands may run as root with sudo, which must ask for no password."""
+    command_timeout: timedelta | None = None
+    """None: what the file says, else the default of RemoteHosts."""
+    output_bytes: int | None = None
+    """None: as above."""
+    host_file: Path | None = None
+    """Says what a RemoteHost's spec says: environment, tools, policy, limits."""
+    secrets: Path | None = None
+    """Directory with the values that the file names as keys of Secrets."""
 
     @property
     def name(self) -> str:
         """What clients call this server."""
         return server_name(self.destination.host)
 
-    @property
-    def permissions(self) -> frozenset[Permission]:
-        """What whoever holds the token, or the other end of stdin, may do."""
-        return READ_ONLY if self.read_only else frozenset(Permission)
+    def describe_host(self, own: Mapping[str, str]) -> HostFile:
+        """What the command line and its file say of the host.
+
+        Args:
+            own: The environment that `fairlead` runs in.
+
+        Raises:
+            HostFileError: It can't be used.
+        """
+        said = (
+            ("--read-only", ("policy", "readOnly"), self.read_only or None),
+            ("--allow", ("policy", "commands", "allow"), self.allow or None),
+            ("--deny", ("policy", "commands", "deny"), self.deny or None),
+            ("--read-path", ("policy", "paths", "read"), self.read_paths or None),
+            ("--write-path", ("policy", "paths", "write"), self.write_paths or None),
+            ("--sudo", ("policy", "sudo"), {"type": "Passwordless"} if self.sudo else None),
+            ("--env", ("environment", "variables"), [variable(text, own) for text in self.variables] or None),
+            ("--workdir", ("environment", "workingDirectory"), self.working_directory),
+            ("--timeout", ("limits", "commandTimeout"), self.command_timeout),
+            ("--output-bytes", ("limits", "outputBytes"), self.output_bytes),
+        )
+        return describe(self.host_file, (Said(*some) for some in said if some[2] is not None))
+
+    def check(self, own: Mapping[str, str]) -> None:
+        """See that what is said of the host can be used, before anything begins.
+
+        Raises:
+            HostFileError: It can't.
+        """
+        described, resolve = self.describe_host(own), Secrets(self.secrets).value
+        policy(described, resolve)
+        environment(described, resolve)
 
     def stdio_arguments(self) -> tuple[str, ...]:
         """The command line, after the program, with which a client starts the same server on stdio."""
         host = f"[{self.destination.host}]" if ":" in self.destination.host else self.destination.host
         user = "" if self.destination.username is None else f"{self.destination.username}@"
         port = "" if self.destination.port is None else f":{self.destination.port}"
-        defaults = ServeOptions(destination=self.destination)
         valued: list[tuple[str, object]] = [
             *(("--identity", file.absolute()) for file in self.identity_files),
             *(("--ssh-config", file.absolute()) for file in (self.ssh_config,) if file is not None),
             *(("--known-hosts", file.absolute()) for file in (self.known_hosts,) if file is not None),
+            *(("--config", file.absolute()) for file in (self.host_file,) if file is not None),
+            *(("--secrets", directory.absolute()) for directory in (self.secrets,) if directory is not None),
             *(("--allow", pattern) for pattern in self.allow),
             *(("--deny", pattern) for pattern in self.deny),
             *(("--read-path", path) for path in self.read_paths),
             *(("--write-path", path) for path in self.write_paths),
+            *(("--env", text) for text in self.variables),
         ]
-        if self.command_timeout != defaults.command_timeout:
+        if self.working_directory is not None:
+            valued.append(("--workdir", self.working_directory))
+        if self.command_timeout is not None:
             valued.append(("--timeout", format_duration(self.command_timeout)))
-        if self.output_bytes != defaults.output_bytes:
+        if self.output_bytes is not None:
             valued.append(("--output-bytes", self.output_bytes))
-        read_only = ("--read-only",) if self.read_only else ()
-        options = tuple(f"{name}={value}" for name, value in valued)
-        return ("serve", "--stdio", *read_only, *options, f"{user}{host}{port}")
+        switches = (("--read-only", self.read_only), ("--sudo", self.sudo))
+        options = (*(name for name, given in switches if given), *(f"{name}={value}" for name, value in valued))
+        return ("serve", "--stdio", *options, f"{user}{host}{port}")
 
 
-def grant(token_id: str, token_sha256: str, permissions: frozenset[Permission]) -> TokenGrant:
-    """What the one token of a served host may do."""
+def variable(text: str, own: Mapping[str, str]) -> dict[str, str]:
+    """A variable of commands, from `NAME=VALUE`, or from `NAME` and the environment that `fairlead` runs in.
+
+    Raises:
+        HostFileError: There is no such variable.
+    """
+    name, given, value = text.partition("=")
+    if not given and name not in own:
+        raise HostFileError(f"--env {name}: there is no such variable here; give its value with {name}=VALUE")
+    return {"name": name, "value": value if given else own[name]}
+
+
+def grant(token_id: str, token_sha256: str) -> TokenGrant:
+    """The one token of a served host: it may do whatever the host's policy lets anybody do."""
     return TokenGrant(
         id=token_id,
         uid=token_id,
         subject=_whoami(),
         secret_sha256=token_sha256,
-        permissions=permissions,
+        permissions=frozenset(Permission),
         expires_at=None,
     )
 
 
 def build_config(
-    options: ServeOptions, target: Target, *, tokens: tuple[TokenGrant, ...], listen_port: int | None
+    options: ServeOptions,
+    target: Target,
+    *,
+    tokens: tuple[TokenGrant, ...],
+    listen_port: int | None,
+    own: Mapping[str, str] = os.environ,
 ) -> SidecarConfig:
     """The configuration that the operator would write for a RemoteHost, for this one host.
 
@@ -109,7 +177,12 @@ def build_config(
         target: The host, with user and port as the SSH configuration gives them.
         tokens: Who is let in.
         listen_port: The port on the loopback address; None with stdio.
+        own: The environment that `fairlead` runs in.
+
+    Raises:
+        HostFileError: What is said of the host can't be used.
     """
+    described, resolve = options.describe_host(own), Secrets(options.secrets).value
     endpoint = Endpoint()
     if listen_port is not None:
         endpoint = Endpoint(
@@ -124,11 +197,10 @@ def build_config(
         target=target,
         auth=LocalAccount(ssh_config=options.ssh_config, identity_files=options.identity_files),
         host_key=KnownHosts(file=options.known_hosts),
-        policy=Policy(
-            commands=CommandPolicy(allow=options.allow or None, deny=options.deny),
-            paths=PathPolicy(read=options.read_paths or None, write=options.write_paths or None),
-        ),
-        limits=Limits(command_timeout=options.command_timeout.total_seconds(), output_bytes=options.output_bytes),
+        environment=environment(described, resolve),
+        groups=groups(described),
+        policy=policy(described, resolve),
+        limits=limits(described, resolve),
         tokens=tokens,
     )
 

@@ -1,11 +1,11 @@
-"""Asks for the passphrases of encrypted keys, as `ssh` does; they stay in this process."""
+"""Asks for the passphrases of encrypted keys, and for a password, as `ssh` does; they stay in this process."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
-from fairlead_sidecar.config import LocalAccount, SidecarConfig
+from fairlead_sidecar.config import LocalAccount, SidecarConfig, Target
 from fairlead_sidecar.errors import LinkError
 from fairlead_sidecar.ssh import local_account
 
@@ -35,6 +35,22 @@ def unlock(files: Sequence[Path]) -> bool:
     """
     unlocked = [file for file in files if _unlock(file)]
     return bool(unlocked)
+
+
+def ask_password(target: Target) -> bool:
+    """Ask the person for the account's password, which is then offered to the target; an empty answer offers none.
+
+    Returns:
+        Whether there is one to try.
+
+    Raises:
+        click.Abort: Ctrl-C.
+    """
+    question = f"Password for {target.username}@{target.address} (Enter for none)"
+    password = click.prompt(question, default="", show_default=False, hide_input=True, err=True)
+    if password:
+        local_account.use_password(password)
+    return bool(password)
 
 
 def _unlock(file: Path) -> bool:

@@ -18,7 +18,7 @@ from mcp.server.stdio import stdio_server
 from fairlead_client.client_configs import http_snippets, render, stdio_snippets
 from fairlead_client.serve.explain import explain
 from fairlead_client.serve.options import LISTEN_ADDRESS, ServeOptions, build_config, grant
-from fairlead_client.serve.passphrase import locked_identities, unlock
+from fairlead_client.serve.passphrase import TRIES, ask_password, locked_identities, unlock
 from fairlead_client.serve.target import SshConfigError, resolve
 from fairlead_client.serve.token import TokenError, obtain
 from fairlead_sidecar import tokens
@@ -58,13 +58,7 @@ def run(options: ServeOptions, environment: Mapping[str, str] = os.environ) -> i
     logging.basicConfig(level=logging.WARNING, format="fairlead: %(levelname)s: %(message)s", stream=sys.stderr)
     try:
         target = resolve(options.destination, options.ssh_config)
-        try:
-            _run_once(options, target, environment)
-        except LoginRefused as refusal:
-            # After the first try, as `ssh` does: no passphrase is asked for that is not needed.
-            if not (sys.stdin.isatty() and unlock(refusal.locked)):
-                raise
-            _run_once(options, target, environment)
+        _run_asking(options, target, environment)
     except (ServeError, SshConfigError, TokenError) as error:
         say(f"fairlead: {error}")
         return 1
@@ -72,6 +66,24 @@ def run(options: ServeOptions, environment: Mapping[str, str] = os.environ) -> i
         # The second one (the first asks for an orderly end), or one instead of a passphrase.
         return 130
     return 0
+
+
+def _run_asking(options: ServeOptions, target: Target, environment: Mapping[str, str]) -> None:
+    """After each refusal, ask the person for something else to offer: as `ssh` does, only for what is needed."""
+    asked_to_unlock, passwords = False, 0
+    while True:
+        try:
+            return _run_once(options, target, environment)
+        except LoginRefused as refusal:
+            if not sys.stdin.isatty():
+                raise
+            if not asked_to_unlock:
+                asked_to_unlock = True
+                if unlock(refusal.locked):
+                    continue
+            passwords += 1
+            if passwords > TRIES or not ask_password(target):
+                raise
 
 
 def _run_once(options: ServeOptions, target: Target, environment: Mapping[str, str]) -> None:
@@ -89,7 +101,7 @@ async def _serve_http(options: ServeOptions, target: Target, environment: Mappin
     listener = _listen(options.listen_port)
     port: int = listener.getsockname()[1]
     token = obtain(options.token_file, environment)
-    granted = grant(token.parsed.id, tokens.sha256_hex(token.parsed.text), options.permissions)
+    granted = grant(token.parsed.id, tokens.sha256_hex(token.parsed.text))
     config = build_config(options, target, tokens=(granted,), listen_port=port)
     app = create_app(StaticSource(config))
     sidecar: Sidecar = app.state.sidecar
@@ -116,7 +128,7 @@ async def _serve_http(options: ServeOptions, target: Target, environment: Mappin
 async def _serve_stdio(options: ServeOptions, target: Target, environment: Mapping[str, str]) -> None:
     # The other end of stdin is whoever started this process: no token, yet the same permissions and audit as with one.
     secret = tokens.sha256_hex(secrets.token_hex(32))
-    granted = grant("stdio", secret, options.permissions)
+    granted = grant("stdio", secret)
     config = build_config(options, target, tokens=(granted,), listen_port=None)
     caller = Caller(
         key=secret, owner=granted.uid, subject=granted.subject, token_id=granted.id, permissions=granted.permissions

@@ -80,6 +80,8 @@ def test_what_makes_sense_is_read(spec: dict[str, Any]) -> None:
             {"environment": {"variables": [{"name": "A", "value": "b", "valueFrom": {"secretKeyRef": REF}}]}},
             "exactly one of value and valueFrom",
         ),
+        ({"environment": {"variables": [{"name": "A", "value": ""}] * 2}}, "'A' occurs twice"),
+        ({"policy": {"namedCommands": [{"name": "a", "argv": ["ls"]}] * 2}}, "'a' occurs twice"),
         ({"environment": {"variables": [{"name": "A=B", "value": ""}]}}, "is no name for a variable"),
         ({"environment": {"variables": [{"name": "FAIRLEAD_A", "value": ""}]}}, "is no name for a variable"),
         ({"environment": {"workingDirectory": "srv"}}, "is no absolute path"),

@@ -12,7 +12,9 @@ WEB = Destination("web-01")
 TARGET = Target(address="web-01", username="deploy")
 
 
-def test_lines_for_clients_start_the_server_with_the_same_options(tmp_path: Path) -> None:
+def test_lines_for_clients_start_the_server_with_the_same_options(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "file").touch()
     options = ServeOptions(
         destination=Destination("2001:db8::1", "deploy", 2222),
@@ -24,9 +26,16 @@ def test_lines_for_clients_start_the_server_with_the_same_options(tmp_path: Path
         read_paths=("/srv", "/etc"),
         write_paths=("/srv",),
         read_only=True,
+        variables=("LANG=C.UTF-8", "TOKEN"),
+        working_directory="/srv",
+        sudo=True,
         command_timeout=timedelta(seconds=90),
         output_bytes=65536,
+        host_file=tmp_path / "host.yaml",
+        secrets=tmp_path,
     )
+    (tmp_path / "host.yaml").write_text("tools: {groups: [Files]}")
+    monkeypatch.setenv("TOKEN", "hidden")
     program, *arguments = options.stdio_arguments()
     parsed = serve.make_context("serve", arguments).params
     assert program == "serve"
@@ -37,7 +46,10 @@ def test_lines_for_clients_start_the_server_with_the_same_options(tmp_path: Path
     assert (parsed["allow"], parsed["deny"]) == (options.allow, options.deny)
     assert (parsed["read_path"], parsed["write_path"]) == (options.read_paths, options.write_paths)
     assert (parsed["timeout"], parsed["output_bytes"]) == (options.command_timeout, options.output_bytes)
-    assert parsed["read_only"] is True
+    assert (parsed["read_only"], parsed["sudo"]) == (True, True)
+    assert (parsed["env"], parsed["workdir"]) == (options.variables, "/srv")
+    assert (parsed["config"], parsed["secrets"]) == (options.host_file, options.secrets)
+    assert "hidden" not in " ".join(arguments)
 
 
 def test_lines_for_clients_name_no_option_that_is_as_it_is_anyway() -> None:
@@ -63,9 +75,8 @@ def test_without_patterns_and_paths_nothing_is_restricted() -> None:
     assert (policy.paths.read, policy.paths.write) == (None, None)
 
 
-def test_read_only_grants_view_and_read(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_one_token_may_do_what_the_policy_lets_anybody_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("USER", "ada")
-    options = ServeOptions(destination=WEB, read_only=True)
-    granted = grant("id", "hash", options.permissions)
-    assert granted.permissions == {Permission.VIEW, Permission.READ}
+    granted = grant("id", "hash")
+    assert granted.permissions == set(Permission)
     assert granted.subject == "ada"
