@@ -9,7 +9,7 @@ export PYTHONDONTWRITEBYTECODE ?= 1
 # They mostly wait, so more of them than processors; too many, and those that measure time fail.
 INTEGRATION_PROCESSES ?= 4
 
-.PHONY: help venv lock lint fmt typecheck generate check-generated unit integration e2e test demo bench bench-cluster
+.PHONY: help venv lock lint fmt typecheck generate check-generated unit integration e2e test demo bench lock-peers bench-cluster
 
 help: ## list the tasks
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort -u | awk -F ':.*## ' '{printf "  \033[36m%-18s\033[0m %s\n", $$1, $$2}'
@@ -71,8 +71,16 @@ test: ## everything, as CI runs it: static checks, unit, integration, end to end
 demo: venv ## from nothing to an agent's first command, through the Ingress of a real cluster
 	@$(PYTHON) -m tests.demo
 
-bench: venv ## latency and memory, side by side with bare asyncssh and a no-op MCP server
+bench: venv ## Fairlead beside its limits and its peers from PyPI and npm, in one run (20 minutes)
+	@$(PYTHON) -m tests.cluster ssh-packages
 	@$(PYTHON) -m benchmarks
+
+PEER_LOCKS = benchmarks/peers/locks
+
+lock-peers: venv ## lock the peers' dependencies anew
+	@for peer in mcp-remote-ssh m2m; do $(COMPILE) $(PEER_LOCKS)/$$peer.in -o $(PEER_LOCKS)/$$peer.txt; done
+	@for peer in ssh-mcp mcp-ssh-manager; do \
+	  (cd $(PEER_LOCKS)/$$peer && npm install --package-lock-only --omit-lockfile-registry-resolved --no-audit --no-fund); done
 
 bench-cluster: cluster images ## time to Ready, time to revoke, CPU per pod, on the real cluster
 	@$(PYTHON) -m benchmarks cluster

@@ -1,29 +1,48 @@
 """`python -m benchmarks`: run, print the page, keep it under benchmarks/results/."""
 
 import asyncio
+import logging
+import sys
 
 import click
 
-from benchmarks import calls, calls_report, cluster, cluster_report, report
+from benchmarks import cluster, cluster_report, report, run
+from benchmarks.page import page
 
 
 @click.group(invoke_without_command=True)
+@click.option("--only", default="", help=f"Sections to run, comma separated, of: {', '.join(run.SECTIONS)}.")
+@click.option("--without-peers", is_flag=True, help="Leave the peers out (and do not install them).")
+@click.option("--quick", is_flag=True, help="Small counts: to see that everything works.")
 @click.pass_context
-def main(context: click.Context) -> None:
-    """Measure Fairlead beside its limits. Without a command: tool calls on a private sshd of this machine."""
-    if context.invoked_subcommand is None:
-        _publish("latest.md", calls_report.page(asyncio.run(calls.measure())))
+def main(context: click.Context, only: str, without_peers: bool, quick: bool) -> None:
+    """Measure Fairlead beside its limits and its peers. Without a command: on a private sshd of this machine.
+
+    Ends with 1 when something could not be measured; a missed target is a result like any other. A run of some
+    sections, without peers or with small counts is printed and not kept.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    sections = tuple(name for name in only.split(",") if name) or tuple(run.SECTIONS)
+    if unknown := set(sections) - set(run.SECTIONS):
+        msg = f"--only: no such section: {', '.join(sorted(unknown))}"
+        raise click.UsageError(msg)
+    logging.getLogger("mcp").setLevel(logging.CRITICAL)  # it complains of answers that come after the end of a round
+    results, problems = asyncio.run(run.measure(sections, peers=not without_peers, quick=quick))
+    text = page(results, problems, quick=quick)
+    if not (only or without_peers or quick):
+        report.write("latest.md", text)
+    click.echo(text)
+    if problems:
+        sys.exit(1)
 
 
 @main.command("cluster")
 def on_cluster() -> None:
     """Measure how fast hosts become Ready and tokens die, on the test cluster that is up."""
-    _publish("cluster.md", cluster_report.page(cluster.measure()))
-
-
-def _publish(name: str, page: str) -> None:
-    report.write(name, page)
-    click.echo(page)
+    text = cluster_report.page(cluster.measure())
+    report.write("cluster.md", text)
+    click.echo(text)
 
 
 main(prog_name="python -m benchmarks")

@@ -1,11 +1,13 @@
-"""The MCP client that every tool call is made with: the same one for the no-op server and for Fairlead."""
+"""The MCP client that every tool call is made with: the same one for the no-op server, for Fairlead and for peers."""
 
 import contextlib
-from collections.abc import AsyncIterator
-from typing import Literal
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Literal, TextIO
 
 import httpx2
+import psutil
 from mcp.client import Client
+from mcp.client.stdio import StdioServerParameters, stdio_client
 from mcp.client.streamable_http import streamable_http_client
 
 Era = Literal["legacy", "auto"]
@@ -15,10 +17,22 @@ ERAS: tuple[Era, ...] = ("legacy", "auto")
 
 @contextlib.asynccontextmanager
 async def connect(url: str, *, era: Era, token: str | None = None) -> AsyncIterator[Client]:
-    """A connected client; `token` is sent as a bearer."""
+    """A connected client; `token` is sent as a bearer. It takes answers of any size, which peers need."""
     headers = {} if token is None else {"Authorization": f"Bearer {token}"}
     async with (
         httpx2.AsyncClient(headers=headers, timeout=httpx2.Timeout(30, read=300), trust_env=False) as http,
-        Client(streamable_http_client(url, http_client=http), mode=era) as client,
+        Client(streamable_http_client(url, http_client=http, max_sse_event_size=None), mode=era) as client,
     ):
         yield client
+
+
+@contextlib.asynccontextmanager
+async def start(
+    command: Sequence[str], *, environment: Mapping[str, str], log: TextIO, era: Era
+) -> AsyncIterator[tuple[Client, psutil.Process]]:
+    """Start a server that speaks MCP on its stdin and stdout; a client of it, and its process."""
+    before = set(psutil.Process().children())
+    parameters = StdioServerParameters(command=command[0], args=list(command[1:]), env=dict(environment))
+    async with Client(stdio_client(parameters, errlog=log), mode=era) as client:
+        [process] = [child for child in psutil.Process().children() if child not in before]
+        yield client, process

@@ -1,18 +1,18 @@
-"""How much memory a server takes while something goes on."""
+"""How much memory a contestant takes while something goes on."""
 
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from benchmarks.processes import Server
+from benchmarks.contestants import Session
 
 SAMPLE_SECONDS = 0.01
 
 
 @dataclass
 class Peak:
-    """Resident memory, MiB."""
+    """Resident memory of all its processes, MiB."""
 
     before: float
     highest: float
@@ -24,14 +24,14 @@ class Peak:
 
 
 @contextlib.asynccontextmanager
-async def watched(server: Server) -> AsyncIterator[Peak]:
-    """Follow the server's memory while the block runs."""
-    before = server.rss_mib()
+async def watched(session: Session) -> AsyncIterator[Peak]:
+    """Follow the contestant's memory while the block runs."""
+    before = session.rss_mib()
     peak = Peak(before, before)
 
     async def sample() -> None:
         while True:
-            peak.highest = max(peak.highest, server.rss_mib())
+            peak.highest = max(peak.highest, session.rss_mib())
             await asyncio.sleep(SAMPLE_SECONDS)
 
     sampler = asyncio.create_task(sample())
@@ -41,4 +41,4 @@ async def watched(server: Server) -> AsyncIterator[Peak]:
         sampler.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await sampler
-        peak.highest = max(peak.highest, server.rss_mib())
+        peak.highest = max(peak.highest, session.rss_mib())

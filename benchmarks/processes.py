@@ -1,60 +1,66 @@
 """Server processes under measurement, each on a free port of 127.0.0.1."""
 
 import contextlib
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import httpx2
 import psutil
 
 STARTUP_SECONDS = 30.0
-
-
-@dataclass(frozen=True)
-class Server:
-    """A running server."""
-
-    url: str
-    process: psutil.Process
-    token: str | None = None
-
-    def rss_mib(self) -> float:
-        """Resident memory now, MiB."""
-        return float(self.process.memory_info().rss) / 2**20
-
-    def cpu_seconds(self) -> float:
-        """User and system time spent so far."""
-        times = self.process.cpu_times()
-        return float(times.user + times.system)
+STOP_SECONDS = 10.0
 
 
 @contextlib.contextmanager
-def running(command: Sequence[str], *, url: str, log: Path, token: str | None = None) -> Iterator[Server]:
+def running(
+    command: Sequence[str], *, url: str, log: Path, environment: Mapping[str, str] | None = None
+) -> Iterator[psutil.Process]:
     """Start a server and wait until its port speaks HTTP; it ends with the block.
 
     Raises:
         RuntimeError: It ended at once; the message holds what it wrote.
         TimeoutError: It does not answer.
     """
+    with _started(command, lambda: _answers(url), url, log=log, environment=environment) as process:
+        yield process
+
+
+@contextlib.contextmanager
+def listening(
+    command: Sequence[str], *, port: int, log: Path, environment: Mapping[str, str] | None = None
+) -> Iterator[psutil.Process]:
+    """As `running`, for a server of another protocol: wait until its port is open."""
+    with _started(command, lambda: _open(port), f"port {port}", log=log, environment=environment) as process:
+        yield process
+
+
+@contextlib.contextmanager
+def _started(
+    command: Sequence[str], ready: Callable[[], bool], what: str, *, log: Path, environment: Mapping[str, str] | None
+) -> Iterator[psutil.Process]:
     with log.open("wb") as output:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment)
 
     def up() -> bool:
         if process.poll() is not None:
-            msg = f"{' '.join(command[:4])} … ended with {process.returncode}:\n{log.read_text(errors='replace')}"
+            msg = f"{Path(command[0]).name} … ended with {process.returncode}:\n{log.read_text(errors='replace')}"
             raise RuntimeError(msg)
-        return _answers(url)
+        return ready()
 
     try:
-        wait_for(up, f"{url} to answer")
-        yield Server(url=url, process=psutil.Process(process.pid), token=token)
+        wait_for(up, f"{what} to answer")
+        yield psutil.Process(process.pid)
     finally:
         process.terminate()
-        process.wait(STARTUP_SECONDS)
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(STOP_SECONDS)
 
 
 def wait_for(condition: Callable[[], bool], what: str) -> None:
@@ -68,7 +74,7 @@ def wait_for(condition: Callable[[], bool], what: str) -> None:
         if time.monotonic() > deadline:
             msg = f"waited {STARTUP_SECONDS:g} s in vain for {what}"
             raise TimeoutError(msg)
-        time.sleep(0.05)
+        time.sleep(0.01)
 
 
 def connected(internal_port: int) -> bool:
@@ -88,3 +94,11 @@ def _answers(url: str) -> bool:
     except httpx2.TransportError:
         return False
     return True
+
+
+def _open(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=5):
+            return True
+    except OSError:
+        return False

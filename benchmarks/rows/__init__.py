@@ -1,0 +1,1 @@
+"""What is measured, one module a section of the page: how, its tables, and the targets it decides."""

@@ -1,0 +1,102 @@
+"""A host that is 50 ms away, and an account whose shell is slow to start."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+
+from benchmarks.contestants import Contestant, Session
+from benchmarks.fairlead import FAIRLEAD
+from benchmarks.rows.section import NOTHING, Result, Target, ahead, at_most
+from benchmarks.stage import Stage
+from benchmarks.stats import percentile
+from tests.integration.delay_proxy import delaying
+from tests.integration.sshd import Sshd
+
+ROUND_TRIP_MS = 50.0
+EVERY_SECONDS = 0.25
+CALLS = 40
+WARM_UP_CALLS = 3
+COMMAND = "true"
+ROUND_TRIPS_TARGET = 1.15
+STARTUP_MS = 80
+BASHRC = f"sleep {STARTUP_MS / 1000}\n"
+SAME = 1.1
+"""What still counts as no more: p50s of one and the same thing differ by a few percent."""
+
+FAR, PLAIN, SLOW = "50 ms away", "no start-up files", f".bashrc of {STARTUP_MS} ms"
+
+Times = dict[Contestant, dict[str, float]]
+
+
+async def measure(stage: Stage) -> Result:
+    """One contestant after the other, each paced alike."""
+    taken: Times = {contestant: {} for contestant in stage.everybody}
+    notes: list[str] = []
+    with stage.another_sshd("slow", options={"MaxSessions": "200"}, bashrc=BASHRC) as slow:
+        async with delaying(stage.sshd.address, stage.sshd.port, seconds=ROUND_TRIP_MS / 2000) as far_port:
+            for condition, sshd, port in ((FAR, stage.sshd, far_port), (PLAIN, stage.sshd, None), (SLOW, slow, None)):
+                for contestant, times in taken.items():
+                    if contestant.own_server:
+                        continue
+                    try:
+                        times[condition] = await _paced(stage, contestant, sshd, port)
+                    except Exception as error:  # noqa: BLE001 - a contestant may fail in any way; the page says it
+                        notes.append(f"{contestant.name}: {stage.failed(contestant, condition, error)}")
+    notes += [f"{each.name}: its SSH server is its own" for each in taken if each.own_server]
+    return Result(
+        title="A distant host, a slow shell",
+        text=(
+            f"A call every {EVERY_SECONDS * 1000:.0f} ms, p50 of {CALLS}. The distant host is behind a proxy that "
+            f"holds every byte for {ROUND_TRIP_MS / 2:g} ms each way; one round trip is {ROUND_TRIP_MS:g} ms."
+        ),
+        header=("", f"{FAR}, ms", "round trips", f"{PLAIN}, ms", f"{SLOW}, ms"),
+        rows=tuple(_row(contestant, times) for contestant, times in taken.items()),
+        notes=tuple(notes),
+        targets=tuple(_targets(taken)),
+    )
+
+
+async def _paced(stage: Stage, contestant: Contestant, sshd: Sshd, port: int | None) -> float:
+    """The p50 in milliseconds."""
+    async with _ready(stage, contestant, sshd, port) as session:
+        taken = []
+        for _ in range(5 if stage.quick else CALLS):
+            await asyncio.sleep(EVERY_SECONDS)
+            start = time.perf_counter()
+            async with asyncio.timeout(30):
+                await session.run(COMMAND)
+            taken.append((time.perf_counter() - start) * 1000)
+        return percentile(taken, 50)
+
+
+@contextlib.asynccontextmanager
+async def _ready(stage: Stage, contestant: Contestant, sshd: Sshd, port: int | None) -> AsyncIterator[Session]:
+    async with stage.opened(contestant, sshd, port=port) as session:
+        for _ in range(WARM_UP_CALLS):
+            await asyncio.wait_for(session.run(COMMAND), 30)
+        yield session
+
+
+def _row(contestant: Contestant, times: dict[str, float]) -> tuple[str, ...]:
+    far = times.get(FAR)
+    return (
+        contestant.name,
+        f"{far:.1f}" if far else NOTHING,
+        f"{far / ROUND_TRIP_MS:.2f}" if far else NOTHING,
+        *(f"{times[condition]:.1f}" if condition in times else NOTHING for condition in (PLAIN, SLOW)),
+    )
+
+
+def _targets(taken: Times) -> list[Target]:
+    theirs = [times[FAR] for contestant, times in taken.items() if contestant.peer and FAR in times]
+    far = [taken[ours].get(FAR) for ours in FAIRLEAD]
+    trips = [each / ROUND_TRIP_MS if each else None for each in far]
+    slower = [
+        taken[ours][SLOW] / taken[ours][PLAIN] if taken[ours].keys() >= {SLOW, PLAIN} else None for ours in FAIRLEAD
+    ]
+    return [
+        at_most("round trips of a call, 50 ms away", ROUND_TRIPS_TARGET, trips),
+        ahead("call, 50 ms away", far, theirs, " ms"),
+        at_most("slow start-up files beside none, p50", SAME, slower, "x"),
+    ]
