@@ -16,8 +16,8 @@ def explain(status: LinkStatus, options: ServeOptions, target: Target) -> str:
         return (
             f"{_fact(status, AuthenticationFailed)}\n"
             f"`{ssh_command(options)}` must log in without a password first: load the key into ssh-agent (ssh-add), "
-            "name it with --identity, or add its public half to authorized_keys on the host. At a terminal, a password is "
-            "asked for."
+            "name it with --identity, or add its public half to authorized_keys on the host. At a terminal, "
+            "a password is asked for."
         )
     return status.message
 

@@ -1,7 +1,7 @@
 """The credentials of the person who runs `fairlead serve`, found as `ssh` finds them (ssh_config(5))."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +35,11 @@ class LocalHop:
     locked: tuple[Path, ...]
     """Identity files that can't be offered, because they are encrypted and nobody gave the passphrase."""
     options: dict[str, Any]
+    password: str | None = field(repr=False)
 
 
+_target_passwords: list[str] = []
+"""The password that the person typed for the target, at most one."""
 _unlocked: dict[Path, asyncssh.SSHKey | tuple[asyncssh.SSHKey, str]] = {}
 """Keys by file; with a certificate where one lies beside it."""
 
@@ -51,6 +54,11 @@ def unlock(file: Path, passphrase: str) -> None:
     key = asyncssh.read_private_key(file, passphrase)
     certificate = file.with_name(f"{file.name}-cert.pub")
     _unlocked[file] = (key, str(certificate)) if certificate.exists() else key
+
+
+def use_password(password: str) -> None:
+    """Give this password to the target from now on, in this process only; jump hosts don't get it."""
+    _target_passwords[:] = [password]
 
 
 def default_known_hosts() -> list[Path]:
@@ -155,6 +163,9 @@ def _hop(options: asyncssh.SSHClientConnectionOptions, auth: LocalAccount, *, is
     offered = [f"the keys {', '.join(_comment(key) for key in keys)}"] if keys else []
     if options.agent_path:
         offered.append("the keys of the SSH agent")
+    password = _target_passwords[0] if _target_passwords and is_target else None
+    if password is not None:
+        offered.append("the password")
     locked = tuple(file for file in _identity_files(options, auth) if file not in _unlocked and _is_locked(file))
     return LocalHop(
         host=options.host,
@@ -174,6 +185,7 @@ def _hop(options: asyncssh.SSHClientConnectionOptions, auth: LocalAccount, *, is
             "options": options,
             "host_key_alias": options.host_key_alias,
         },
+        password=password,
     )
 
 

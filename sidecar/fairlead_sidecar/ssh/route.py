@@ -139,6 +139,7 @@ def _local_hop(config: SidecarConfig, hop: local_account.LocalHop) -> Hop:
         offered=hop.offered,
         is_target=hop.is_target,
         options={**hop.options, **ciphers},
+        password=hop.password,
     )
 
 

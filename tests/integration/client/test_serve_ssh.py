@@ -9,7 +9,7 @@ import pytest
 
 from tests.integration.client.person import Person, Served, ssh_agent
 from tests.integration.ssh.silent import silent_server
-from tests.integration.sshd import Sshd, SshdFactory, free_port
+from tests.integration.sshd import PASSWORD, Sshd, SshdFactory, free_port
 
 
 async def output_of(served: Served, command: str) -> str:
@@ -199,6 +199,48 @@ async def test_passphrase_is_asked_for_at_a_terminal_and_the_key_then_used(
             assert not (await client.call_tool("execute_command", {"command": "true"})).is_error
         assert await asyncio.to_thread(served.ends) == 0
     assert "correct horse" not in terminal.text + served.said
+
+
+@pytest.mark.parametrize("way", ["PasswordAuthentication", "KbdInteractiveAuthentication"])
+async def test_password_is_asked_for_at_a_terminal_where_no_key_is_taken(
+    person: Person, sshd_factory: SshdFactory, way: str
+) -> None:
+    options = {"PasswordAuthentication": "no", "KbdInteractiveAuthentication": "no", "UsePAM": "yes", way: "yes"}
+    sshd = sshd_factory(username="deploy", password=True, options=options)
+    person.knows(sshd)
+    with person.serves_at_a_terminal(f"deploy@127.0.0.1:{sshd.port}") as (served, terminal):
+        for number, answer in enumerate(["wrong", PASSWORD], start=1):
+            await asyncio.to_thread(terminal.shows, "Password for deploy@127.0.0.1", times=number)
+            terminal.types(f"{answer}\n")
+        assert await output_of(served, "id -un") == "deploy\n"
+        assert await asyncio.to_thread(served.ends) == 0
+    assert PASSWORD not in terminal.text + served.said
+
+
+def test_no_password_ends_it_with_what_was_refused(person: Person, sshd: Sshd) -> None:
+    person.knows(sshd)
+    with person.serves_at_a_terminal(f"deploy@127.0.0.1:{sshd.port}") as (served, terminal):
+        terminal.shows("Password for ")
+        terminal.types("\n")
+        assert served.process.wait(20) == 1
+    assert "refused the login of user deploy" in served.said
+
+
+async def test_password_goes_to_no_jump_host(person: Person, sshd_factory: SshdFactory) -> None:
+    bastion, target = (sshd_factory(username="deploy", password=True) for _ in range(2))
+    for server in (bastion, target):
+        person.knows(server)
+    key = person.has_key(bastion.client_key, "bastion_key")
+    person.configures(
+        f"Host bastion\n  HostName 127.0.0.1\n  Port {bastion.port}\n  User deploy\n  IdentityFile {key}\n"
+        f"Host web\n  HostName 127.0.0.1\n  Port {target.port}\n  User deploy\n  ProxyJump bastion\n"
+    )
+    with person.serves_at_a_terminal("web") as (served, terminal):
+        await asyncio.to_thread(terminal.shows, "Password for deploy@web")
+        terminal.types(f"{PASSWORD}\n")
+        assert await output_of(served, "id -un") == "deploy\n"
+    assert "password" not in bastion.log.read_text()
+    assert "Accepted password" in target.log.read_text()
 
 
 def test_ctrl_c_instead_of_a_passphrase_ends_it(person: Person, sshd: Sshd) -> None:
