@@ -96,6 +96,21 @@ async def test_a_pin_of_the_target_says_nothing_about_its_jump_host(servers: lis
     await start_link(target.sidecar_config(jump_hosts=jumps)).until_reason("HostKeyMismatch")
 
 
+async def test_a_jump_host_that_leads_to_another_server_gets_nothing_out_of_it(
+    servers: list[Sshd], start_link: StartLink
+) -> None:
+    bastion, imposter, _, target = servers
+    imposter.authorize(target.client_key)
+    # The address leads to the imposter, the pin is the target's.
+    config = target.sidecar_config(jump_hosts=way_through(bastion))
+    wrong = config.target.model_copy(update={"port": imposter.port, "username": imposter.username})
+    link = start_link(config.model_copy(update={"target": wrong}))
+    status = await link.until_reason("HostKeyMismatch")
+    assert status.message.startswith(f"127.0.0.1:{imposter.port} presented")
+    assert status.host_key_fingerprint == imposter.fingerprint
+    assert target.client_key.get_fingerprint() not in imposter.log.read_text()
+
+
 async def test_a_missing_secret_of_a_hop_is_named_with_it(
     servers: list[Sshd], start_link: StartLink, tmp_path: Path
 ) -> None:

@@ -167,11 +167,15 @@ async def test_a_secret_of_the_wrong_form_is_named(sshd_factory: SshdFactory, st
     await link.until_connected()
 
 
+Challenge = tuple[str, str, str, list[tuple[str, bool]]]
+
+
 class Curious(asyncssh.SSHServer):
     """Asks what it likes, which no real PAM stack can be made to."""
 
-    def __init__(self, prompts: list[str], heard: list[list[str]]) -> None:
+    def __init__(self, prompts: list[str], heard: list[list[str]], *, endless: bool = False) -> None:
         self.prompts = prompts
+        self.endless = endless
         self.heard = heard
 
     def begin_auth(self, username: str) -> bool:
@@ -180,24 +184,24 @@ class Curious(asyncssh.SSHServer):
     def kbdint_auth_supported(self) -> bool:
         return True
 
-    def get_kbdint_challenge(
-        self, username: str, lang: str, submethods: str
-    ) -> tuple[str, str, str, list[tuple[str, bool]]]:
+    def get_kbdint_challenge(self, username: str, lang: str, submethods: str) -> Challenge:
         return "", "", "", [(prompt, True) for prompt in self.prompts]
 
-    def validate_kbdint_response(self, username: str, responses: Sequence[str]) -> bool:
+    def validate_kbdint_response(self, username: str, responses: Sequence[str]) -> bool | Challenge:
         self.heard.append([*responses])
-        return False
+        return self.endless and self.get_kbdint_challenge(username, "", "")
 
 
-async def ask(server: Sshd, start_link: StartLink, *prompts: str) -> tuple[RunningLink, list[list[str]]]:
+async def ask(
+    server: Sshd, start_link: StartLink, *prompts: str, endless: bool = False
+) -> tuple[RunningLink, list[list[str]]]:
     """Log in to a server that asks these, as if it were `server`; the link, and what it was told."""
     heard: list[list[str]] = []
     listener = await asyncssh.listen(
         "127.0.0.1",
         0,
         server_host_keys=[server.host_keys["ssh-ed25519"]],
-        server_factory=lambda: Curious([*prompts], heard),
+        server_factory=lambda: Curious([*prompts], heard, endless=endless),
     )
     async with listener:
         config = server.sidecar_config()
@@ -219,6 +223,17 @@ async def test_a_question_that_is_not_understood_is_quoted_and_not_answered(
     assert "it asks «\\x1b[2JReady. Your mother" in link.status.message
     assert "\x1b" not in link.status.message
     assert len(link.status.message) < 1000
+
+
+@pytest.mark.parametrize(("prompts", "given"), [([], [[]] * 16), (["Password: "], [["hunter2"]])])
+async def test_a_server_that_never_ends_asking_is_left(
+    sshd_factory: SshdFactory, start_link: StartLink, prompts: list[str], given: list[list[str]]
+) -> None:
+    server = sshd_factory(started=False)
+    store(server, password="hunter2")
+    link, heard = await ask(server, start_link, *prompts, endless=True)
+    assert heard == given
+    assert link.status.reason == "AuthenticationFailed"
 
 
 async def test_a_password_is_never_given_as_a_new_one(sshd_factory: SshdFactory, start_link: StartLink) -> None:
