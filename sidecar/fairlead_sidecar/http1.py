@@ -91,6 +91,10 @@ class BoundedHttp(HttpToolsProtocol):
         self._end_in(HEAD_SECONDS)
         super().on_message_begin()
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One header. The parser leaves blanks behind its value, which are no part of it (RFC 9110, section 5.5)."""
+        super().on_header(name, value.strip(b" \t"))
+
     def on_headers_complete(self) -> None:
         """The head is there; the body behind it is bounded by who reads it."""
         self._go_on()

@@ -118,7 +118,7 @@ class Resources:
                 content = await self._content(turn, params.uri)
             except FairleadError as error:
                 self._runner.failed(record, error)
-                raise _refused(error, turn) from None
+                raise _refused(error, turn, params.uri) from None
             record.outcome = "ok"
             return types.ReadResourceResult(contents=[content])
 
@@ -180,10 +180,10 @@ def _directory(config: SidecarConfig, uri: str, listing: dict[str, Any]) -> type
     return types.TextResourceContents(uri=uri, mime_type="application/json", text=text)
 
 
-def _refused(error: FairleadError, turn: Turn) -> MCPError:
+def _refused(error: FairleadError, turn: Turn, uri: str) -> MCPError:
     if isinstance(error, FileError) and turn.ctx.protocol_version not in MODERN_PROTOCOL_VERSIONS:
         code = _NOT_FOUND
     else:
         code = types.INVALID_PARAMS if isinstance(error, (InvalidRequest, FileError)) else types.INTERNAL_ERROR
-    data = schema.described_error(error, turn.active.config.name)
+    data = schema.described_error(error, turn.active.config.name) | {"uri": uri}
     return MCPError(code=code, message=f"{error.message} {error.hint}".strip(), data=data)
