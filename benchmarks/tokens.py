@@ -35,11 +35,8 @@ def listing() -> list[dict[str, Any]]:
         auth=LocalAccount(),
         host_key=KnownHosts(),
     )
-    tools = offered(host_tools(config), LOCAL_CALLER)
-    return [
-        schema.listed(tool, config, LOCAL_CALLER).model_dump(mode="json", by_alias=True, exclude_none=True)
-        for tool in tools
-    ]
+    tools = schema.listed(offered(host_tools(config), LOCAL_CALLER), config, LOCAL_CALLER)
+    return [tool.model_dump(mode="json", by_alias=True, exclude_none=True) for tool in tools]
 
 
 def count(texts: Iterable[str]) -> list[int]:

@@ -7,7 +7,8 @@ asks for either an error's code or a result's fields.
 """
 
 import json
-from collections.abc import Container, Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -17,9 +18,10 @@ from pydantic import BaseModel
 from fairlead_sidecar.access.grants import Caller
 from fairlead_sidecar.config import SidecarConfig
 from fairlead_sidecar.errors import FairleadError
+from fairlead_sidecar.tools.command_result import Compact
 from fairlead_sidecar.tools.spec import Result, Tool
 
-_UNTOLD = frozenset({"title", "format", "minLength", "maxLength"})
+_UNTOLD = frozenset({"title", "format", "minLength", "maxLength", "maxItems", "maxProperties"})
 """Keywords that are checked here, and told only to who oversteps them."""
 _UNTOLD_OF_RESULTS = frozenset({"required", "additionalProperties", "minimum", "exclusiveMinimum", "default"})
 _NULL = {"type": "null"}
@@ -28,17 +30,24 @@ _CACHED = 256
 """Schemas that are kept: those of all tools and of the named commands of a few configurations."""
 
 
-def listed(tool: Tool, config: SidecarConfig, caller: Caller) -> types.Tool:
-    """A tool as `tools/list` shows it to the caller."""
-    hidden = frozenset(tool.hidden(config.policy, caller)) if tool.hidden else frozenset()
-    return types.Tool(
-        name=tool.name,
-        title=tool.title,
-        description=f"{tool.description} Host: {config.name}.",
-        input_schema=input_schema(tool, hidden),
-        output_schema=output_schema(tool),
-        annotations=annotations(tool),
-    )
+def listed(tools: Iterable[Tool], config: SidecarConfig, caller: Caller) -> list[types.Tool]:
+    """Tools as `tools/list` shows them to the caller."""
+    told: set[type[Result]] = set()
+    shown = []
+    for tool in tools:
+        hidden = frozenset(tool.hidden(config.policy, caller)) if tool.hidden else frozenset()
+        shown.append(
+            types.Tool(
+                name=tool.name,
+                title=tool.title,
+                description=f"{tool.description} Host: {config.name}.",
+                input_schema=input_schema(tool, hidden),
+                output_schema=output_schema(tool.result, brief=tool.result in told),
+                annotations=annotations(tool),
+            )
+        )
+        told.add(tool.result)
+    return shown
 
 
 def annotations(tool: Tool) -> types.ToolAnnotations:
@@ -57,12 +66,21 @@ def input_schema(tool: Tool, hidden: frozenset[str] = frozenset()) -> dict[str, 
 
 
 @lru_cache(_CACHED)
-def output_schema(tool: Tool) -> dict[str, Any]:
-    """JSON Schema of what a tool returns: its result, or an error, or (a timeout) both."""
-    schema = _compact(tool.result, "serialization")
+def output_schema(result: type[Result], *, brief: bool = False) -> dict[str, Any]:
+    """JSON Schema of what a tool returns: its result, or an error, or (a timeout) both.
+
+    Args:
+        brief: Without what another tool with the same result says already.
+    """
+    schema = _compact(result, "serialization", leaves_out=issubclass(result, Compact))
     del schema["properties"]["host"]
+    if brief:
+        schema["properties"] = {
+            name: {key: value for key, value in said.items() if key == "type"}
+            for name, said in schema["properties"].items()
+        }
     # One field tells a result as surely as all of them would: what tools return is checked by their own types.
-    first = next(name for name, field in tool.result.model_fields.items() if name != "host" and field.is_required())
+    first = next(name for name, field in result.model_fields.items() if name != "host" and field.is_required())
     schema["anyOf"] = [{"required": ["code"]}, {"required": [first]}]
     return schema
 
@@ -100,42 +118,59 @@ def _result(structured: dict[str, Any], *, is_error: bool) -> dict[str, Any]:
     }
 
 
-def _compact(model: type[BaseModel], mode: Literal["validation", "serialization"]) -> dict[str, Any]:
+def _compact(
+    model: type[BaseModel], mode: Literal["validation", "serialization"], *, leaves_out: bool = True
+) -> dict[str, Any]:
+    """The schema of a model in few words.
+
+    Args:
+        leaves_out: Whether what is null by default is left out instead.
+    """
     schema = model.model_json_schema(mode=mode)
-    untold = _UNTOLD if mode == "validation" else _UNTOLD | _UNTOLD_OF_RESULTS
-    compact = _short(schema, schema.pop("$defs", {}), untold)
+    short = _Short(schema.pop("$defs", {}), of_result=mode == "serialization", leaves_out=leaves_out)
+    compact = short.of(schema)
     compact.pop("description", None)
     return compact
 
 
-def _short(node: Mapping[str, Any], definitions: Mapping[str, Any], untold: Container[str]) -> dict[str, Any]:
-    """A schema that accepts the same in fewer words, or, where `untold` has what limits it, more."""
-    if "$ref" in node:
-        # A definition's own description is for who reads the code.
-        referred = definitions[node["$ref"].rpartition("/")[2]]
-        kept = {key: value for key, value in referred.items() if key != "description"}
-        node = kept | {key: value for key, value in node.items() if key != "$ref"}
-    short = {key: value for key, value in node.items() if key not in untold}
-    for key in ("properties", "patternProperties"):
-        if key in short:
-            short[key] = {name: _short(child, definitions, untold) for name, child in short[key].items()}
-    for key in ("items", "additionalProperties"):
-        if isinstance(short.get(key), dict):
-            short[key] = _short(short[key], definitions, untold)
-    if "anyOf" in short:
-        choices = [_short(choice, definitions, untold) for choice in short.pop("anyOf")]
-        short = _choice(short, choices)
-    return short
+@dataclass(frozen=True)
+class _Short:
+    """Makes schemas that accept the same in fewer words, or, without the keywords that go untold, more."""
 
+    definitions: Mapping[str, Any]
+    of_result: bool
+    leaves_out: bool
 
-def _choice(rest: dict[str, Any], choices: list[dict[str, Any]]) -> dict[str, Any]:
-    others = [choice for choice in choices if choice != _NULL]
-    if len(others) < len(choices) and "default" in rest and rest["default"] is None:
-        # It may be left out: nobody needs to be told that null does the same.
-        del rest["default"]
-        choices = others
-    if len(choices) == 1:
-        return rest | choices[0]
-    if len(others) == 1 and isinstance(others[0].get("type"), str) and "enum" not in others[0]:
-        return rest | others[0] | {"type": [others[0]["type"], "null"]}
-    return rest | {"anyOf": choices}
+    def of(self, node: Mapping[str, Any]) -> dict[str, Any]:
+        """The short form of a schema."""
+        if "$ref" in node:
+            # A definition's own description is for who reads the code.
+            referred = self.definitions[node["$ref"].rpartition("/")[2]]
+            kept = {key: value for key, value in referred.items() if key != "description"}
+            node = kept | {key: value for key, value in node.items() if key != "$ref"}
+        short = {key: value for key, value in node.items() if key not in _UNTOLD}
+        if "properties" in short:
+            short["properties"] = {name: self.of(child) for name, child in short["properties"].items()}
+        for key in ("items", "additionalProperties"):
+            if isinstance(short.get(key), dict):
+                short[key] = self.of(short[key])
+        if "anyOf" in short:
+            short = self._choice(short, [self.of(choice) for choice in short.pop("anyOf")])
+        if self.of_result:
+            untold = _UNTOLD_OF_RESULTS | ({"type"} if "enum" in short else set())
+            short = {key: value for key, value in short.items() if key not in untold}
+        return short
+
+    def _choice(self, rest: dict[str, Any], choices: list[dict[str, Any]]) -> dict[str, Any]:
+        others = [choice for choice in choices if choice != _NULL]
+        if self.leaves_out and len(others) < len(choices) and "default" in rest and rest["default"] is None:
+            # It may be left out: nobody needs to be told that null does the same.
+            del rest["default"]
+            choices = others
+        if len(choices) == 1:
+            return rest | choices[0]
+        if len(others) == 1 and "enum" not in others[0] and isinstance(others[0].get("type"), str):
+            return rest | others[0] | {"type": [others[0]["type"], "null"]}
+        if len(others) == 1 and "enum" in others[0]:
+            return rest | others[0] | {"enum": [*others[0]["enum"], None]}
+        return rest | {"anyOf": choices}

@@ -19,7 +19,7 @@ KINDS: tuple[Kind, ...] = ("tools", "prompts", "resources")
 
 def tools(active: Active, caller: Caller) -> list[types.Tool]:
     """What `tools/list` gives."""
-    return [schema.listed(tool, active.config, caller) for tool in offered(active.tools, caller)]
+    return schema.listed(offered(active.tools, caller), active.config, caller)
 
 
 def fingerprint(active: Active, caller: Caller | None) -> dict[Kind, str]:

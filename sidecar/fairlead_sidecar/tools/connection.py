@@ -19,11 +19,11 @@ class StatusResult(Result):
     """Result of `connection_status`."""
 
     state: LinkState
-    reason: Annotated[str, Field(description="One word: Connected, Connecting, or why the last try failed.")]
-    message: Annotated[str, Field(description="What is wrong and what to do about it.")]
-    since: Annotated[datetime, Field(description="When this state began.")]
-    server_version: Annotated[str | None, Field(description="The SSH server's identification.")]
-    host_key_fingerprint: Annotated[str | None, Field(description="Fingerprint of the key the host presented last.")]
+    reason: Annotated[str, Field(description="Why, in one word.")]
+    message: Annotated[str, Field(description="What is wrong, and what to do.")]
+    since: datetime
+    server_version: str | None
+    host_key_fingerprint: str | None
 
 
 async def connection_status(call: Call, _arguments: StatusArguments) -> StatusResult:
@@ -37,8 +37,8 @@ TOOLS = (
         name="connection_status",
         title="Connection status",
         description=(
-            "Tell whether the SSH connection to the host is up and, if not, why and what to do. Answers at once and "
-            "without touching the host: call it when another tool reports that the host is unreachable."
+            "Tell whether the SSH connection to the host is up and, if not, why. Answers at once, without the host: "
+            "call it when another tool reports that the host is unreachable."
         ),
         group=None,
         permission=Permission.VIEW,

@@ -27,7 +27,7 @@ CONFIG = SidecarConfig(
 
 @pytest.mark.parametrize("tool", TOOLS.values(), ids=TOOLS)
 def test_schemas_are_valid_and_an_error_keeps_to_the_output_schema(tool: Tool) -> None:
-    listed = schema.listed(tool, CONFIG, LOCAL_CALLER)
+    (listed,) = schema.listed([tool], CONFIG, LOCAL_CALLER)
     jsonschema.Draft202012Validator.check_schema(listed.input_schema)
     assert listed.input_schema["additionalProperties"] is False
     assert listed.output_schema is not None
@@ -115,7 +115,7 @@ def test_the_schema_of_arguments_says_what_is_taken_in_few_words() -> None:
         "type": "object",
         "properties": {
             "part": {"description": "One."} | part,
-            "parts": {"description": "Many.", "type": "array", "items": part, "maxItems": 3},
+            "parts": {"description": "Many.", "type": "array", "items": part},
             "either": {"description": "Any.", "anyOf": [{"type": "integer"}, {"type": "string"}]},
             "count": {"description": "Some.", "type": ["integer", "null"], "minimum": 1},
         },
@@ -124,7 +124,7 @@ def test_the_schema_of_arguments_says_what_is_taken_in_few_words() -> None:
 
 
 def test_the_schema_of_a_result_takes_a_result_or_an_error_and_nothing_else() -> None:
-    announced = schema.output_schema(_tool())
+    announced = schema.output_schema(_Result)
     jsonschema.validate({"host": "h", "title": None, "parts": [{"title": "a", "maximum": None}]}, announced)
     jsonschema.validate({"host": "h", "code": "x", "message": "m", "hint": "", "retriable": False}, announced)
     for wrong in ({"host": "h"}, {"host": "h", "title": 1}, {"host": "h", "title": None, "parts": [1]}):
@@ -133,10 +133,21 @@ def test_the_schema_of_a_result_takes_a_result_or_an_error_and_nothing_else() ->
 
 
 def test_an_argument_without_use_under_the_policy_is_not_shown() -> None:
-    listed = schema.listed(_tool(), CONFIG, LOCAL_CALLER)
+    (listed,) = schema.listed([_tool()], CONFIG, LOCAL_CALLER)
     assert set(listed.input_schema["properties"]) == {"part", "parts", "count"}
     read_only = CONFIG.model_copy(update={"policy": CONFIG.policy.model_copy(update={"read_only": True})})
-    assert "either" in schema.listed(_tool(), read_only, LOCAL_CALLER).input_schema["properties"]
+    (listed,) = schema.listed([_tool()], read_only, LOCAL_CALLER)
+    assert "either" in listed.input_schema["properties"]
+
+
+def test_a_result_that_several_tools_have_is_described_once() -> None:
+    first, second = schema.listed([_tool(), _tool()], CONFIG, LOCAL_CALLER)
+    assert first.output_schema is not None
+    assert second.output_schema is not None
+    assert first.output_schema["properties"]["parts"]["items"]["properties"]["title"] == {"type": "string"}
+    assert second.output_schema == first.output_schema | {
+        "properties": {"title": {"type": ["string", "null"]}, "parts": {"type": "array"}}
+    }
 
 
 def test_scopes_keep_the_order_of_the_table() -> None:
