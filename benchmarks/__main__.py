@@ -29,7 +29,7 @@ def main(context: click.Context, only: str, without_peers: bool, quick: bool) ->
         raise click.UsageError(msg)
     logging.getLogger("mcp").setLevel(logging.CRITICAL)  # it complains of answers that come after the end of a round
     results, problems = asyncio.run(run.measure(sections, peers=not without_peers, quick=quick))
-    text = page(results, problems, quick=quick)
+    text = page(results, problems, quick=quick, peers=not without_peers)
     if not (only or without_peers or quick):
         report.write("latest.md", text)
     click.echo(text)

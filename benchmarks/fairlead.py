@@ -1,8 +1,11 @@
 """Fairlead: a sidecar as the pod runs it, over Streamable HTTP, and `fairlead serve` on stdio."""
 
+import base64
 import contextlib
 from collections.abc import AsyncIterator
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 import psutil
 from mcp.client import Client
@@ -15,6 +18,10 @@ from fairlead_sidecar import tokens
 from fairlead_sidecar.config import CONFIG_KEY, Limits, Permission, TokenGrant
 
 CALL_SECONDS = 300.0
+UPLOAD_BYTES = 2 * 2**20
+"""In base64 within the 4 MiB that a request may have."""
+DOWNLOAD_BYTES = 2**20
+"""Asked for; an answer carries what fits into a message."""
 
 
 @contextlib.asynccontextmanager
@@ -54,16 +61,50 @@ async def _on_stdio(era: Era, host: Host) -> AsyncIterator[Session]:
             yield _session(client, process)
 
 
-def _session(client: Client, process: psutil.Process) -> Session:
-    async def run(command: str) -> Ran:
-        result = await client.call_tool("execute_command", {"command": command})
-        content = result.structured_content
-        if result.is_error or content is None or content["exit_code"] != 0:
-            msg = f"execute_command failed: {str(content or result.content)[:300]}"
-            raise RuntimeError(msg)
-        return Ran(content["stdout_bytes"], len(content["stdout"].encode()))
+class _Tools:
+    """Fairlead's tools, called as an agent calls them."""
 
-    return Session(run, tuple(family(process)))
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def run(self, command: str) -> Ran:
+        content = await self._call("execute_command", command=command)
+        if content.get("exit_code") != 0:
+            msg = f"the command did not end with 0: {str(content)[:300]}"
+            raise RuntimeError(msg)
+        answered = len(content["stdout"].encode())
+        return Ran(content.get("stdout_bytes", answered), answered)
+
+    async def upload(self, local: Path, remote: str) -> None:
+        """Piece by piece, because a message carries only so much."""
+        with local.open("rb") as file:
+            first = True
+            while data := file.read(UPLOAD_BYTES):
+                piece = {"content": base64.b64encode(data).decode(), "encoding": "base64", "append": not first}
+                await self._call("write_file", path=remote, **piece)
+                first = False
+
+    async def download(self, remote: str, local: Path) -> None:
+        with local.open("wb") as file:
+            offset: int | None = 0
+            while offset is not None:
+                piece = await self._call("read_file", path=remote, offset=offset, max_bytes=DOWNLOAD_BYTES)
+                content = piece["content"]
+                file.write(base64.b64decode(content) if piece["encoding"] == "base64" else content.encode())
+                offset = piece["next_offset"]
+
+    async def _call(self, tool: str, **arguments: Any) -> dict[str, Any]:
+        result = await self._client.call_tool(tool, arguments)
+        if result.is_error or result.structured_content is None:
+            msg = f"{tool} failed: {str(result.structured_content or result.content)[:300]}"
+            raise RuntimeError(msg)
+        content: dict[str, Any] = result.structured_content
+        return content
+
+
+def _session(client: Client, process: psutil.Process) -> Session:
+    tools = _Tools(client)
+    return Session(tools.run, tuple(family(process)), tools.upload, tools.download)
 
 
 HANDSHAKE = Contestant("Fairlead, HTTP, 2025-11-25", partial(_over_http, "legacy"))

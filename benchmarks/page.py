@@ -9,14 +9,14 @@ from benchmarks.stage import MAX_SESSIONS
 from benchmarks.stats import table
 
 
-def page(results: Sequence[Result], problems: Sequence[str], *, quick: bool) -> str:
+def page(results: Sequence[Result], problems: Sequence[str], *, quick: bool, peers: bool) -> str:
     """Markdown: the targets first, then every section."""
     parts = ["# Fairlead beside its limits and its peers", circumstances(), _method()]
     if quick:
         parts.append("**A quick run with small counts: it shows that everything works, and measures nothing.**")
     if problems:
         parts.append("**Could not be measured:**\n\n" + "\n".join(f"- {problem}" for problem in problems))
-    parts += ["## Targets", _targets(results)]
+    parts += ["## Targets", _targets(results, peers=peers)]
     parts += [result.page() for result in results]
     return "\n\n".join(parts) + "\n"
 
@@ -30,11 +30,12 @@ def _method() -> str:
     )
 
 
-def _targets(results: Sequence[Result]) -> str:
+def _targets(results: Sequence[Result], *, peers: bool) -> str:
     rows = [
         (target.figure, target.target, target.measured, met(holds=target.met))
         for result in results
         for target in result.targets
+        if peers or not target.about_peers
     ]
     if not rows:
         return "None in the sections that were run."

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from benchmarks.peers.catalogue import peers as installed_peers
 from benchmarks.peers.install import cache, installed
-from benchmarks.rows import concurrent, files, first, link, one_shot, output, sleeps
+from benchmarks.rows import concurrent, files, first, link, one_shot, output, sleeps, tool_list
 from benchmarks.rows.section import Result
 from benchmarks.stage import MAX_SESSIONS, Stage, cause, private_sshd
 
@@ -18,6 +18,7 @@ SECTIONS: dict[str, Callable[[Stage], Awaitable[Result]]] = {
     "files": files.measure,
     "sleeps": sleeps.measure,
     "link": link.measure,
+    "tokens": tool_list.measure,
 }
 
 

@@ -16,6 +16,7 @@ class Target:
     target: str
     measured: str
     met: bool
+    about_peers: bool = False
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def ahead(figure: str, ours: Measured, theirs: Sequence[float], unit: str = "", 
     digits = 2 if best is None or best < 10 else 0
     met = all(value is not None and (best is None or (value > best if more else value < best)) for value in ours)
     target = "best peer " + (NOTHING if best is None else f"{best:.{digits}f}{unit}")
-    return Target(f"{figure}, ahead of every peer", target, _written(ours, unit, digits), met)
+    return Target(f"{figure}, ahead of every peer", target, _written(ours, unit, digits), met, about_peers=True)
 
 
 def _written(values: Measured, unit: str, digits: int) -> str:
