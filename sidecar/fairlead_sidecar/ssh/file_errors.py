@@ -45,25 +45,35 @@ def from_sftp(path: str, error: asyncssh.Error | OSError) -> FairleadError:
     return FileError(f"The host could not do that to {named}: {quoted(error.reason)}.")
 
 
-async def of_change(sftp: asyncssh.SFTPClient, path: str, directory: str, error: asyncssh.SFTPError) -> FileError:
+async def of_change(
+    sftp: asyncssh.SFTPClient,
+    path: str,
+    directory: str,
+    error: asyncssh.SFTPError,
+    *,
+    otherwise: FileError | None = None,
+) -> FileError:
     """The error for a change that the server refused without a reason: what the file system tells is the reason.
 
     Args:
         path: What was to be changed.
         directory: A name for its directory.
         error: What the server said.
+        otherwise: What it is if the file system tells nothing.
     """
     if isinstance(error, asyncssh.SFTPFailure):
         try:
             system = await sftp.statvfs(directory)
         except asyncssh.SFTPError:
-            return not_written(path)
+            return otherwise or not_written(path)
         if system.flags & _READ_ONLY:
             return FileError(
                 f"{shown(path)} lies on a read-only file system; nothing was changed.",
                 hint="Mount it writable on the host, or work elsewhere.",
             )
-        return no_space(path) if system.bavail == 0 or system.favail == 0 < system.files else not_written(path)
+        if system.bavail == 0 or system.favail == 0 < system.files:
+            return no_space(path)
+        return otherwise or not_written(path)
     found = from_sftp(path, error)
     assert isinstance(found, FileError)  # noqa: S101 - connection losses are not given here
     return found

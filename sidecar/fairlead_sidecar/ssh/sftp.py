@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from weakref import WeakSet
 
 import asyncssh
 from asyncssh.constants import OPEN_REQUEST_SESSION_FAILED
@@ -13,6 +14,13 @@ from fairlead_sidecar.ssh.member import Member
 OPEN_SECONDS = 5.0
 """Within which a server with few sessions has to give one."""
 _TRY_AGAIN = 0.02
+_abandoned: WeakSet[asyncssh.SFTPClient] = WeakSet()
+
+
+def abandon(client: asyncssh.SFTPClient) -> None:
+    """Let no further call use a session whose server answers nothing any more; the next one opens another session."""
+    _abandoned.add(client)
+    client.exit()
 
 
 class SharedSftp:
@@ -48,6 +56,8 @@ class SharedSftp:
         """
         self._users += 1
         try:
+            if self._client is not None and self._client in _abandoned:
+                self._forget(self._client)
             if self._client is not None:
                 return self._client
             if self._opening is None:

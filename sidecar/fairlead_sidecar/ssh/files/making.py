@@ -37,6 +37,8 @@ async def make_directory(
             raise file_errors.exists(path)
         if await _kind(sftp, path) is not FileType.DIRECTORY:
             raise file_errors.no_directory(path)
+    if missing and await _kind(sftp, existing) is FileType.FILE:
+        raise file_errors.no_directory(existing)
     for directory in missing:
         guard.judge(directory)
         async with anchored(sftp, posixpath.dirname(directory)) as anchor:

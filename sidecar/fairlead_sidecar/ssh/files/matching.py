@@ -48,6 +48,9 @@ def glob_matches(glob: str, path: str) -> bool:
     pattern, wanted = [part for part in glob.split("/") if part], path.split("/")
     if "/" not in glob:
         return fnmatch.fnmatchcase(wanted[-1], glob)
+    if pattern[-1] == "**":
+        # What is in a directory, not the directory itself.
+        pattern.append("*")
     # `reached[i]`: whether the first i parts of the pattern match the names so far.
     reached = [True] + [False] * len(pattern)
     for i, part in enumerate(pattern):

@@ -1,6 +1,7 @@
 """Moving files and directories, in anchored directories: see `place`."""
 
 import posixpath
+from contextlib import AsyncExitStack
 
 import asyncssh
 
@@ -21,7 +22,12 @@ async def move(sftp: asyncssh.SFTPClient, source: Spot, target: Spot, guard: Gua
         FileError: The host refused; nothing was changed.
     """
     await require_movable(sftp, source, guard)
-    async with anchored(sftp, source.directory) as here, anchored(sftp, target.directory) as there:
+    async with AsyncExitStack() as stack:
+        here = await stack.enter_async_context(anchored(sftp, source.directory))
+        try:
+            there = await stack.enter_async_context(anchored(sftp, target.directory))
+        except asyncssh.SFTPNoSuchFile:
+            raise file_errors.missing_directory(target.path) from None
         old, new = posixpath.join(here, source.name), posixpath.join(there, target.name)
         kind = file_type(await sftp.lstat(old))
         try:
@@ -40,7 +46,11 @@ async def move(sftp: asyncssh.SFTPClient, source: Spot, target: Spot, guard: Gua
                     f"{shown(target.path)} is not replaced by this move: only an empty directory is, by a directory.",
                     hint="To move something into a directory, name its whole new path.",
                 ) from error
-            raise await file_errors.of_change(sftp, target.path, there, error) from error
+            unknown = FileError(
+                f"The host could not move {shown(source.path)} to {shown(target.path)}; nothing was changed.",
+                hint="They may lie on different mounts, or a quota may be reached.",
+            )
+            raise await file_errors.of_change(sftp, target.path, there, error, otherwise=unknown) from error
         except asyncssh.SFTPBadMessage as error:
             raise FileError(
                 f"{shown(source.path)} can't be moved to {shown(target.path)}; nothing was changed.",

@@ -204,12 +204,17 @@ async def _begin(sftp: asyncssh.SFTPClient, directory: str) -> _Entries:
         await anext(entries)
     except StopAsyncIteration:
         raise FileError(f"{shown(directory)} lists nothing, not even itself.") from None
-    except asyncssh.SFTPFailure as error:
-        with suppress(asyncssh.SFTPError):
-            if file_type(await sftp.stat(directory)) is not FileType.DIRECTORY:
-                raise file_errors.no_directory(directory) from error
-        raise
+    except (asyncssh.SFTPFailure, asyncssh.SFTPNoSuchFile) as error:
+        raise await not_listed(sftp, directory, error) from error
     return entries
+
+
+async def not_listed(sftp: asyncssh.SFTPClient, path: str, error: asyncssh.SFTPError) -> Exception:
+    """Why something could not be listed; which of two errors "not a directory" is depends on the server's version."""
+    with suppress(asyncssh.SFTPError):
+        if file_type(await sftp.stat(path)) is not FileType.DIRECTORY:
+            return file_errors.no_directory(path)
+    return error
 
 
 async def _end(entries: _Entries) -> None:

@@ -17,10 +17,13 @@ from fairlead_sidecar.ssh.files.leftovers import Leftovers
 from fairlead_sidecar.ssh.files.matching import Filter
 from fairlead_sidecar.ssh.files.model import FileContent, FileInfo, FileType, Listing, Written, file_info, file_type
 from fairlead_sidecar.ssh.files.paths import as_far_as_it_goes, resolve, resolve_spot
+from fairlead_sidecar.ssh.files.place import settled
 from fairlead_sidecar.ssh.files.walking import Walk, read_link, scannable
 from fairlead_sidecar.ssh.files.writing import ANYTHING, Expected
 from fairlead_sidecar.ssh.link import Link
+from fairlead_sidecar.ssh.sftp import abandon
 
+_STUCK_SECONDS = 2.0
 _LEFTOVERS: WeakKeyDictionary[Link, Leftovers] = WeakKeyDictionary()
 
 
@@ -128,8 +131,6 @@ class RemoteFiles:
         """The first `limit` entries of a directory, and of `depth` levels below, by path."""
         async with self._sftp(path) as sftp:
             resolved = await resolve(sftp, path, self._guard)
-            if file_type(await sftp.stat(resolved)) is not FileType.DIRECTORY:
-                raise file_errors.no_directory(path)
             return await walking.listing(sftp, resolved, self._guard, limit=limit, depth=depth, hidden=hidden)
 
     @asynccontextmanager
@@ -184,12 +185,15 @@ class RemoteFiles:
 
     @asynccontextmanager
     async def _sftp(self, path: str) -> AsyncIterator[asyncssh.SFTPClient]:
+        client: asyncssh.SFTPClient | None = None
         try:
             async with asyncio.timeout(self._timeout) as deadline, self._link.sftp() as client:
                 yield client
         except TimeoutError as error:
             if not deadline.expired():
                 raise file_errors.from_sftp(path, error) from error
+            if client is not None:
+                await settled(_end_if_stuck(client))
             raise CommandTimedOut(
                 f"The host did not finish with {shown(path)} within {self._timeout:g} s.",
                 hint="Look at the host's load and file systems; ask for less at once.",
@@ -198,6 +202,15 @@ class RemoteFiles:
             raise
         except (asyncssh.Error, OSError) as error:
             raise file_errors.from_sftp(path, error) from error
+
+
+async def _end_if_stuck(client: asyncssh.SFTPClient) -> None:
+    """End a session whose server answers nothing any more, so that the next call opens another one."""
+    try:
+        async with asyncio.timeout(_STUCK_SECONDS):
+            await client.realpath(".")
+    except (TimeoutError, asyncssh.Error, OSError):
+        abandon(client)
 
 
 class Search:

@@ -12,7 +12,7 @@ from fairlead_sidecar.errors import FairleadError
 from fairlead_sidecar.ssh import file_errors
 from fairlead_sidecar.ssh.files.guard import Guard
 from fairlead_sidecar.ssh.files.model import FileInfo, FileType, Listing, file_info
-from fairlead_sidecar.ssh.files.place import anchored
+from fairlead_sidecar.ssh.files.place import anchored, not_listed
 from fairlead_sidecar.ssh.files.together import together
 
 MAX_SCANNED = 100_000
@@ -79,7 +79,9 @@ class Walk:
                         return
         except file_errors.LOST:
             raise
-        except (asyncssh.SFTPError, FairleadError):
+        except (asyncssh.SFTPError, FairleadError) as error:
+            if required and isinstance(error, asyncssh.SFTPError):
+                raise await not_listed(self.sftp, directory, error) from error
             if required:
                 raise
             self.unreadable += 1
