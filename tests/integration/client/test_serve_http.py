@@ -2,6 +2,7 @@ import asyncio
 import json
 import socket
 import stat
+from pathlib import Path
 
 import httpx2
 import psutil
@@ -110,7 +111,10 @@ async def test_read_only_offers_nothing_that_changes_the_host(person: Person, ss
     with person.serves("--read-only", person.is_at_home_on(sshd)) as served:
         async with served.connected() as client:
             tools = (await client.list_tools()).tools
-    assert {tool.name for tool in tools} == {"connection_status", "read_file", "list_directory"}
+            refused = await client.call_tool("execute_command", {"command": "id"})
+    assert {"connection_status", "read_file", "list_directory"} <= {tool.name for tool in tools}
+    assert all(tool.annotations and tool.annotations.read_only_hint for tool in tools)
+    assert refused.is_error
 
 
 async def test_command_patterns_hold(person: Person, sshd: Sshd) -> None:
@@ -119,6 +123,50 @@ async def test_command_patterns_hold(person: Person, sshd: Sshd) -> None:
             for command, denied in [("echo hello", False), ("id", True), ("echo secret", True)]:
                 result = await client.call_tool("execute_command", {"command": command})
                 assert (result.is_error, command) == (denied, command)
+
+
+async def test_a_host_file_offers_named_commands_and_nothing_else(person: Person, sshd: Sshd, tmp_path: Path) -> None:
+    secrets, file = tmp_path / "secrets", tmp_path / "host.yaml"
+    (secrets / "app").mkdir(parents=True)
+    (secrets / "app" / "token").write_text("s3cret-of-the-shop")
+    file.write_text("""
+environment: {variables: [{name: TOKEN, valueFrom: {secretKeyRef: {name: app, key: token}}}]}
+tools: {groups: [Connection]}
+policy:
+  namedCommands:
+    - {name: greet, argv: [echo, "ahoy {who}"], parameters: {who: {pattern: "[a-z]+"}}}
+    - {name: show, argv: [printenv, TOKEN]}
+  redact: [{secretKeyRef: {name: app, key: token}}]
+""")
+    with person.serves(f"--config={file}", f"--secrets={secrets}", person.is_at_home_on(sshd)) as served:
+        async with served.connected() as client:
+            tools = {tool.name for tool in (await client.list_tools()).tools}
+            greeted = await client.call_tool("run_greet", {"who": "ada"})
+            refused = await client.call_tool("run_greet", {"who": "ada; id"})
+            shown = await client.call_tool("run_show", {})
+    assert not tools & {"execute_command", "execute_script", "read_file", "write_file"}
+    assert {"run_greet", "run_show", "connection_status"} <= tools
+    assert (greeted.structured_content or {})["stdout"] == "ahoy ada\n"
+    assert refused.is_error
+    assert shown.structured_content is not None
+    assert shown.structured_content["exit_code"] == 0
+    assert "s3cret" not in str(shown.structured_content)
+
+
+async def test_variables_and_directory_reach_commands(person: Person, sshd: Sshd) -> None:
+    person.environment["FROM_HERE"] = "kept off the command line"
+    with person.serves("--env=ONE=1", "--env=FROM_HERE", "--workdir=/tmp", person.is_at_home_on(sshd)) as served:
+        async with served.connected() as client:
+            result = await client.call_tool("execute_command", {"command": "echo $ONE $FROM_HERE; pwd"})
+    assert (result.structured_content or {})["stdout"] == "1 kept off the command line\n/tmp\n"
+
+
+def test_a_file_that_cannot_be_used_is_one_clear_sentence(person: Person, tmp_path: Path) -> None:
+    file = tmp_path / "host.yaml"
+    file.write_text("policy: {sudo: {type: Password}}")
+    result = person.runs("serve", f"--config={file}", "web-01")
+    assert result.returncode == 2
+    assert f"Error: {file}: policy.sudo: type Password needs passwordSecretRef" in result.stderr
 
 
 async def test_paths_hold(person: Person, sshd: Sshd) -> None:

@@ -30,8 +30,8 @@ async def test_read_only_holds_on_stdio_too(person: Person, sshd: Sshd) -> None:
     async with person.connects_on_stdio("--read-only", person.is_at_home_on(sshd)) as client:
         tools = (await client.list_tools()).tools
         result = await client.call_tool("write_file", {"path": "/tmp/never-written", "content": "x"})
-    assert {tool.name for tool in tools} == {"connection_status", "read_file", "list_directory"}
-    assert (result.structured_content or {})["code"] == "permission_denied"
+    assert all(tool.annotations and tool.annotations.read_only_hint for tool in tools)
+    assert (result.structured_content or {})["code"] == "policy_denied"
 
 
 async def test_end_of_stdin_ends_running_commands_and_the_process(person: Person, sshd: Sshd) -> None:
