@@ -198,7 +198,9 @@ async def test_a_silent_target_behind_a_jump_host_is_named_by_its_own_deadline(
             sshd.sidecar_config(target=target, jump_hosts=way_through(sshd), connection=Connection(connect_timeout=2))
         )
         await link.until_message(f"127.0.0.1:{port} accepted the TCP connection, but sent no SSH greeting within 2 s")
-        await eventually(lambda: len(sshd.connection_processes()) <= 3, "the tunnel to end")
+        await link.stop()
+    # Neither the login that was under way nor the one that failed leaves its connection to the jump host behind.
+    await eventually(lambda: len(sshd.processes()) == 1, "the tunnels to end")
 
 
 async def test_a_silent_jump_host_is_named(sshd: Sshd, start_link: StartLink) -> None:

@@ -108,8 +108,8 @@ def test_a_clock_that_was_set_back_holds_nothing_up() -> None:
 
 
 async def test_a_turn_waits_for_an_unused_code_and_says_so() -> None:
-    totp, waits = Totp(SEED, period=1), []
-    codes = OneTimeCodes()
+    totp, codes = Totp(SEED, period=1), OneTimeCodes()
+    waits: list[float] = []
     taken = []
     for _ in range(3):
         async with codes.turn(totp, waits.append):
