@@ -9,7 +9,7 @@ export PYTHONDONTWRITEBYTECODE ?= 1
 # They mostly wait, so more of them than processors; too many, and those that measure time fail.
 INTEGRATION_PROCESSES ?= 4
 
-.PHONY: help venv lock lint fmt typecheck generate check-generated unit integration e2e test demo bench lock-peers bench-cluster
+.PHONY: help venv lock lint fmt typecheck generate check-generated unit integration conformance e2e test demo bench lock-peers bench-cluster
 
 help: ## list the tasks
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort -u | awk -F ':.*## ' '{printf "  \033[36m%-18s\033[0m %s\n", $$1, $$2}'
@@ -57,13 +57,26 @@ integration: venv ## the sidecar and `fairlead serve` against a real private ssh
 	@$(PYTHON) -m tests.cluster ssh-packages
 	@$(PYTHON) -m pytest tests/integration -n $(INTEGRATION_PROCESSES) --dist loadgroup
 
+NPM_LOCK := tests/conformance/package-lock.json
+NPM_CACHE = $${XDG_CACHE_HOME:-$$HOME/.cache}/fairlead/npm-$$(sha256sum $(NPM_LOCK) | cut -c1-16)
+
+conformance: venv ## the official MCP conformance suite, both protocol eras
+	@$(PYTHON) -m tests.cluster ssh-packages
+	@command -v npm >/dev/null || { echo "npm is missing: install Node.js (any version; the suite brings its own)"; exit 1; }
+	@cache="$(NPM_CACHE)"; if [ ! -e "$$cache/.installed" ]; then \
+	  echo "==> conformance suite in $$cache (from $(NPM_LOCK))"; \
+	  mkdir -p "$$cache" && cp $(NPM_LOCK) tests/conformance/package.json "$$cache" && \
+	  npm ci --prefix "$$cache" --ignore-scripts --no-audit --no-fund --loglevel=error && touch "$$cache/.installed"; fi
+	@FAIRLEAD_NODE_MODULES="$(NPM_CACHE)/node_modules" $(PYTHON) -m pytest tests/conformance -n 3
+
 e2e: cluster images ## the whole path on the real cluster
 	@$(PYTHON) -m pytest tests/e2e
 
-test: ## everything, as CI runs it: static checks, unit, integration, end to end
+test: ## everything, as CI runs it: static checks, unit, integration, conformance, end to end
 	@$(MAKE) --no-print-directory lint typecheck check-generated
 	@$(MAKE) --no-print-directory unit
 	@$(MAKE) --no-print-directory integration
+	@$(MAKE) --no-print-directory conformance
 	@if [ "$$($(PYTHON) -m tests.cluster choice)" = own ]; then $(MAKE) --no-print-directory cluster-test; fi
 	@$(MAKE) --no-print-directory e2e
 	@if [ -n "$${CI:-}" ]; then $(MAKE) --no-print-directory cluster-down; fi

@@ -13,6 +13,7 @@ import httpx2
 import psutil
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
+from mcp.server.lowlevel.server import Server
 from starlette.applications import Starlette
 
 from fairlead_sidecar import tokens
@@ -20,6 +21,7 @@ from fairlead_sidecar.app import create_app
 from fairlead_sidecar.audit import AuditLog
 from fairlead_sidecar.config import Endpoint as EndpointConfig
 from fairlead_sidecar.config import Permission, SidecarConfig, TokenGrant
+from fairlead_sidecar.mcp_server import build_server
 from fairlead_sidecar.reload import ConfigSource, StaticSource
 from fairlead_sidecar.server import listen, serve
 from fairlead_sidecar.sidecar import Sidecar
@@ -199,9 +201,17 @@ def modern_headers(message: dict[str, Any]) -> dict[str, str]:
 
 @contextlib.asynccontextmanager
 async def running(
-    config: SidecarConfig, *, source: ConfigSource | None = None, connected: bool = True
+    config: SidecarConfig,
+    *,
+    source: ConfigSource | None = None,
+    connected: bool = True,
+    make_server: Callable[[Sidecar], Server[Any]] = build_server,
+    prepare: Callable[[RunningEndpoint], None] = lambda _endpoint: None,
 ) -> AsyncIterator[RunningEndpoint]:
-    """Serve `config` (plus a path, a token with all permissions and the probe's hash) until the block ends."""
+    """Serve `config` (plus a path, a token with all permissions and the probe's hash) until the block ends.
+
+    `prepare` is called before anything is served.
+    """
     keyring = Tokens()
     token, grant = keyring.grant()
     config = config.model_copy(
@@ -212,9 +222,10 @@ async def running(
         }
     )
     source = source or StaticSource(config)
-    app = create_app(source)
+    app = create_app(source, make_server=make_server)
     endpoint = RunningEndpoint(app, source, config, keyring)
     endpoint.token = token
+    prepare(endpoint)
     started = asyncio.Event()
     task = asyncio.create_task(
         serve(
