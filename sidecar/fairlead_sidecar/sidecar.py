@@ -6,6 +6,7 @@ import logging
 import secrets
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
+from functools import cache
 
 from fairlead_sidecar.access.sessions import Sessions
 from fairlead_sidecar.access.work import Item, Work
@@ -217,6 +218,7 @@ class Sidecar:
             caller = active.grants.current(item.key)
             return caller is None or (item.needs is not None and item.needs not in caller.permissions)
 
+        @cache
         def permissions(owner: str) -> frozenset[Permission]:
             caller = active.grants.of_owner(owner)
             return frozenset() if caller is None else caller.permissions

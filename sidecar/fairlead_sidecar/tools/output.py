@@ -11,7 +11,7 @@ from fairlead_sidecar.tools.text import whole_characters
 
 RESULT_BYTES = 500_000
 """What a result can hold of a stream at most: it is sent twice, as structure and as text, in `size.MESSAGE_BYTES`."""
-REPORT_BYTES = 64 * 1024
+REPORT_BYTES = 32 * 1024
 """What one report on a command in the background holds of each stream; there may be many such commands."""
 STREAMS: tuple[Stream, Stream] = ("stdout", "stderr")
 

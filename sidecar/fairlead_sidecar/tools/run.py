@@ -95,6 +95,10 @@ async def run(
         raise
     result = command_result(command, encoding)
     _tell(call, command)
+    if command.cancelled:
+        # Not by this call, and nobody else knew of it: see `Commands.enforce`.
+        call.commands.settle(command, keep=False)
+        raise Failed(PermissionDenied("The token lost a permission while the command ran; it was killed."), result)
     if command.running:
         call.facts |= {"command_id": command.id, "status": "running"}
         return result

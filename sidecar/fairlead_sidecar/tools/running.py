@@ -178,7 +178,7 @@ class Commands:
         for command in list(self._by_id.values()):
             held = permissions(command.owner)
             if command.running:
-                if command.background and not command.cancelled and not command.needs <= held:
+                if not command.cancelled and not command.needs <= held:
                     self._kill(command)
                     killed += 1
             elif command.background and (not held or self._too_old(command)):

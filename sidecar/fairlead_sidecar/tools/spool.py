@@ -25,7 +25,7 @@ MEMORY_BYTES = 64 * 1024
 """A stream up to this size stays in memory until its command has ended."""
 KEPT_SECONDS = 3600.0
 """How long after its command's end an output is kept."""
-ENTRIES = 256
+ENTRIES = 128
 """How many outputs are kept at most: each holds up to two open files."""
 
 _File: TypeAlias = "SpooledTemporaryFile[bytes]"

@@ -108,14 +108,14 @@ async def test_a_page_never_splits_a_character(deployed: RunningEndpoint) -> Non
 async def test_live_output_hides_nothing_either(deployed: RunningEndpoint) -> None:
     messages: list[str] = []
 
-    async def progress(value: float, total: float | None, message: str | None) -> None:
+    async def take(progress: float, total: float | None, message: str | None) -> None:
         messages.append(message or "")
 
     async with deployed.client("legacy") as client:
         await client.call_tool(
             "execute_command",
             {"command": "printf 'a\\033[8mb\\342\\200\\256'; sleep 0.5"},
-            progress_callback=progress,
+            progress_callback=take,
         )
     assert "".join(messages) == "a␛[8mb\\u202e"
 

@@ -62,14 +62,14 @@ async def test_reports_on_a_command_in_the_background_are_masked(redacting: Runn
 async def test_live_output_is_masked(redacting: RunningEndpoint) -> None:
     messages: list[str] = []
 
-    async def progress(value: float, total: float | None, message: str | None) -> None:
+    async def take(progress: float, total: float | None, message: str | None) -> None:
         messages.append(message or "")
 
     async with redacting.client("legacy") as client:
         await client.call_tool(
             "execute_command",
             {"command": f"echo {SECRET}; printf %s '{SECRET[:7]}'; sleep 0.5; echo '{SECRET[7:]}'; sleep 0.5"},
-            progress_callback=progress,
+            progress_callback=take,
         )
     assert "".join(messages).split() == ["[redacted]", "[redacted]"]
 
@@ -87,9 +87,9 @@ async def test_errors_and_the_audit_trail_are_masked(redacting: RunningEndpoint)
     await use(redacting, "execute_script", interpreter=f"sh -c 'echo {SECRET}'", script="x")
     async with redacting.client() as client:
         for name in ("read_file", "list_directory"):
-            result = await client.call_tool(name, {"path": f"/nowhere/{SECRET}"})
-            assert result.is_error
-            assert SECRET not in result.model_dump_json()
+            failed = await client.call_tool(name, {"path": f"/nowhere/{SECRET}"})
+            assert failed.is_error
+            assert SECRET not in failed.model_dump_json()
     assert SECRET not in redacting.audit_stream.getvalue()
     assert "[redacted]" in redacting.audit("call")[0]["command"]
 
