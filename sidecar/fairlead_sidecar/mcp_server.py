@@ -76,7 +76,7 @@ def build_server(sidecar: Sidecar, *, local_caller: Caller | None = None) -> Hos
 
     def introduce(active: Active) -> None:
         server.title = f"{active.config.namespace}/{active.config.name}"
-        server.instructions = instructions(active.config)
+        server.instructions = instructions(active)
 
     sidecar.on_active.append(introduce)
     if sidecar.active is not None:

@@ -55,7 +55,7 @@ class Changes:
         self._sessions: set[_Watcher] = set()
         self._streams: set[_Watcher] = set()
         self._telling: set[asyncio.Task[None]] = set()
-        callers.sidecar.on_active.append(self._compare)
+        callers.sidecar.on_active.append(self._changed)
 
     async def initialized(self, ctx: Context, _params: types.NotificationParams | None) -> None:
         """Handshake protocols: tell this session from now on, until it ends."""
@@ -88,6 +88,12 @@ class Changes:
 
     def _watcher(self, active: Active, caller: Caller, tell: Callable[[Kind], Awaitable[None]]) -> _Watcher:
         return _Watcher(caller, tell, fingerprint(active, caller))
+
+    def _changed(self, active: Active) -> None:
+        try:
+            self._compare(active)
+        except Exception:  # what clients are told of a configuration must not keep it from coming into force
+            logger.exception("The clients could not be told of a change")
 
     def _compare(self, active: Active) -> None:
         # What is seen depends on nothing of the caller but its permissions.

@@ -1,5 +1,6 @@
 """Completion of paths while a person types them: in the URI of a file, and in a prompt's argument."""
 
+import logging
 import posixpath
 from typing import Any
 
@@ -10,6 +11,8 @@ from fairlead_sidecar.protocol import resources
 from fairlead_sidecar.protocol.caller import Context
 from fairlead_sidecar.protocol.running import Runner
 from fairlead_sidecar.reload import Active
+
+logger = logging.getLogger(__name__)
 
 COMPLETE = "completion/complete"
 MOST_VALUES = 100
@@ -41,6 +44,10 @@ class Completions:
                 listing = await resources.use(self._runner, turn, resources.LIST_TOOL, given)
             except FairleadError as error:
                 self._runner.failed(record, error)
+                return _NOTHING
+            except Exception:
+                record.outcome = FairleadError.code
+                logger.exception("A completion failed unexpectedly")
                 return _NOTHING
             return _completed(parent, typed, listing)
 

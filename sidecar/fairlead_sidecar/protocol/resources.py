@@ -4,6 +4,7 @@ Behind them are the tools `read_file` and `list_directory`, with their permissio
 """
 
 import json
+import logging
 import mimetypes
 import posixpath
 from typing import Any
@@ -21,6 +22,8 @@ from fairlead_sidecar.protocol.caller import Context
 from fairlead_sidecar.protocol.running import Runner, Turn
 from fairlead_sidecar.reload import Active
 from fairlead_sidecar.tools.spec import Failed
+
+logger = logging.getLogger(__name__)
 
 READ = "resources/read"
 READ_TOOL, LIST_TOOL = "read_file", "list_directory"
@@ -119,6 +122,10 @@ class Resources:
             except FairleadError as error:
                 self._runner.failed(record, error)
                 raise _refused(error, turn, params.uri) from None
+            except Exception:
+                # As with tools: an unforeseen error's text may hold what the caller must not see.
+                logger.exception("Reading a resource failed unexpectedly")
+                raise _refused(FairleadError("Reading failed unexpectedly."), turn, params.uri) from None
             record.outcome = "ok"
             return types.ReadResourceResult(contents=[content])
 
