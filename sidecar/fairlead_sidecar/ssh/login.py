@@ -116,10 +116,7 @@ class Progress:
     def provisional(self, seconds: float) -> HostUnreachable | None:
         """What to say of a hop that has not answered for `seconds`, while its deadline is not over."""
         if self.waits_for_code:
-            return HostUnreachable(
-                f"The login to {self.place} waits for the next one-time code, because each is taken only once.",
-                hint="Try again in half a minute.",
-            )
+            return _waits_for_code(self.place)
         # The timer that asks may have been set a moment before the hop began.
         late = asyncio.get_running_loop().time() - self.since > seconds * 0.9
         if self.events.stage is Stage.LOGIN or not late:
@@ -159,11 +156,18 @@ def new_progress(config: SidecarConfig) -> Progress:
     return Progress(place_of(config.target.address, config.target.port))
 
 
+def _waits_for_code(place: str) -> HostUnreachable:
+    return HostUnreachable(
+        f"The login to {place} waits for the next one-time code, because each is taken only once.",
+        hint="Try again in half a minute.",
+    )
+
+
 Passed = tuple[str, asyncssh.SSHClientConnection]
 """A jump host that is logged in to: what messages call it, and the connection."""
 
 
-async def login(config: SidecarConfig, progress: Progress, codes: OneTimeCodes) -> Login:
+async def login(config: SidecarConfig, progress: Progress, codes: OneTimeCodes, *, patient: bool = True) -> Login:
     """Log in with credentials read afresh, to each jump host and then to the target.
 
     Each hop has the whole connect timeout, which does not run while it waits for an unused one-time code.
@@ -172,13 +176,18 @@ async def login(config: SidecarConfig, progress: Progress, codes: OneTimeCodes) 
         config: Target, jump hosts, credentials, trusted host keys and timeouts.
         progress: Kept up to date meanwhile.
         codes: Shared by all logins to this host.
+        patient: Wait for an unused one-time code. Not for a connection that is only nice to have: it would stand in
+            line before one that is needed by then, and be made when nobody wants it any more.
 
     Raises:
         LinkError: It did not work; the class says why.
     """
     passed: list[Passed] = []
     # Reading keys may take tens of milliseconds of processor time.
-    *jumps, target = await asyncio.to_thread(plan_hops, config)
+    *jumps, target = hops = await asyncio.to_thread(plan_hops, config)
+    for hop in hops:
+        if not patient and hop.totp is not None and codes.busy(hop.totp):
+            raise _waits_for_code(hop.place)
     try:
         for hop in jumps:
             logged_in = await _log_in(config.connection, hop, passed, progress, codes)

@@ -101,6 +101,11 @@ class OneTimeCodes:
                 await asyncio.sleep(seconds)
             yield
 
+    def busy(self, totp: Totp) -> bool:
+        """Whether a turn would have to be waited for now."""
+        turn = self._turns.get(totp)
+        return (turn is not None and turn.locked()) or self._seconds_until_unused(totp) > 0
+
     def take(self, totp: Totp) -> str | None:
         """The present code, from now on a used one; None where it has been used."""
         if self._seconds_until_unused(totp) > 0:

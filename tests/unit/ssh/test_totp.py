@@ -119,6 +119,19 @@ async def test_a_turn_waits_for_an_unused_code_and_says_so() -> None:
     assert all(0 < seconds <= 1 for seconds in waits)
 
 
+async def test_a_secret_is_busy_during_a_turn_and_until_the_next_period() -> None:
+    clock, totp = Clock(1000.0), Totp(SEED)
+    codes = OneTimeCodes(clock)
+    assert not codes.busy(totp)
+    async with codes.turn(totp, lambda _seconds: None):
+        assert codes.busy(totp)
+    assert not codes.busy(totp)
+    codes.take(totp)
+    assert codes.busy(totp)
+    clock.now = 1020.0
+    assert not codes.busy(totp)
+
+
 async def test_turns_with_the_same_secret_follow_one_another() -> None:
     totp, codes, inside = Totp(SEED, period=1), OneTimeCodes(), 0
 
