@@ -59,12 +59,12 @@ class Parameter(ApiModel):
             "minimum and maximum belong to type Integer only: remove them, or set type: Integer",
         ),
         Cel(
-            "!has(self.minimum) || !has(self.maximum) || self.minimum <= self.maximum",
-            "minimum is more than maximum: lower the one or raise the other",
+            "!has(self.maximum) || (has(self.minimum) ? self.minimum : 0) <= self.maximum",
+            "minimum (0 where it is left out) is more than maximum: lower the one or raise the other",
         ),
         Cel(
             f"!has(self.default) || self.type != 'Integer' || (self.default.matches('^{_INTEGER}$')"
-            " && (!has(self.minimum) || int(self.default) >= self.minimum)"
+            " && int(self.default) >= (has(self.minimum) ? self.minimum : 0)"
             " && (!has(self.maximum) || int(self.default) <= self.maximum))",
             "default is no whole number within minimum and maximum: write one, in quotes",
         ),
@@ -93,8 +93,8 @@ class Parameter(ApiModel):
         Pattern | None,
         Field(
             max_length=256,
-            description="With type String: RE2 that must match the whole value."
-            " Absent: any value that does not begin with '-'.",
+            description="With type String: RE2 that must match the whole value. A value may begin with '-', as options"
+            " do, only where the pattern itself does. Absent: any other value.",
         ),
     ] = None
     enum: Annotated[
@@ -103,10 +103,12 @@ class Parameter(ApiModel):
         ListType("set"),
     ] = None
     minimum: Annotated[
-        int | None, Field(ge=-_INTEGER_BOUND, le=_INTEGER_BOUND, description="With type Integer: the smallest value.")
+        int | None,
+        Field(ge=-_INTEGER_BOUND, le=_INTEGER_BOUND, description="With type Integer: the smallest value. Absent: 0."),
     ] = None
     maximum: Annotated[
-        int | None, Field(ge=-_INTEGER_BOUND, le=_INTEGER_BOUND, description="With type Integer: the largest value.")
+        int | None,
+        Field(ge=-_INTEGER_BOUND, le=_INTEGER_BOUND, description="With type Integer: the largest value. Absent: any."),
     ] = None
     default: Annotated[
         str | None,
@@ -123,8 +125,8 @@ class Parameter(ApiModel):
             raise ValueError("pattern and enum belong to type String only")
         if self.type is not ParameterType.INTEGER and (self.minimum is not None or self.maximum is not None):
             raise ValueError("minimum and maximum belong to type Integer only")
-        if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
-            raise ValueError("minimum is more than maximum")
+        if self.maximum is not None and (self.minimum or 0) > self.maximum:
+            raise ValueError("minimum (0 where it is left out) is more than maximum")
         return self
 
     @model_validator(mode="after")
@@ -136,8 +138,7 @@ class Parameter(ApiModel):
         if self.type is ParameterType.INTEGER:
             if not re.fullmatch(_INTEGER, default):
                 raise ValueError("default is no whole number")
-            least, most = self.minimum, self.maximum
-            if (least is not None and int(default) < least) or (most is not None and int(default) > most):
+            if int(default) < (self.minimum or 0) or (self.maximum is not None and int(default) > self.maximum):
                 raise ValueError("default is not within minimum and maximum")
         elif self.type is ParameterType.BOOLEAN:
             if default not in _BOOLEANS:

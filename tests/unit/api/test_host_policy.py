@@ -94,6 +94,8 @@ def test_what_makes_sense_is_read(spec: dict[str, Any]) -> None:
         (named(parameters={"unit": {"minimum": 1}}), "belong to type Integer only"),
         (named(parameters={"unit": {"type": "Boolean", "enum": ["a"]}}), "belong to type String only"),
         (named(parameters={"unit": {"type": "Integer", "minimum": 2, "maximum": 1}}), "more than maximum"),
+        (named(parameters={"unit": {"type": "Integer", "maximum": -1}}), "more than maximum"),
+        (named(parameters={"unit": {"type": "Integer", "default": "-1"}}), "not within"),
         (named(parameters={"unit": {"type": "Integer", "default": "many"}}), "no whole number"),
         (named(parameters={"unit": {"type": "Integer", "maximum": 5, "default": "6"}}), "not within"),
         (named(parameters={"unit": {"type": "Boolean", "default": "yes"}}), "'true' or 'false'"),
