@@ -58,14 +58,12 @@ class CommandResult(Compact):
     stderr_encoding: Encoding = Encoding.UTF8
     stdout_truncated: Annotated[bool, Field(description="Its middle was left out.")] = False
     stderr_truncated: bool = False
-    stdout_bytes: Annotated[int | None, Field(description="All of them, if not just the text's.")] = None
+    stdout_bytes: Annotated[int | None, Field(description="All that was written.")] = None
     stderr_bytes: int | None = None
-    neutralised: Annotated[
-        tuple[Hidden, ...], Field(description="Hidden or control characters that were made visible (␛, \\u202e).")
-    ] = ()
+    neutralised: Annotated[tuple[Hidden, ...], Field(description="Hidden characters made visible (␛, \\u202e).")] = ()
     duration_seconds: float
-    command_id: Annotated[str | None, Field(description="It still runs: for command_output, command_cancel.")] = None
-    output_id: Annotated[str | None, Field(description="For read_output: more, or exact bytes.")] = None
+    command_id: Annotated[str | None, Field(description="For command_output, command_cancel.")] = None
+    output_id: Annotated[str | None, Field(description="For read_output.")] = None
 
 
 def command_facts(command: Command) -> dict[str, object]:

@@ -29,17 +29,17 @@ class RunArguments(Arguments):
     workdir: Annotated[str | None, Field(description="Directory to start in.", max_length=4096)] = None
     env: Annotated[
         dict[str, Annotated[str, Field(max_length=COMMAND_CHARACTERS)]] | None,
-        Field(description="Variables to set. Never visible in process lists.", max_length=256),
+        Field(description="Variables to set.", max_length=256),
     ] = None
     stdin: Annotated[str | None, Field(description="Standard input; else empty.", max_length=TEXT_CHARACTERS)] = None
     timeout_seconds: Annotated[
         float | None,
-        Field(description="It is killed after so long. Default and most: the host's limit.", gt=0, allow_inf_nan=False),
+        Field(description="Killed after so long. Default and most: the host's limit.", gt=0, allow_inf_nan=False),
     ] = None
     wait_seconds: Annotated[
         float | None,
         Field(
-            description="If it runs longer, you get a command_id and it goes on. 0: at once.",
+            description="If it runs longer, it goes on and you get a command_id.",
             ge=0,
             allow_inf_nan=False,
         ),
@@ -69,7 +69,7 @@ class ScriptArguments(RunArguments):
     ] = "sh"
     args: Annotated[
         list[Annotated[str, Field(max_length=COMMAND_CHARACTERS)]],
-        Field(description="Arguments of the script, passed on as they are.", max_length=256),
+        Field(description="Its arguments.", max_length=256),
     ] = []  # noqa: RUF012 - pydantic copies defaults
 
 
@@ -181,7 +181,8 @@ TOOLS = (
         description=(
             "Run a command line in the account's shell; returns exit code, stdout and stderr. Each call is a new "
             "shell: join what belongs together (`cd /srv && make`). No terminal: use non-interactive options. An exit "
-            "code other than 0 is a result, not an error. Long output is cut in its middle: read_output has the rest."
+            "code other than 0 is a result, not an error. Long output is cut in its middle; read_output has the rest "
+            "and exact bytes."
         ),
         group=ToolGroup.EXECUTE,
         permission=Permission.EXECUTE,

@@ -49,8 +49,8 @@ class ReadOutputResult(Compact):
     content: str
     encoding: Encoding
     neutralised: tuple[Hidden, ...] = ()
-    next_offset: Annotated[int | None, Field(description="Where to read on; absent at the end.")] = None
-    total_bytes: Annotated[int, Field(description="Bytes written so far, those not kept included.")]
+    next_offset: Annotated[int | None, Field(description="To read on.")] = None
+    total_bytes: Annotated[int, Field(description="Written in all.")]
 
 
 async def command_output(call: Call, arguments: CommandOutputArguments) -> CommandResult:
@@ -142,7 +142,7 @@ TOOLS = (
     _tool(
         "read_output",
         "Read a command's output",
-        "Read the whole output of a command in pieces, up to 64 MiB of it, for an hour after its end.",
+        "Read a command's whole output in pieces, for an hour after its end.",
         read_only=True,
         arguments=ReadOutputArguments,
         result=ReadOutputResult,
