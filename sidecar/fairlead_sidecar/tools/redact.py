@@ -68,6 +68,15 @@ class Redactor:
     def __repr__(self) -> str:
         return f"<Redactor of {len(self._needles)} spellings>"
 
+    @property
+    def longest(self) -> int:
+        """Bytes of the longest spelling; 0 where there are no values."""
+        return len(self._needles[0]) if self._needles else 0
+
+    def spans(self, data: bytes) -> list[tuple[int, int]]:
+        """Where values stand in `data`: beginnings and ends, in order."""
+        return list(self.stream().values(data))
+
     def text(self, text: str) -> str:
         """`text` with every value masked."""
         if self._pattern is None:
@@ -131,7 +140,7 @@ class RedactedStream:
         pieces: list[bytes] = []
         position, masked_to = 0, self._masked
         in_mask = self._in_mask or masked_to > 0
-        for start, end in self._values(buffer):
+        for start, end in self.values(buffer):
             if start >= until and start > masked_to:
                 break
             if start > max(position, masked_to):
@@ -150,7 +159,7 @@ class RedactedStream:
         self._in_mask = in_mask
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
-    def _values(self, buffer: bytes) -> Iterator[tuple[int, int]]:
+    def values(self, buffer: bytes) -> Iterator[tuple[int, int]]:
         """Where values stand: intervals in order, those that overlap or touch joined."""
         position = 0
         while self._pattern is not None and (match := self._pattern.search(buffer, position)) is not None:

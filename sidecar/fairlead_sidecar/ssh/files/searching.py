@@ -1,7 +1,7 @@
 """Finding entries and searching files below a directory, over SFTP alone."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -57,6 +57,10 @@ async def find(found: Found, top: str, wanted: Filter, *, limit: int, seconds: f
     found.entries.sort(key=lambda info: info.path)
 
 
+def _as_it_is(data: bytes) -> bytes:
+    return data
+
+
 @dataclass(frozen=True, slots=True)
 class Query:
     """What is searched for in files."""
@@ -68,6 +72,8 @@ class Query:
     """Matching lines, at most."""
     max_file_bytes: int
     """Larger files are left out."""
+    masked: Callable[[bytes], bytes] = _as_it_is
+    """Makes of a file's content what may be searched; the lines stay the same in number."""
 
 
 async def search(found: Found, top: str, query: Query, guard: Guard, *, seconds: float) -> None:
@@ -116,10 +122,12 @@ async def _search_file(found: Found, info: FileInfo, query: Query, guard: Guard)
     else:
         found.searched += 1
         # In a thread: a large file's lines would hold up everything else.
-        lines = await asyncio.to_thread(
-            matching_lines, data, query.pattern, context=query.context, most=query.limit + 1
-        )
+        lines = await asyncio.to_thread(_lines, data, query)
         _take(found, info.path, lines, query.limit)
+
+
+def _lines(data: bytes, query: Query) -> list[Line]:
+    return matching_lines(query.masked(data), query.pattern, context=query.context, most=query.limit + 1)
 
 
 def _take(found: Found, path: str, lines: list[Line], limit: int) -> None:

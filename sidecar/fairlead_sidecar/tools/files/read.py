@@ -9,6 +9,7 @@ from fairlead_sidecar.errors import InvalidRequest
 from fairlead_sidecar.ssh.file_names import shown
 from fairlead_sidecar.ssh.files import FileContent
 from fairlead_sidecar.tools.files.common import READS, Path, Sha256, path_of, readable
+from fairlead_sidecar.tools.files.redacting import redacted
 from fairlead_sidecar.tools.size import fitting
 from fairlead_sidecar.tools.spec import Arguments, Call, Result, Tool
 from fairlead_sidecar.tools.text import Encoding, as_content, whole_characters
@@ -40,6 +41,7 @@ class ReadResult(Result):
     next_offset: Annotated[int | None, Field(description="To read on; null at the end.")]
     start_line: int | None
     next_line: Annotated[int | None, Field(description="To read on by lines.")]
+    redacted: Annotated[bool, Field(description="Secrets were masked: don't write it back.")]
     sha256: Annotated[Sha256, Field(description="Of the whole file; null if large or changing.")]
 
 
@@ -56,15 +58,25 @@ async def read_file(call: Call, arguments: ReadArguments) -> ReadResult:
         )
     else:
         piece = await files.read_file(path, offset=arguments.offset, max_bytes=limit)
-    result = fitting(lambda most: _result(call.host, piece, most), max(len(piece.data), 1))
+    before = after = b""
+    if call.redactor:
+        reach, end = min(call.redactor.longest, piece.offset), piece.offset + len(piece.data)
+        before = (await files.read_file(path, offset=piece.offset - reach, max_bytes=reach)).data if reach else b""
+        after = (await files.read_file(path, offset=end, max_bytes=call.redactor.longest)).data
+
+    def build(most: int) -> ReadResult:
+        data = _cut(piece, most)
+        masked = redacted(call.redactor, data, before=before, after=piece.data[len(data) :] + after)
+        return _result(call.host, piece, data, *masked)
+
+    result = fitting(build, max(len(piece.data), 1))
     call.facts["bytes"] = result.bytes
     return result
 
 
-def _result(host: str, piece: FileContent, most: int) -> ReadResult:
-    data = _cut(piece, most)
+def _result(host: str, piece: FileContent, data: bytes, masked: bytes, was_masked: bool) -> ReadResult:
     eof = piece.eof and len(data) == len(piece.data)
-    content, encoding = as_content(data)
+    content, encoding = as_content(masked)
     next_line = None
     if piece.line is not None and not eof and (not data or data.endswith(b"\n")):
         next_line = piece.line + data.count(b"\n")
@@ -79,6 +91,7 @@ def _result(host: str, piece: FileContent, most: int) -> ReadResult:
         next_offset=None if eof else piece.offset + len(data),
         start_line=piece.line,
         next_line=next_line,
+        redacted=was_masked,
         sha256=piece.sha256,
     )
 

@@ -10,6 +10,7 @@ from fairlead_sidecar.ssh.files.matching import Filter, Line, compiled, cut
 from fairlead_sidecar.ssh.files.searching import Incomplete, Query
 from fairlead_sidecar.tools.files.common import READS, Path, path_of, readable, relative
 from fairlead_sidecar.tools.files.find import MAX_DEPTH
+from fairlead_sidecar.tools.files.redacting import redacted
 from fairlead_sidecar.tools.files.reporting import reporting, seconds
 from fairlead_sidecar.tools.size import fitting
 from fairlead_sidecar.tools.spec import Arguments, Call, Result, Tool
@@ -61,6 +62,7 @@ async def search_files(call: Call, arguments: SearchArguments) -> SearchResult:
         context=arguments.context,
         limit=arguments.limit,
         max_file_bytes=arguments.max_file_bytes,
+        masked=lambda data: redacted(call.redactor, data)[0],
     )
     path = path_of(call, arguments.path)
     async with readable(call).searching(path, depth=MAX_DEPTH) as (search, top):
