@@ -23,6 +23,8 @@ from fairlead_sidecar.tools.spec import Result, Tool
 
 _UNTOLD = frozenset({"title", "format", "minLength", "maxLength", "maxItems", "maxProperties"})
 """Keywords that are checked here, and told only to who oversteps them."""
+_EXPECTED = (("default", False), ("default", 0), ("minimum", 0), ("minimum", 1), ("exclusiveMinimum", 0))
+"""What anybody expects: switches are off, offsets begin at 0, and numbers count something."""
 _UNTOLD_OF_RESULTS = frozenset({"required", "additionalProperties", "minimum", "exclusiveMinimum", "default"})
 _NULL = {"type": "null"}
 _written = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
@@ -75,10 +77,8 @@ def output_schema(result: type[Result], *, brief: bool = False) -> dict[str, Any
     schema = _compact(result, "serialization", leaves_out=issubclass(result, Compact))
     del schema["properties"]["host"]
     if brief:
-        schema["properties"] = {
-            name: {key: value for key, value in said.items() if key == "type"}
-            for name, said in schema["properties"].items()
-        }
+        said = schema["properties"].items()
+        schema["properties"] = {name: {"type": field["type"]} for name, field in said if "type" in field}
     # One field tells a result as surely as all of them would: what tools return is checked by their own types.
     first = next(name for name, field in result.model_fields.items() if name != "host" and field.is_required())
     schema["anyOf"] = [{"required": ["code"]}, {"required": [first]}]
@@ -148,7 +148,7 @@ class _Short:
             referred = self.definitions[node["$ref"].rpartition("/")[2]]
             kept = {key: value for key, value in referred.items() if key != "description"}
             node = kept | {key: value for key, value in node.items() if key != "$ref"}
-        short = {key: value for key, value in node.items() if key not in _UNTOLD}
+        short = {key: value for key, value in node.items() if key not in _UNTOLD and (key, value) not in _EXPECTED}
         if "properties" in short:
             short["properties"] = {name: self.of(child) for name, child in short["properties"].items()}
         for key in ("items", "additionalProperties"):

@@ -79,7 +79,9 @@ class _Arguments(Arguments):
     part: Annotated[_Part | None, Field(description="One.")] = None
     parts: Annotated[list[_Part], Field(description="Many.", max_length=3)]
     either: Annotated[int | str | None, Field(description="Any.")] = None
-    count: Annotated[int | None, Field(description="Some.", ge=1)]
+    count: Annotated[int | None, Field(description="Some.", ge=2)]
+    flag: Annotated[bool, Field(description="Off.")] = False
+    size: Annotated[int, Field(description="Bytes.", ge=0, le=9)] = 0
 
 
 class _Result(Result):
@@ -117,7 +119,9 @@ def test_the_schema_of_arguments_says_what_is_taken_in_few_words() -> None:
             "part": {"description": "One."} | part,
             "parts": {"description": "Many.", "type": "array", "items": part},
             "either": {"description": "Any.", "anyOf": [{"type": "integer"}, {"type": "string"}]},
-            "count": {"description": "Some.", "type": ["integer", "null"], "minimum": 1},
+            "count": {"description": "Some.", "type": ["integer", "null"], "minimum": 2},
+            "flag": {"description": "Off.", "type": "boolean"},
+            "size": {"description": "Bytes.", "type": "integer", "maximum": 9},
         },
         "required": ["parts", "count"],
     }
@@ -134,7 +138,7 @@ def test_the_schema_of_a_result_takes_a_result_or_an_error_and_nothing_else() ->
 
 def test_an_argument_without_use_under_the_policy_is_not_shown() -> None:
     (listed,) = schema.listed([_tool()], CONFIG, LOCAL_CALLER)
-    assert set(listed.input_schema["properties"]) == {"part", "parts", "count"}
+    assert set(listed.input_schema["properties"]) == {"part", "parts", "count", "flag", "size"}
     read_only = CONFIG.model_copy(update={"policy": CONFIG.policy.model_copy(update={"read_only": True})})
     (listed,) = schema.listed([_tool()], read_only, LOCAL_CALLER)
     assert "either" in listed.input_schema["properties"]
