@@ -32,7 +32,7 @@ class SecretAuth(ApiModel):
         ObjectName,
         Field(
             description="Name of the Secret. Keys that are read: `ssh-privatekey`, with `passphrase` and"
-            " `ssh-certificate` where needed, `password`, and `totp-secret` (base32 or an otpauth URI) for a server that"
-            " asks for one-time codes. A changed Secret is used at once, without a restart."
+            " `ssh-certificate` where needed, `password`, and `totp-secret` (base32 or an otpauth URI) where the"
+            " server asks for one-time codes. A changed Secret is used at once, without a restart."
         ),
     ]
