@@ -113,6 +113,7 @@ def is_binary(data: bytes) -> bool:
 
 def matching_lines(data: bytes, pattern: Pattern, *, context: int, most: int) -> list[Line]:
     """The first `most` lines that match, each with the `context` lines around it."""
+    data = data.replace(b"\r\n", b"\n")
     if pattern.search(data) is None:
         # One search for the whole file is far faster than one for each line.
         return []
@@ -121,13 +122,11 @@ def matching_lines(data: bytes, pattern: Pattern, *, context: int, most: int) ->
         lines.pop()
     hits: list[int] = []
     for index, line in enumerate(lines):
-        if pattern.search(line.removesuffix(b"\r")) is not None:
+        if pattern.search(line) is not None:
             hits.append(index)
             if len(hits) == most:
                 break
-    return [
-        Line(index + 1, lines[index].removesuffix(b"\r"), match) for index, match in _around(hits, context, len(lines))
-    ]
+    return [Line(index + 1, lines[index], match) for index, match in _around(hits, context, len(lines))]
 
 
 def _around(hits: list[int], context: int, count: int) -> Iterator[tuple[int, bool]]:
