@@ -230,7 +230,7 @@ async def test_changes_need_both_ends_to_be_writable(deployed: RunningEndpoint, 
     (server.home / "open" / "way").symlink_to("../closed")
     deployed.reconfigure(policy=Policy(paths=PathPolicy(write=("/home/deploy/open",), read=("/home/deploy/open",))))
     await deployed.settled()
-    for tool, arguments in [
+    attempts: list[tuple[str, dict[str, Any]]] = [
         ("move_path", {"source": "open/file", "destination": "closed/x"}),
         ("move_path", {"source": "closed/file", "destination": "open/x"}),
         ("move_path", {"source": "open/way/file", "destination": "open/x"}),
@@ -242,7 +242,8 @@ async def test_changes_need_both_ends_to_be_writable(deployed: RunningEndpoint, 
         ("stat_path", {"path": "closed/missing"}),
         ("find_files", {"path": "open/way"}),
         ("search_files", {"path": "closed", "pattern": "x"}),
-    ]:
+    ]
+    for tool, arguments in attempts:
         result = await use(deployed, tool, **arguments)
         assert result["code"] == "policy_denied", tool
     assert (await use(deployed, "delete_path", path="open/way"))["deleted"] == 1
@@ -288,11 +289,11 @@ async def test_a_long_search_tells_how_far_it_is_and_ends_in_time(deployed: Runn
     await deployed.settled()
     told: list[str] = []
 
-    async def progress(value: float, total: float | None, message: str | None) -> None:
+    async def report(progress: float, total: float | None, message: str | None) -> None:
         told.append(message or "")
 
     async with deployed.client() as client:
-        result = await client.call_tool("search_files", {"path": "tree", "pattern": "y"}, progress_callback=progress)
+        result = await client.call_tool("search_files", {"path": "tree", "pattern": "y"}, progress_callback=report)
     assert result.structured_content is not None
     assert result.structured_content["incomplete"] in ("time", None)
     assert all("files searched" in message for message in told)
