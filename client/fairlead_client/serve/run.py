@@ -32,6 +32,7 @@ from fairlead_sidecar.reload import StaticSource
 from fairlead_sidecar.server import listen, serve
 from fairlead_sidecar.sidecar import Sidecar
 from fairlead_sidecar.ssh.login import STILL_TRYING
+from fairlead_sidecar.ssh.route import JUMP_HOST
 from fairlead_sidecar.statusz import LinkState, LinkStatus
 
 LONG_POLL_SECONDS = 60.0
@@ -42,11 +43,15 @@ class ServeError(Exception):
 
 
 class LoginRefused(ServeError):
-    """The host refused what was offered; `locked` are key files that were not, for want of their passphrase."""
+    """The host, or a jump host, refused what was offered.
 
-    def __init__(self, message: str, locked: Sequence[Path]) -> None:
+    `locked` are key files that were not, for want of their passphrase.
+    """
+
+    def __init__(self, message: str, locked: Sequence[Path], *, by_target: bool) -> None:
         super().__init__(message)
         self.locked = locked
+        self.by_target = by_target
 
 
 def run(options: ServeOptions, environment: Mapping[str, str] = os.environ) -> int:
@@ -82,7 +87,7 @@ def _run_asking(options: ServeOptions, target: Target, environment: Mapping[str,
                 if unlock(refusal.locked):
                     continue
             passwords += 1
-            if passwords > TRIES or not ask_password(target):
+            if not refusal.by_target or passwords > TRIES or not ask_password(target):
                 raise
 
 
@@ -190,7 +195,8 @@ async def _refusal(sidecar: Sidecar, status: LinkStatus, options: ServeOptions, 
     message = explain(status, options, target)
     if status.reason != AuthenticationFailed.reason or sidecar.active is None:
         return ServeError(message)
-    return LoginRefused(message, await asyncio.to_thread(locked_identities, sidecar.active.config))
+    locked = await asyncio.to_thread(locked_identities, sidecar.active.config)
+    return LoginRefused(message, locked, by_target=not status.message.startswith(JUMP_HOST))
 
 
 async def _narrate(sidecar: Sidecar) -> None:

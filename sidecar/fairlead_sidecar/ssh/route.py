@@ -32,6 +32,9 @@ CIPHERS = (
     "aes128-ctr",
 )
 
+JUMP_HOST = "jump host "
+"""What messages about one begin with."""
+
 
 @dataclass(frozen=True, slots=True)
 class Hop:
@@ -53,7 +56,7 @@ class Hop:
     def place(self) -> str:
         """What messages call it: `address:port`, and of a jump host that it is one."""
         place = place_of(self.host, self.port)
-        return place if self.is_target else f"jump host {place}"
+        return place if self.is_target else f"{JUMP_HOST}{place}"
 
 
 def place_of(host: str, port: int) -> str:
@@ -149,7 +152,9 @@ def _naming(jump: Target) -> Iterator[None]:
     try:
         yield
     except LinkError as error:
-        raise type(error)(f"jump host {place_of(jump.address, jump.port)}: {error.message}", hint=error.hint) from error
+        raise type(error)(
+            f"{JUMP_HOST}{place_of(jump.address, jump.port)}: {error.message}", hint=error.hint
+        ) from error
 
 
 def _need_local_username() -> None:

@@ -243,6 +243,18 @@ async def test_password_goes_to_no_jump_host(person: Person, sshd_factory: SshdF
     assert "Accepted password" in target.log.read_text()
 
 
+def test_no_password_is_asked_for_where_a_jump_host_refuses(person: Person, sshd_factory: SshdFactory) -> None:
+    bastion, target = sshd_factory(username="deploy"), sshd_factory(username="deploy")
+    for server in (bastion, target):
+        person.knows(server)
+    person.configures(
+        f"Host web\n  HostName 127.0.0.1\n  Port {target.port}\n  ProxyJump deploy@127.0.0.1:{bastion.port}\n"
+    )
+    with person.serves_at_a_terminal("deploy@web") as (served, _terminal):
+        assert served.process.wait(20) == 1
+    assert f"jump host 127.0.0.1:{bastion.port} refused the login" in served.said
+
+
 def test_ctrl_c_instead_of_a_passphrase_ends_it(person: Person, sshd: Sshd) -> None:
     person.knows(sshd)
     person.has_key(sshd.client_key, passphrase="correct horse")
