@@ -3,12 +3,11 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
 
-from benchmarks.contestants import Contestant, Session
+from benchmarks.contestants import Contestant
 from benchmarks.fairlead import FAIRLEAD
 from benchmarks.rows.section import NOTHING, Result, Target, ahead, at_most
-from benchmarks.stage import Stage
+from benchmarks.stage import MAX_SESSIONS, Stage
 from benchmarks.stats import percentile
 from tests.integration.delay_proxy import delaying
 from tests.integration.sshd import Sshd
@@ -17,6 +16,7 @@ ROUND_TRIP_MS = 50.0
 EVERY_SECONDS = 0.25
 CALLS = 40
 WARM_UP_CALLS = 3
+SECONDS = 30
 COMMAND = "true"
 ROUND_TRIPS_TARGET = 1.15
 STARTUP_MS = 80
@@ -26,29 +26,33 @@ SAME = 1.1
 
 FAR, PLAIN, SLOW = "50 ms away", "no start-up files", f".bashrc of {STARTUP_MS} ms"
 
+Conditions = tuple[tuple[str, Sshd, int | None], ...]
+"""Name, server, and the port of a proxy before it."""
 Times = dict[Contestant, dict[str, float]]
 
 
 async def measure(stage: Stage) -> Result:
-    """One contestant after the other, each paced alike."""
+    """One contestant after the other; with both shells at once, in turns."""
     taken: Times = {contestant: {} for contestant in stage.everybody}
-    notes: list[str] = []
-    with stage.another_sshd("slow", options={"MaxSessions": "200"}, bashrc=BASHRC) as slow:
+    notes = [f"{each.name}: its SSH server is its own" for each in taken if each.own_server]
+    with stage.another_sshd("slow", options={"MaxSessions": str(MAX_SESSIONS)}, bashrc=BASHRC) as slow:
         async with delaying(stage.sshd.address, stage.sshd.port, seconds=ROUND_TRIP_MS / 2000) as far_port:
-            for condition, sshd, port in ((FAR, stage.sshd, far_port), (PLAIN, stage.sshd, None), (SLOW, slow, None)):
+            far: Conditions = ((FAR, stage.sshd, far_port),)
+            shells: Conditions = ((PLAIN, stage.sshd, None), (SLOW, slow, None))
+            for conditions in (far, shells):
                 for contestant, times in taken.items():
                     if contestant.own_server:
                         continue
                     try:
-                        times[condition] = await _paced(stage, contestant, sshd, port)
+                        times.update(await _paced(stage, contestant, conditions))
                     except Exception as error:  # noqa: BLE001 - a contestant may fail in any way; the page says it
-                        notes.append(f"{contestant.name}: {stage.failed(contestant, condition, error)}")
-    notes += [f"{each.name}: its SSH server is its own" for each in taken if each.own_server]
+                        notes.append(f"{contestant.name}: {stage.failed(contestant, conditions[0][0], error)}")
     return Result(
         title="A distant host, a slow shell",
         text=(
             f"A call every {EVERY_SECONDS * 1000:.0f} ms, p50 of {CALLS}. The distant host is behind a proxy that "
-            f"holds every byte for {ROUND_TRIP_MS / 2:g} ms each way; one round trip is {ROUND_TRIP_MS:g} ms."
+            f"holds every byte for {ROUND_TRIP_MS / 2:g} ms each way; one round trip is {ROUND_TRIP_MS:g} ms. The "
+            "accounts without and with slow start-up files take turns."
         ),
         header=("", f"{FAR}, ms", "round trips", f"{PLAIN}, ms", f"{SLOW}, ms"),
         rows=tuple(_row(contestant, times) for contestant, times in taken.items()),
@@ -57,25 +61,22 @@ async def measure(stage: Stage) -> Result:
     )
 
 
-async def _paced(stage: Stage, contestant: Contestant, sshd: Sshd, port: int | None) -> float:
-    """The p50 in milliseconds."""
-    async with _ready(stage, contestant, sshd, port) as session:
-        taken = []
+async def _paced(stage: Stage, contestant: Contestant, conditions: Conditions) -> dict[str, float]:
+    """The p50 under each condition, in milliseconds; every session has a call every `EVERY_SECONDS`."""
+    taken: dict[str, list[float]] = {name: [] for name, _, _ in conditions}
+    async with contextlib.AsyncExitStack() as stack:
+        sessions = {}
+        for name, sshd, port in conditions:
+            sessions[name] = await stack.enter_async_context(stage.opened(contestant, sshd, port=port))
+            for _ in range(WARM_UP_CALLS):
+                await asyncio.wait_for(sessions[name].run(COMMAND), SECONDS)
         for _ in range(5 if stage.quick else CALLS):
-            await asyncio.sleep(EVERY_SECONDS)
-            start = time.perf_counter()
-            async with asyncio.timeout(30):
-                await session.run(COMMAND)
-            taken.append((time.perf_counter() - start) * 1000)
-        return percentile(taken, 50)
-
-
-@contextlib.asynccontextmanager
-async def _ready(stage: Stage, contestant: Contestant, sshd: Sshd, port: int | None) -> AsyncIterator[Session]:
-    async with stage.opened(contestant, sshd, port=port) as session:
-        for _ in range(WARM_UP_CALLS):
-            await asyncio.wait_for(session.run(COMMAND), 30)
-        yield session
+            for name, session in sessions.items():
+                await asyncio.sleep(EVERY_SECONDS / len(sessions))
+                start = time.perf_counter()
+                await asyncio.wait_for(session.run(COMMAND), SECONDS)
+                taken[name].append((time.perf_counter() - start) * 1000)
+    return {name: percentile(values, 50) for name, values in taken.items()}
 
 
 def _row(contestant: Contestant, times: dict[str, float]) -> tuple[str, ...]:
