@@ -100,7 +100,8 @@ async def test_a_token_without_permission_gets_403_that_names_the_scope(shop: Sh
     url, token = shop.url(), shop.token("reader")
     async with agent(url, token) as client:
         names = {tool.name for tool in (await client.list_tools()).tools}
-    assert names == {"read_file", "list_directory", "connection_status"}
+    reading = {"read_file", "list_directory", "stat_path", "find_files", "search_files"}
+    assert names == reading | {"connection_status"}
     response = call_over_http(url, token, "execute_command", command="id")
     assert response.status_code == 403
     assert "insufficient_scope" in response.headers["www-authenticate"]

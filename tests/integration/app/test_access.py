@@ -154,11 +154,13 @@ async def test_a_chunked_body_beyond_the_limit_is_refused(hostless: RunningEndpo
 
 @both_eras
 async def test_tools_that_a_token_may_not_use_are_absent(hostless: RunningEndpoint, era: str) -> None:
+    reading = {"read_file", "list_directory", "stat_path", "find_files", "search_files"}
+    commands = {"execute_command", "execute_script", "command_output", "command_cancel", "read_output"}
     for permissions, expected in [
         ((Permission.VIEW,), {"connection_status"}),
-        ((Permission.READ,), {"read_file", "list_directory"}),
-        ((Permission.VIEW, Permission.EXECUTE), {"connection_status", "execute_command"}),
-        ((Permission.WRITE,), {"write_file"}),
+        ((Permission.READ,), reading),
+        ((Permission.VIEW, Permission.EXECUTE), {"connection_status"} | commands),
+        ((Permission.WRITE,), {"write_file", "edit_file", "move_path", "delete_path", "make_directory"}),
     ]:
         token, grant = hostless.keyring.grant(*permissions)
         hostless.reconfigure(tokens=(*hostless.config.tokens, grant))
