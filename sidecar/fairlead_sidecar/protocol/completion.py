@@ -38,6 +38,9 @@ class Completions:
             if prefix is None or not resources.served(turn.active, turn.caller):
                 return _NOTHING
             typed = params.argument.value
+            named = _named(turn.active, prefix, typed)
+            if named is not None:
+                return named
             parent = typed[: typed.rfind("/") + 1]
             given = {"path": (prefix + parent) or "~/", "limit": MOST_ENTRIES}
             try:
@@ -61,6 +64,21 @@ def _path_prefix(params: types.CompleteRequestParams, active: Active) -> str | N
             return None
         return "" if params.argument.value.startswith("~/") else "/"
     return "" if params.ref.name == "explain_log" else None
+
+
+def _named(active: Active, prefix: str, typed: str) -> types.CompleteResult | None:
+    """The readable directories that the policy names, while what is typed leads there and is not inside yet."""
+    readable = active.config.policy.paths.read
+    if readable is None:
+        return None
+    places = [place.rstrip("/") + "/" for place in readable]
+    path = prefix + typed
+    if any(path.startswith(place) for place in places):
+        return None
+    values = sorted(place.removeprefix(prefix) for place in places if place.startswith(path))
+    more = len(values) > MOST_VALUES
+    completion = types.Completion(values=values[:MOST_VALUES], total=len(values), has_more=more)
+    return types.CompleteResult(completion=completion) if values else None
 
 
 def _completed(parent: str, typed: str, listing: dict[str, Any]) -> types.CompleteResult:

@@ -10,7 +10,6 @@ import json
 import os
 import secrets
 import time
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,8 +18,8 @@ from mcp.server.request_state import AESGCMRequestStateCodec, InvalidRequestStat
 
 TIMEOUT = 300.0
 """Seconds that a person has to answer."""
-MAX_OPEN = 1000
-"""Questions that wait for an answer at most; beyond that the oldest ones are forgotten, and asked anew."""
+MAX_OF_OWNER = 64
+"""Questions of one owner that wait for an answer at most; beyond that its oldest are forgotten, and asked anew."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,8 @@ class Questions:
 
     def __init__(self) -> None:
         self._codec = AESGCMRequestStateCodec([os.urandom(32)])
-        self._open: OrderedDict[str, float] = OrderedDict()
+        self._open: dict[str, dict[str, float]] = {}
+        """The deadline of each question, oldest first, by owner."""
 
     def ask(self, subject: Subject, question: str, agreed: tuple[str, ...] = ()) -> str:
         """Note a question; the sealed state that has to come back with its answer.
@@ -61,11 +61,9 @@ class Questions:
         Args:
             agreed: What they agreed to for this call already.
         """
-        now = time.monotonic()
-        while self._open and (len(self._open) >= MAX_OPEN or next(iter(self._open.values())) <= now):
-            self._open.popitem(last=False)
-        number, deadline = secrets.token_hex(16), now + TIMEOUT
-        self._open[number] = deadline
+        self._forget(subject.owner)
+        number, deadline = secrets.token_hex(16), time.monotonic() + TIMEOUT
+        self._open.setdefault(subject.owner, {})[number] = deadline
         state = {
             "subject": _listed(subject),
             "question": question,
@@ -87,9 +85,18 @@ class Questions:
         if claims["subject"] != _listed(subject):
             return None
         in_time = time.monotonic() < claims["deadline"]
-        if self._open.pop(claims["number"], None) is None and in_time:
+        if self._open.get(subject.owner, {}).pop(claims["number"], None) is None and in_time:
             return None
         return Asked(claims["question"], tuple(claims["agreed"]), in_time)
+
+    def _forget(self, owner: str) -> None:
+        now = time.monotonic()
+        for name, questions in list(self._open.items()):
+            most = MAX_OF_OWNER - 1 if name == owner else MAX_OF_OWNER
+            while questions and (len(questions) > most or next(iter(questions.values())) <= now):
+                del questions[next(iter(questions))]
+            if not questions:
+                del self._open[name]
 
 
 def _listed(subject: Subject) -> list[str]:

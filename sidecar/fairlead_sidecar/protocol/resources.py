@@ -29,7 +29,7 @@ READ = "resources/read"
 READ_TOOL, LIST_TOOL = "read_file", "list_directory"
 MOST_BYTES = 256 * 1024
 """Largest file that a resource gives: what is more is better read in pieces."""
-MOST_ENTRIES = 1000
+MOST_ENTRIES = 500
 MOST_ENTRY_POINTS = 20
 DIRECTORY = "inode/directory"
 _NOT_FOUND = -32002

@@ -10,6 +10,7 @@ import mcp_types as types
 import pytest
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
+from mcp.shared.exceptions import MCPError
 
 from fairlead_sidecar.config import Permission
 from fairlead_sidecar.protocol import confirm, questions
@@ -21,6 +22,7 @@ from tests.integration.app.endpoint import (
     call,
     lines_of,
     modern_headers,
+    until,
 )
 
 both_eras = pytest.mark.parametrize("era", ERAS)
@@ -270,3 +272,30 @@ async def test_an_answer_survives_the_rotation_of_the_token(asking: RunningEndpo
     state = await ByHand(asking, old).asked("logs")
     await ByHand(asking, new).erase("logs", state)
     assert eraser.erased == ["logs"]
+
+
+@pytest.mark.parametrize("end", ["cancel", "revoke"])
+async def test_a_call_that_ends_while_the_person_thinks_is_not_run(
+    asking: RunningEndpoint, eraser: Eraser, end: str
+) -> None:
+    thinking = anyio.Event()
+
+    class Thinker(Person):
+        async def __call__(self, context: Any, params: types.ElicitRequestParams) -> types.ElicitResult:
+            thinking.set()
+            await anyio.sleep_forever()
+            raise AssertionError
+
+    outcome = {"cancel": "cancelled", "revoke": "token_revoked"}[end]
+    with contextlib.suppress(MCPError, BaseExceptionGroup):
+        async with client(asking, "legacy", Thinker()) as connected, anyio.create_task_group() as group:
+            group.start_soon(connected.call_tool, "erase", {"what": "logs"})
+            await thinking.wait()
+            if end == "cancel":
+                group.cancel_scope.cancel()
+            else:
+                asking.reconfigure(tokens=())
+                await until(lambda: bool(asking.audit("call")), "the call to be cut")
+                group.cancel_scope.cancel()
+    await until(lambda: [line["outcome"] for line in asking.audit("call")] == [outcome], "the call's end")
+    assert eraser.erased == []

@@ -190,3 +190,23 @@ async def test_completion_gives_no_more_than_the_protocol_allows_and_only_what_p
         completion = (await client.complete(**complete(f"{here}/file"))).completion  # type: ignore[arg-type] # see complete
         assert completion.values == []
     assert endpoint.audit("call")[-1]["decision"] == "deny"
+
+
+async def test_completion_leads_to_the_directories_that_may_be_read(endpoint: RunningEndpoint, tmp_path: Path) -> None:
+    place = tmp_path / "place"
+    place.mkdir()
+    (place / "inside").touch()
+    here = str(place).removeprefix("/")
+    endpoint.reconfigure(policy=Policy(paths=PathPolicy(read=(str(place), "/srv/www"))))
+    await endpoint.settled()
+    async with endpoint.client() as client:
+        for typed, values in [
+            ("", [f"{here}/", "srv/www/"]),
+            ("sr", ["srv/www/"]),
+            (here[:-3], [f"{here}/"]),
+            (here, [f"{here}/"]),
+            (f"{here}/", [f"{here}/inside"]),
+        ]:
+            completion = (await client.complete(**complete(typed))).completion  # type: ignore[arg-type] # see complete
+            assert sorted(completion.values) == sorted(values), typed
+    assert {line["decision"] for line in endpoint.audit("call")} == {"allow"}

@@ -40,11 +40,22 @@ def test_a_state_tells_its_holder_nothing_and_no_other_process_anything() -> Non
         Questions().take(state, LOGS)
 
 
-def test_questions_without_end_do_not_fill_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(questions, "MAX_OPEN", 3)
+def test_questions_without_end_do_not_fill_memory_nor_push_out_those_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(questions, "MAX_OF_OWNER", 3)
     asked = Questions()
+    other = Subject.of("another", "erase", None)
+    theirs = asked.ask(other, "Sure?")
     states = [asked.ask(LOGS, str(number)) for number in range(5)]
     assert [asked.take(state, LOGS) is not None for state in states] == [False, False, True, True, True]
+    assert asked.take(theirs, other) is not None
+
+
+def test_what_was_never_answered_is_forgotten_after_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = Questions()
+    monkeypatch.setattr(questions, "TIMEOUT", -1.0)
+    for number in range(10):
+        asked.ask(Subject.of(f"uid-{number}", "erase", None), "Sure?")
+    assert len(asked._open) == 1
 
 
 def test_a_late_answer_is_known_as_late(monkeypatch: pytest.MonkeyPatch) -> None:
