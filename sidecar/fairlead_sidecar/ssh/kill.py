@@ -5,9 +5,7 @@ host: TERM to the process group and to whatever carries the command's marker (wh
 KILL to what is left after a second.
 """
 
-import shlex
-
-from fairlead_sidecar.ssh.launcher import MARKER, RemoteProcess
+from fairlead_sidecar.ssh.marker import MARKER, RemoteProcess
 
 GRACE_SECONDS = 1.0
 """Between TERM and KILL."""
@@ -19,7 +17,7 @@ _LEFT = "left"
 # another's; after a reconnect it may be, so then boot id and start time must fit. Zombies don't count as alive: a
 # container's first process may never collect them.
 _SCRIPT = (
-    "g={group}; m={marker}={nonce}; {check}"
+    "g={group}; m={marker}={call_id}.; {check}"
     'all() {{ grep -lsF -e "$m" /proc/[0-9]*/environ; }}; '
     'send() {{ [ -n "$g" ] && kill -s "$1" -- "-$g" 2>/dev/null; '
     'for f in $(all); do p=${{f#/proc/}}; kill -s "$1" "${{p%/environ}}" 2>/dev/null; done; }}; '
@@ -37,25 +35,23 @@ _CHECK = (
 
 
 def kill_script(process: RemoteProcess, *, reconnected: bool) -> str:
-    """The shell command that ends the process group.
+    """The POSIX shell script that ends the process group.
 
     Args:
         process: What to end.
         reconnected: The connection that it was started on is gone, so its number may be another's by now.
     """
     check = ""
-    if reconnected:
+    if reconnected and process.group is not None:
         known = process.boot_id and process.start_time
         check = _CHECK.format(boot_id=process.boot_id, start_time=process.start_time) if known else "g=; "
-    script = _SCRIPT.format(
-        group=process.group,
+    return _SCRIPT.format(
+        group="" if process.group is None else process.group,
         marker=MARKER,
-        nonce=process.nonce,
+        call_id=process.call_id,
         check=check,
         tenths=int(GRACE_SECONDS * 10),
     )
-    # In sh, whatever the login shell is: zsh does not split words.
-    return f"exec sh -c {shlex.quote(script)} 2>/dev/null"
 
 
 def all_gone(output: bytes) -> bool:

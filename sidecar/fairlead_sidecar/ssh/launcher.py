@@ -2,82 +2,91 @@
 
 Opening a channel and starting a shell takes two round trips and the account's start-up files. A launcher does both
 ahead of need: it reports its process group and waits for one command on its standard input; that then takes one
-round trip. It ends with the command, whose exit code, signal and output come back unchanged.
+round trip. It ends with the command, whose exit code, signal and output come back unchanged. Where nothing waits, the
+command is sent together with the request that starts the shell.
 """
 
 import asyncio
-import re
-import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import asyncssh
 
-from fairlead_sidecar.errors import InvalidRequest, ProtocolFailure
+from fairlead_sidecar.ssh.marker import MARKER, RemoteProcess
+from fairlead_sidecar.ssh.program import Program, in_lines, in_size, prompt, say, sudo_ready, waiting_loop
 from fairlead_sidecar.ssh.result import Sink, Stream
+from fairlead_sidecar.ssh.shells import LoginShell
 
-MARKER = "FAIRLEAD_CALL_ID"
-"""Environment variable by which every process of a command can be found, also those that left its process group."""
-MAX_COMMAND_BYTES = 120_000
-"""Linux takes at most 128 KiB in one argument (MAX_ARG_STRLEN in execve(2)), and the login shell gets it as one."""
 WINDOW = 1024 * 1024
 """Bytes of output that may be under way."""
 MAX_NOISE = 8192
 BACKGROUND_SECONDS = 0.5
 """How often to look, after the command has exited, whether what holds its output open still writes."""
+_READY = b" ready "
+_TAKEN = b" taken "
 _TRICKLE_BYTES = 8192
 _FLOOD_BYTES = 8 * 1024 * 1024
 
-# What the login shell is told to run; it may be any shell, so: one line, no backslashes outside printf's formats, no
-# exclamation mark, no single quote inside. In order:
-# - the marker; SHLVL, so that a bash that runs the command does not read .bashrc a second time;
-# - boot id and /proc/PID/stat, by which the process is recognised later even if its number was given to another;
-# - the line that says it is ready, on both streams: start-up files may have written something before it;
-# - the command's lines: `+` before those that another one follows, `.` before the last. An incomplete command
-#   (the connection broke) is never run;
-# - the line that says that the command was taken;
-# - the login shell runs it, as sshd would have, unless that is no POSIX shell.
-_SCRIPT = (
-    "export {marker}={nonce} SHLVL=2; "
-    "IFS= read -r fl_boot 2>/dev/null </proc/sys/kernel/random/boot_id; "
-    "IFS= read -r fl_stat 2>/dev/null </proc/$$/stat; "
-    'printf "%s\\n" {nonce} >&2; printf "%s\\n" "{nonce} $$ $fl_boot $fl_stat"; '
-    "fl_command=; fl_newline=; "
-    "while :; do IFS= read -r fl_line || exit 255; "
-    "case $fl_line in .*) fl_command=$fl_command${{fl_line#.}}; break;; esac; "
-    'if [ -z "$fl_newline" ]; then fl_newline=$(printf "\\n."); fl_newline=${{fl_newline%.}}; fi; '
-    "fl_command=$fl_command${{fl_line#+}}$fl_newline; done; "
-    "case ${{SHELL##*/}} in bash|zsh|ksh|ksh93|mksh|dash|ash|sh) fl_shell=$SHELL;; *) fl_shell=/bin/sh;; esac; "
-    'printf "%s\\n" {nonce}; exec "$fl_shell" -c "$fl_command" </dev/null'
+# What the login shell is told to run: the marker; SHLVL, so that a bash that runs the command does not read .bashrc a
+# second time; /proc/PID/stat, by which the process is recognised later even if its number was given to another; the
+# line that says it is ready (start-up files may have written something before it). An incomplete text (the connection
+# broke) is never run.
+_BEGIN = f"export {MARKER}=@call@.$$.$PPID SHLVL=2; IFS= read -r fl_stat 2>/dev/null </proc/$$/stat; "
+_POSIX_SCRIPT = _BEGIN + waiting_loop()
+# `read -N` takes what is there in one system call, where `read` takes byte by byte. It counts characters.
+_BASH_SCRIPT = _BEGIN + (
+    "while IFS= read -rN 8 fl_size; do case $fl_size in "
+    'u*) IFS= LC_ALL=C read -rN "${fl_size#u}" fl_text || exit 255;; '
+    '*) IFS= read -rN "$fl_size" fl_text || exit 255;; esac; eval "$fl_text"; done; exit 255'
 )
-
-_BOOT_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-
-
-@dataclass(frozen=True, slots=True)
-class RemoteProcess:
-    """The process group of one command, recognisable across connections."""
-
-    group: int
-    """Process group id, which is also the id of its first process."""
-    nonce: str
-    """Value of the marker in the environment of all its processes."""
-    boot_id: str
-    """Empty where the host has no /proc."""
-    start_time: str
-    """Clock ticks from boot to the start of the first process (proc(5), field 22); empty where unknown."""
+_BASH_AT_ONCE = _BEGIN + 'IFS= @locale@read -rN @size@ fl_text && eval "$fl_text"; exit 255'
 
 
 class Launcher(asyncssh.SSHClientSession[bytes]):
     """One channel: first the waiting shell, then the command."""
 
-    def __init__(self, on_closed: Callable[["Launcher"], None]) -> None:
+    def __init__(
+        self,
+        call_id: str,
+        shell: LoginShell | None,
+        *,
+        on_open: Callable[["Launcher"], None],
+        on_closed: Callable[["Launcher"], None],
+        boot_id: str = "",
+        environment: str = "",
+        ordered: bool = False,
+    ) -> None:
+        """Prepare it.
+
+        Args:
+            call_id: Beginning of the marker.
+            shell: The account's; None while it is not known.
+            on_open: Called when the channel is open; may call `begin`.
+            on_closed: Called when the channel that was opened has ended.
+            boot_id: The host's.
+            environment: Shell text that sets variables, for the waiting shell.
+            ordered: Whether the server sends what was written to stdout before what was written to stderr later.
+        """
+        self.call_id = call_id
+        self.shell = shell
+        self.nonce = call_id.rpartition(".")[2]
+        self._nonce_bytes = self.nonce.encode()
+        self._on_open = on_open
         self._on_closed = on_closed
-        self._nonce = secrets.token_hex(16)
-        self._ready_line = re.compile(rb"%b (\d{1,10} \S* [^\n]*)\n" % self._nonce.encode())
+        self._boot_id = boot_id
+        self._environment = environment.encode("utf-8", "surrogateescape")
+        self.ordered = ordered
+        self._bash = shell is not None and shell.is_bash
+        self._frame = in_size if self._bash else in_lines
+        self._unsent = self._frame(self._environment + say(self.nonce, "ready").encode())
+        self._at_once: bytes | None = None
+        """What the shell is told, where the command is known before the shell is asked for."""
         self._channel: asyncssh.SSHClientChannel[bytes] | None = None
+        self._requested = False
+        """Whether the shell was asked for, so that data may be sent."""
         self._early: dict[Stream, bytearray] = {"stdout": bytearray(), "stderr": bytearray()}
         self._passing: dict[Stream, bool] = {"stdout": False, "stderr": False}
+        self._program: Program | None = None
+        self._passwords = 0
         self._sink: Sink | None = None
         self._received = 0
         self.active_at = 0.0
@@ -85,7 +94,7 @@ class Launcher(asyncssh.SSHClientSession[bytes]):
         self.process: RemoteProcess | None = None
         """Known as soon as the shell waits."""
         self.ready = asyncio.Event()
-        """The shell waits for a command, or the channel has ended without one (then `process` is None)."""
+        """The shell has started, or the channel has ended without (then `process` is None)."""
         self.sent = False
         """Whether a command went out: from here on it may run."""
         self.taken = False
@@ -95,11 +104,26 @@ class Launcher(asyncssh.SSHClientSession[bytes]):
         self.exit_code: int | None = None
         self.signal: str | None = None
         self.closed = False
+        self.abandoned = False
+        """Whether we closed the channel."""
+        self.refused = False
+        """Whether the server gave a channel but ran nothing on it."""
+        self._eof = False
+        self._look: asyncio.TimerHandle | None = None
 
     @property
     def command_line(self) -> str:
         """What sshd is asked to execute."""
-        return f"exec sh -c '{_SCRIPT.format(marker=MARKER, nonce=self._nonce)}'"
+        if not self._bash:
+            script = _POSIX_SCRIPT
+        elif self._at_once is None:
+            script = _BASH_SCRIPT
+        else:
+            locale = "" if self._at_once.isascii() else "LC_ALL=C "
+            script = _BASH_AT_ONCE.replace("@locale@", locale).replace("@size@", str(len(self._at_once)))
+        script = script.replace("@call@", self.call_id)
+        # Any shell understands this: one line, no backslash outside printf's formats, no quote inside.
+        return script if self.shell is not None and self.shell.waits else f"exec sh -c '{script}'"
 
     @property
     def opened(self) -> bool:
@@ -113,34 +137,43 @@ class Launcher(asyncssh.SSHClientSession[bytes]):
 
     @property
     def noise(self) -> str:
-        """What came instead of the ready line, for a message."""
+        """What came before the command's own output, for a message."""
         return b" ".join(self._early.values()).decode(errors="replace").strip()[:300]
 
-    def begin(self, command: bytes, sink: Sink) -> None:
-        """Send the command; its output goes to `sink` from now on."""
-        assert self._channel is not None  # noqa: S101 - a launcher that is ready has a channel
+    @property
+    def complaint(self) -> str:
+        """What the shell or sudo wrote to stderr instead of running the command."""
+        text = self._early["stderr"].replace(prompt(self.nonce), b"").decode(errors="replace")
+        return " ".join(line.strip() for line in text.splitlines()[-4:] if line.strip())[:500]
+
+    def begin(self, program: Program, sink: Sink) -> None:
+        """Send a command; its output goes to `sink` from now on."""
         self._sink = sink
+        self._program = program
         self.active_at = asyncio.get_running_loop().time()
-        *lines, last = command.split(b"\n")
-        try:
-            self._channel.write(b"".join(b"+%b\n" % line for line in lines) + b".%b\n" % last)
-            self._channel.write_eof()
-        except OSError:
-            # The shell has just ended by itself, e.g. at an idle limit.
-            self.ended.set()
+        if self._channel is None:
+            self._at_once = self._environment + program.text
+            self._unsent = self._at_once if self._bash else self._frame(self._at_once)
         else:
-            self.sent = True
+            self._unsent += self._frame(program.text)
+        if program.password is None:
+            self._unsent += (program.inner or b"") + program.stdin
+        if self._requested:
+            self._send()
 
     def close(self) -> None:
         """End the channel; a waiting shell then exits, a running command does not (it has to be killed)."""
+        self.abandoned = True
         if self._channel and not self.closed:
             self._channel.close()
 
     # --- called by asyncssh ---
 
     def connection_made(self, chan: asyncssh.SSHClientChannel[bytes]) -> None:
-        """The channel is open."""
+        """The channel is open; right after this the shell is asked for."""
         self._channel = chan
+        self._on_open(self)
+        asyncio.get_running_loop().call_soon(self._send)
 
     def data_received(self, data: bytes, datatype: asyncssh.DataType) -> None:
         """Output, or one of the launcher's own lines before it."""
@@ -164,6 +197,7 @@ class Launcher(asyncssh.SSHClientSession[bytes]):
 
     def eof_received(self) -> bool:
         """All output is there."""
+        self._eof = True
         if self.exited:
             self.ended.set()
         return False
@@ -173,33 +207,96 @@ class Launcher(asyncssh.SSHClientSession[bytes]):
         self.closed = True
         self.ready.set()
         self.ended.set()
+        if self._look is not None:
+            self._look.cancel()
         self._on_closed(self)
 
     # --- inside ---
+
+    def _send(self) -> None:
+        """Send what is due: variables ahead of need, the command with its input."""
+        self._requested = True
+        if self._channel is None or self.closed:
+            return
+        data, self._unsent = self._unsent, b""
+        # asyncssh sends as much as the host's window takes, and the rest as the command reads.
+        try:
+            if data:
+                self._channel.write(data)
+            if self._program is not None:
+                if self._program.stdin and self._program.password is None:
+                    self._channel.write_eof()
+                self.sent = True
+        except OSError:
+            # The shell has just ended by itself, e.g. at an idle limit.
+            self.ended.set()
 
     def _own_lines(self, stream: Stream, data: bytes) -> bytes:
         """Consume the launcher's lines and whatever stands before them; return what follows the last."""
         early = self._early[stream]
         early += data
-        if stream == "stdout" and self.process is None:
-            ready = self._ready_line.search(early)
-            if ready:
-                self.process = _parse_ready_line(self._nonce, ready[1].decode(errors="replace"))
+        if self._program is not None and self._program.password is not None:
+            self._talk_to_sudo(self._program, self._program.password)
+        for line in (_READY, _TAKEN) if stream == "stdout" else (_TAKEN,):
+            found = self._line(early, self._nonce_bytes + line)
+            if found is None:
+                continue
+            start, end = found
+            if stream == "stdout" and self.process is None:
+                self.process = _process(self.call_id, self._boot_id, bytes(early[start + len(self.nonce) : end]))
                 self.ready.set()
-                del early[: ready.end()]
-        if stream == "stderr" or self.process is not None:
-            _, found, rest = early.partition(f"{self._nonce}\n".encode())
-            if found:
-                self._passing[stream] = True
-                self.taken = self.taken or stream == "stdout"
-                early.clear()
-                return bytes(rest)
+            if line is _TAKEN:
+                return self._take(stream, start, end)
+            del early[start : end + 1]
         # Keep a possible beginning of the line, and enough of the noise for a message.
         del early[MAX_NOISE : max(MAX_NOISE, len(early) - MAX_NOISE)]
         return b""
 
+    @staticmethod
+    def _line(early: bytearray, beginning: bytes) -> tuple[int, int] | None:
+        start = early.find(beginning)
+        end = early.find(b"\n", start) if start >= 0 else -1
+        return (start, end) if end >= 0 else None
+
+    def _take(self, stream: Stream, start: int, end: int) -> bytes:
+        """What follows is the command's own; what stood before is kept for a message."""
+        early = self._early[stream]
+        rest = bytes(early[end + 1 :])
+        del early[start:]
+        self._passing[stream] = True
+        if stream == "stdout":
+            self.taken = True
+            if self.ordered:
+                self._passing["stderr"] = True
+        return rest
+
+    def _talk_to_sudo(self, program: Program, password: bytes) -> None:
+        """Give the password when it is asked for, once; the command only when sudo has let its shell start."""
+        assert self._channel is not None  # noqa: S101 - data came from it
+        asked = self._early["stderr"].count(prompt(self.nonce))
+        answer = sudo_ready(self.nonce)
+        try:
+            if answer in self._early["stdout"]:
+                self._early["stdout"][:] = self._early["stdout"].partition(answer)[2]
+                self._channel.write((program.inner or b"") + program.stdin)
+                if program.stdin:
+                    self._channel.write_eof()
+            elif asked > self._passwords:
+                self._passwords = asked
+                if asked == 1:
+                    self._channel.write(password + b"\n")
+                else:
+                    # It was wrong. A second try with the same could lock the account.
+                    self._channel.write_eof()
+        except OSError:
+            # The channel is going down; its own event says so.
+            return
+
     def _await_output(self) -> None:
-        asyncio.get_running_loop().call_later(
+        if self._eof:
+            self.ended.set()
+            return
+        self._look = asyncio.get_running_loop().call_later(
             BACKGROUND_SECONDS, self._check_background, self._received, self._received, 1
         )
 
@@ -216,49 +313,21 @@ class Launcher(asyncssh.SSHClientSession[bytes]):
             self.ended.set()
             self.close()
             return
-        asyncio.get_running_loop().call_later(
+        self._look = asyncio.get_running_loop().call_later(
             BACKGROUND_SECONDS, self._check_background, at_exit, self._received, rounds + 1
         )
 
 
-def encode_command(command: str) -> bytes:
-    """Check a command line and give its bytes.
-
-    Raises:
-        InvalidRequest: It is empty, too long, or holds a NUL.
-    """
-    if not command.strip():
-        raise InvalidRequest("The command is empty.")
-    if "\0" in command:
-        raise InvalidRequest("The command holds a NUL character, which no shell can run.")
-    # Undecodable bytes of a file name come as surrogates, as everywhere in Python.
-    data = command.encode("utf-8", "surrogateescape")
-    if len(data) > MAX_COMMAND_BYTES:
-        raise InvalidRequest(
-            f"The command has {len(data)} bytes, more than the {MAX_COMMAND_BYTES} that a shell takes.",
-            hint="Write it to a file on the host first and run that.",
-        )
-    return data
-
-
-def not_a_shell(launcher: Launcher) -> ProtocolFailure:
-    """The account ran something else, or nothing, instead of a shell."""
-    answer = f" It answered: {launcher.noise!r}." if launcher.noise else ""
-    return ProtocolFailure(
-        f"The account runs no commands.{answer}",
-        hint="Give the account a login shell and check for a forced command (authorized_keys, ForceCommand).",
-    )
-
-
-def _parse_ready_line(nonce: str, line: str) -> RemoteProcess:
-    group, boot_id, stat = line.split(" ", 2)
+def _process(call_id: str, boot_id: str, line: bytes) -> RemoteProcess:
+    """From ` ready PID STAT`."""
+    _, _, group, *stat = line.split(b" ", 3)
     # The process name in the second field may hold spaces, so count from its closing parenthesis.
-    fields = stat.rpartition(")")[2].split()
+    fields = b"".join(stat).decode(errors="replace").rpartition(")")[2].split()
     start_time = fields[19] if len(fields) > 19 else ""
     # The kill script is made from these, so what a host says here must look like what it is.
     return RemoteProcess(
-        int(group),
-        nonce,
-        boot_id if _BOOT_ID.fullmatch(boot_id) else "",
+        int(group) if group.isdigit() and len(group) <= 10 else None,
+        call_id,
+        boot_id,
         start_time if start_time.isascii() and start_time.isdigit() else "",
     )

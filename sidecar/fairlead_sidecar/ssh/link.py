@@ -1,8 +1,6 @@
 """The link to one host: keeps it up, says how it stands, gives out sessions on it."""
 
 import asyncio
-import shlex
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
@@ -11,17 +9,18 @@ import asyncssh
 from fairlead_sidecar.config import SidecarConfig, Target
 from fairlead_sidecar.errors import ConnectionLost, HostUnreachable, LinkError
 from fairlead_sidecar.ssh.backoff import Backoff
-from fairlead_sidecar.ssh.command import NotTaken, follow
 from fairlead_sidecar.ssh.credentials import FilesVersion
-from fairlead_sidecar.ssh.launcher import Launcher, encode_command, not_a_shell
+from fairlead_sidecar.ssh.limit import SessionLimit
 from fairlead_sidecar.ssh.login import Login, Progress, login, new_progress
+from fairlead_sidecar.ssh.marker import instance_of
 from fairlead_sidecar.ssh.observer import NullObserver, Observer
 from fairlead_sidecar.ssh.pool import CLOSE_SECONDS, Pool, PoolGone
 from fairlead_sidecar.ssh.reaper import Reaper
 from fairlead_sidecar.ssh.report import Report
 from fairlead_sidecar.ssh.request import CommandRequest
-from fairlead_sidecar.ssh.result import CommandEnd, Sink, Stream
+from fairlead_sidecar.ssh.result import CommandEnd, Sink
 from fairlead_sidecar.ssh.route import credentials_version, trusted_keys
+from fairlead_sidecar.ssh.runner import Runner
 from fairlead_sidecar.ssh.totp import OneTimeCodes
 from fairlead_sidecar.statusz import LinkStatus
 
@@ -35,8 +34,6 @@ _LOOK_SECONDS = 1.0
 """How often the credential files are looked at."""
 _NUDGE_SECONDS = 1.0
 """The least time between the attempts that calls ask for."""
-_TRIES = 3
-"""How many shells a command is given to that end before they take it."""
 
 
 class Link:
@@ -71,6 +68,9 @@ class Link:
         self._changed = False
         self._was_up = False
         self._reaper = Reaper(self._current)
+        self._runner = Runner(self._up_by, lambda: self._config, self._reaper, self.observer)
+        self._limit = SessionLimit()
+        self._captures: set[asyncio.Task[None]] = set()
         self._codes = OneTimeCodes()
         self._transport = Backoff(first=0.2, cap=10)
 
@@ -100,6 +100,8 @@ class Link:
                     transport.reset()
                 await self._pause(transport.next(), credentials)
         finally:
+            for capture in self._captures:
+                capture.cancel()
             await self._reaper.close()
             pools, self._pool = [*self._former, *([self._pool] if self._pool else [])], None
             for pool in pools:
@@ -120,13 +122,14 @@ class Link:
             # What failed or never lasted before says nothing about what is asked for now.
             self._transport.reset()
         if moved:
+            self._limit = SessionLimit()
             needs_login = True
             self._leave(drain=True)
         elif new_trust and not (_trust(config)[:-1] == _trust(old)[:-1] and self._still_trusted()):
             needs_login = True
             self._leave(drain=False)
         if self._pool is not None:
-            self._pool.max_connections = config.connection.max_connections
+            self._pool.configure(config.environment, config.connection.max_connections)
             self._pool.set_keepalive(config.connection.keepalive_interval, config.connection.keepalive_count_max)
         elif needs_login:
             self._report.connecting(new_progress(config).place)
@@ -141,8 +144,8 @@ class Link:
     ) -> CommandEnd:
         """Run a command on the host.
 
-        A command that is cancelled or past its deadline is killed on the host with its whole process group; where the
-        connection does not allow that, as soon as there is one again.
+        A command that is cancelled or past its deadline is killed on the host with all its processes, below sudo too;
+        where the connection does not allow that, as soon as there is one again.
 
         Args:
             request: What to run.
@@ -151,40 +154,12 @@ class Link:
             sink: Gets all output.
 
         Raises:
-            InvalidRequest: Empty, too long, or holds a NUL.
+            InvalidRequest: Empty, too long, holds a NUL, or there is no such working directory; it was not run.
+            SudoFailed: sudo refused; it was not run.
             TooBusy: No session became free in time.
             LinkError: There is no connection, or it broke while the command ran.
         """
-        data = encode_command(shlex.join(request.argv) if request.argv else request.command or "")
-        started = time.monotonic()
-        deadline = asyncio.get_running_loop().time() + timeout
-
-        def feed(stream: Stream, data: bytes) -> None:
-            self.observer.on_bytes("received", len(data))
-            sink(stream, data)
-
-        for _ in range(_TRIES):
-            pool, target, launcher = await self._launcher(deadline)
-            launcher.begin(data, feed)
-            self.observer.on_bytes("sent", len(data))
-            try:
-                stopped = await follow(launcher, deadline=deadline, idle_timeout=idle_timeout)
-            except NotTaken:
-                continue
-            except ConnectionLost:
-                # It may still run there, and its deadline holds all the same.
-                self._reaper.remember(launcher, target, due=deadline)
-                raise
-            except BaseException:
-                self._reaper.kill(launcher, pool, target)
-                raise
-            if launcher.exited:
-                stopped = None
-            elif stopped is not None:
-                # Shielded: a caller who gives up now must not stop the kill.
-                await asyncio.shield(self._reaper.kill(launcher, pool, target))
-            return CommandEnd(launcher.exit_code, launcher.signal, time.monotonic() - started, stopped)
-        raise not_a_shell(launcher)
+        return await self._runner.run(request, timeout=timeout, idle_timeout=idle_timeout, sink=sink)
 
     @asynccontextmanager
     async def sftp(self) -> AsyncIterator[asyncssh.SFTPClient]:
@@ -208,17 +183,9 @@ class Link:
 
     # --- for calls ---
 
-    async def _launcher(self, deadline: float) -> tuple[Pool, Target, Launcher]:
-        while True:
-            pool = await self._ready(deadline)
-            target = self._config.target
-            try:
-                async with asyncio.timeout_at(deadline):
-                    return pool, target, await pool.launcher()
-            except PoolGone:
-                continue
-            except TimeoutError:
-                raise pool.too_busy() from None
+    async def _up_by(self, deadline: float) -> tuple[Pool, Target]:
+        pool = self._pool or await self._ready(deadline)
+        return pool, self._config.target
 
     async def _ready(self, deadline: float) -> Pool:
         """The pool that is up; waits a moment for one, no longer than `deadline` (the event loop's time)."""
@@ -318,15 +285,21 @@ class Link:
         self._error = None
 
         async def further() -> Login:
-            return await login(config, new_progress(config), self._codes)
+            return await login(config, new_progress(config), self._codes, beside=logged_in)
 
         pool = Pool(
             logged_in,
             further,
+            instance=instance_of(config.instance),
+            environment=config.environment,
             max_connections=config.connection.max_connections,
+            limit=self._limit,
             on_lost=lambda: self._lost(pool),
         )
         self._pool = pool
+        capture = asyncio.get_running_loop().create_task(self._runner.capture(pool, config.target))
+        self._captures.add(capture)
+        capture.add_done_callback(self._captures.discard)
         if former is not None:
             self._drain(former)
         elif self._was_up:

@@ -2,8 +2,6 @@
 
 from fairlead_sidecar.ssh.login import Login
 
-COMMANDS_PER_CONNECTION = 8
-SESSIONS_PER_CONNECTION = 10
 _REFUSED_FIRST = 0.004
 _REFUSED_CAP = 0.25
 
@@ -16,6 +14,11 @@ class Member:
         self.connection = login.connection
         self.sessions = 0
         """Open or being opened, of every kind."""
+        # OpenSSH's loop reads stdout before stderr; others may have a thread for each.
+        self.ordered = login.server_version.startswith("SSH-2.0-OpenSSH")
+        """Whether what was written to stdout never arrives after what was written to stderr later."""
+        self.granted = 0
+        """Open for commands and kills."""
         self.refusals = 0
         """In a row."""
         self.idle_since: float | None = None
@@ -31,6 +34,9 @@ class Member:
 
     def refused(self, now: float) -> None:
         """The server gave no session: leave it alone for a moment, longer with each refusal."""
+        if now < self._blocked_until:
+            # One of several that were asked for at the same time.
+            return
         self._blocked_until = now + min(_REFUSED_CAP, _REFUSED_FIRST * 2.0 ** min(self.refusals, 10))
         self.refusals += 1
 

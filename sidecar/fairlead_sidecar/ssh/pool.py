@@ -1,39 +1,44 @@
 """The connections to one host, and the waiting shells on them.
 
-A server allows some sessions per connection (MaxSessions, 10 unless changed); nobody tells how many. So a connection
-is given at most 8 commands, two places stay for a kill and for SFTP, and a refused session is tried again a moment
-later or on another connection.
+A command gets a shell that waits; where none does, the next session that the server gives. A server allows some
+sessions per connection (MaxSessions): as many are used as it turns out to give, less one for a kill and one for files,
+then further connections are made.
 """
 
 import asyncio
 import logging
-import random
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import suppress
 from typing import Any
 
 import asyncssh
 
-from fairlead_sidecar.errors import FairleadError, LinkError, ProtocolFailure, TooBusy
-from fairlead_sidecar.ssh.launcher import WINDOW, Launcher, not_a_shell
+from fairlead_sidecar.config import Environment
+from fairlead_sidecar.errors import FairleadError, TooBusy
+from fairlead_sidecar.ssh.command import not_a_shell, not_ready
+from fairlead_sidecar.ssh.environment import HostFacts, configured, preamble
+from fairlead_sidecar.ssh.growth import Growth
+from fairlead_sidecar.ssh.launcher import WINDOW, Launcher
+from fairlead_sidecar.ssh.limit import SessionLimit
 from fairlead_sidecar.ssh.login import Login
-from fairlead_sidecar.ssh.member import COMMANDS_PER_CONNECTION, SESSIONS_PER_CONNECTION, Member
-from fairlead_sidecar.ssh.sftp import SharedSftp
+from fairlead_sidecar.ssh.marker import new_call_id
+from fairlead_sidecar.ssh.member import Member
+from fairlead_sidecar.ssh.order import Order
+from fairlead_sidecar.ssh.sftp import OPEN_SECONDS, SharedSftp
 
 WARM = 3
 """Shells that wait ahead of need, per pool."""
+FACTS_SECONDS = 2.0
+"""How long the first commands of a connection wait for its environment."""
 STARTUP_SECONDS = 60.0
 """Within which a shell has to be ready."""
 IDLE_SECONDS = 30.0
 """After which a connection beyond the first is closed."""
 CLOSE_SECONDS = 1.0
-_GROW_AGAIN = 1.0
-_GROW_AFTER_REFUSAL = 60.0
-"""A server may lock an account whose logins fail."""
 _LOOK_AGAIN = 0.05
-_REFILL_SECONDS = 0.004
-"""After a shell was taken, so that starting the next one does not compete with the command."""
+_REFILL_AFTER_END = 0.002
+"""The answer goes out first; then, while the client is at work, the next shell is started."""
+_REFILL_AFTER_BEGIN = 0.03
 
 log = logging.getLogger(__name__)
 
@@ -43,72 +48,99 @@ class PoolGone(Exception):
 
 
 class Pool:
-    """Gives out waiting shells, each for one command."""
+    """Gives out shells, each for one command."""
 
     def __init__(
         self,
         first: Login,
         login: Callable[[], Awaitable[Login]],
         *,
+        instance: str,
+        environment: Environment,
         max_connections: int,
+        limit: SessionLimit,
         on_lost: Callable[[], None],
     ) -> None:
         """Take over the `first` connection; make further ones with `login`; tell `on_lost` when none is left."""
-        self._login = login
         self.max_connections = max_connections
+        self.facts: HostFacts | None = None
+        """What shells say about themselves; None until they have answered, or did not in time."""
+        self._instance = instance
+        self._environment = environment
+        self._limit = limit
         self._on_lost = on_lost
         self._members: list[Member] = []
         self._warm: deque[Launcher] = deque()
-        self._waiting: deque[asyncio.Future[Launcher]] = deque()
-        self._urgent: deque[asyncio.Future[Launcher]] = deque()
+        self._waiting: deque[Order] = deque()
+        self._urgent: deque[Order] = deque()
         self._owner: dict[Launcher, Member] = {}
+        self._orders: dict[Launcher, Order] = {}
+        """What the shells were asked for that are not open yet."""
+        self._preamble_text: str | None = None
+        self._warm_not_before = 0.0
+        self._stale: set[Launcher] = set()
+        """Shells that were asked for before something changed that they should know."""
         self._starting = 0
-        self._growing = False
-        self._grow_not_before = 0.0
         self._warming = True
         self._draining = False
         self._closing: list[Login] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._retry: asyncio.TimerHandle | None = None
+        self._refill: asyncio.TimerHandle | None = None
+        self._growth = Growth(login, self._grown)
         self._sftp = SharedSftp(self._members, make_room=self._make_room_for_sftp, on_closed=self._session_ended)
+        self._patience = asyncio.get_running_loop().call_later(FACTS_SECONDS, self._wait_no_more)
+        self._facts_awaited = True
         self._add(first)
-        self._balance()
 
     @property
     def alive(self) -> bool:
         """Whether there is a connection left."""
         return bool(self._members)
 
-    async def launcher(self, *, urgent: bool = False) -> Launcher:
-        """A shell that waits for a command; the caller sets the deadline.
-
-        Args:
-            urgent: For a kill: goes before all others, into the places that are kept free.
+    async def serve(self, order: Order) -> None:
+        """Give an order to a shell; returns when the command was sent. The caller sets the deadline.
 
         Raises:
             PoolGone: There is no connection any more.
             ProtocolFailure: The account does not start a shell.
+            CredentialsNotFound: A value of the environment is missing.
         """
-        if not self._members or (self._draining and not urgent):
+        if not self._members or (self._draining and not order.urgent):
             raise PoolGone
         while self._warm:
             launcher = self._warm.popleft()
             if not launcher.ended.is_set():
-                asyncio.get_running_loop().call_later(_REFILL_SECONDS, self._balance)
-                return launcher
-        future: asyncio.Future[Launcher] = asyncio.get_running_loop().create_future()
-        queue = self._urgent if urgent else self._waiting
-        queue.append(future)
+                order.prepare(launcher)
+                order.given(launcher)
+                self._refill_in(_REFILL_AFTER_BEGIN)
+                return
+        order.served = asyncio.get_running_loop().create_future()
+        (self._urgent if order.urgent else self._waiting).append(order)
         self._balance()
-        try:
-            return await future
-        except asyncio.CancelledError:
-            with suppress(ValueError):
-                queue.remove(future)
-            # It may have arrived at the very moment the caller gave up.
-            if future.done() and not future.cancelled() and future.exception() is None:
-                self._arrived(future.result())
-            raise
+        await order.served
+
+    def learned(self, facts: HostFacts) -> None:
+        """The account's shells told about themselves: commands go on, in shells that know it."""
+        self.facts = facts
+        self._patience.cancel()
+        self._facts_awaited = False
+        self.renew()
+
+    def configure(self, environment: Environment, max_connections: int) -> None:
+        """Take over what changed in the configuration."""
+        self.max_connections = max_connections
+        if environment != self._environment:
+            self._environment = environment
+            self.renew()
+
+    def renew(self) -> None:
+        """Start the waiting shells anew."""
+        self._preamble_text = None
+        self._stale.update(launcher for launcher in self._owner if not launcher.opened)
+        while self._warm:
+            self._warm.popleft().close()
+        self._balance()
 
     async def acquire_sftp(self) -> asyncssh.SFTPClient:
         """The pool's SFTP session, opened when needed; many may use it at once. `release_sftp` follows each use.
@@ -124,6 +156,8 @@ class Pool:
             return await self._sftp.acquire()
         except ConnectionError:
             raise PoolGone from None
+        finally:
+            self._warm_not_before = 0.0
 
     def release_sftp(self) -> None:
         """One user less."""
@@ -132,12 +166,9 @@ class Pool:
             self._close_if_unused(self._sftp.member)
 
     def too_busy(self) -> FairleadError:
-        """Why a caller of `launcher` waited in vain."""
+        """Why an order waited in vain."""
         if any(launcher.opened and not launcher.ready.is_set() for launcher in self._owner):
-            return ProtocolFailure(
-                "The account's login shell did not become ready in time.",
-                hint="Look at its start-up files (.bashrc, .zshenv) and at the host's load.",
-            )
+            return not_ready()
         return TooBusy("No SSH session to the host became free in time.")
 
     def set_keepalive(self, interval: float, count_max: int) -> None:
@@ -148,7 +179,7 @@ class Pool:
     def drain(self) -> None:
         """Take no new commands; each connection closes when its last command has ended."""
         self._draining = True
-        self._fail_waiting(PoolGone())
+        self._fail(self._waiting)
         while self._warm:
             self._warm.popleft().close()
         for member in list(self._members):
@@ -157,7 +188,7 @@ class Pool:
     def abort(self) -> None:
         """Close everything at once; running commands get `ConnectionLost`."""
         self._draining = True
-        for task in self._tasks:
+        for task in (*self._tasks, *self._growth.tasks):
             task.cancel()
         for member in list(self._members):
             self._closing.append(member.login)
@@ -167,8 +198,8 @@ class Pool:
     async def wait_closed(self) -> None:
         """After `abort`: wait until the connections are gone, those too that were being made."""
         closing = [asyncio.ensure_future(login.wait_closed()) for login in self._closing]
-        if closing or self._tasks:
-            await asyncio.wait([*closing, *self._tasks], timeout=CLOSE_SECONDS)
+        if closing or self._tasks or self._growth.tasks:
+            await asyncio.wait([*closing, *self._tasks, *self._growth.tasks], timeout=CLOSE_SECONDS)
 
     # --- connections ---
 
@@ -181,36 +212,22 @@ class Pool:
         if member not in self._members:
             return
         self._members.remove(member)
-        if not self._members:
-            self._fail_waiting(PoolGone())
-            self._fail(self._urgent, PoolGone())
-            if self._retry:
-                self._retry.cancel()
-            self._on_lost()
-        else:
+        if self._members:
             self._balance()
-
-    def _grow(self, limit: int) -> None:
-        now = asyncio.get_running_loop().time()
-        if self._growing or len(self._members) >= limit or now < self._grow_not_before or self._draining:
             return
-        self._growing = True
-        self._spawn(self._add_connection())
+        self._fail(self._waiting)
+        self._fail(self._urgent)
+        for timer in (self._retry, self._refill, self._patience):
+            if timer:
+                timer.cancel()
+        self._on_lost()
 
-    async def _add_connection(self) -> None:
-        try:
-            login = await self._login()
-        except LinkError as error:
-            log.warning("A further connection to the host could not be made: %s", error.message)
-            pause = _GROW_AGAIN if error.retriable else _GROW_AFTER_REFUSAL
-            self._grow_not_before = asyncio.get_running_loop().time() + pause * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load
-        else:
+    def _grown(self, login: Login | None) -> None:
+        if login is not None:
             if self._members and not self._draining:
                 self._add(login)
             else:
                 login.connection.abort()
-        finally:
-            self._growing = False
         self._balance()
 
     def _close_if_unused(self, member: Member) -> None:
@@ -243,25 +260,36 @@ class Pool:
         if not self._members:
             return
         self._drop_cancelled()
-        missing = len(self._urgent) + len(self._waiting) - self._starting
-        while missing > 0:
-            limit = SESSIONS_PER_CONNECTION if self._urgent else COMMANDS_PER_CONNECTION
-            member = self._roomiest(limit)
+        missing = len(self._urgent) + (0 if self._facts_awaited else len(self._waiting)) - self._starting
+        while missing > 0 and (self._urgent or self._waiting):
+            member = self._roomiest(urgent=bool(self._urgent))
             if member is None:
-                self._make_room()
+                self._make_room(missing)
                 return
-            self._start(member)
+            if not self._start(member, (self._urgent or self._waiting).popleft()):
+                return
             missing -= 1
-        ahead = WARM - len(self._warm) - self._starting
-        if self._warming and not self._draining:
-            first = self._members[0]
-            for _ in range(ahead):
-                if first.accepts(COMMANDS_PER_CONNECTION, asyncio.get_running_loop().time()):
-                    self._start(first)
+        if self._warming and not self._draining and not self._facts_awaited and not self._waiting:
+            first, now = self._members[0], asyncio.get_running_loop().time()
+            for _ in range(WARM - len(self._warm) - self._starting):
+                if (
+                    now < self._warm_not_before
+                    or not first.accepts(self._room(first, urgent=False), now)
+                    or not self._start(first, None)
+                ):
+                    return
 
-    def _make_room(self) -> None:
-        self._grow(self.max_connections + bool(self._urgent))
-        if self._sftp.member is not None and self._sftp.member.refusals:
+    def _refill_in(self, seconds: float) -> None:
+        if self._refill is not None:
+            self._refill.cancel()
+        self._refill = asyncio.get_running_loop().call_later(seconds, self._balance)
+
+    def _make_room(self, missing: int) -> None:
+        each = self._limit.commands(with_sftp=False)
+        room = self.max_connections + bool(self._urgent) - len(self._members)
+        if not self._draining:
+            self._growth.want(min(-(-missing // each), room))
+        if self._limit.scarce:
             # Where sessions are this scarce, an idle one is given up.
             self._sftp.close_if_idle()
         if self._retry is None:
@@ -275,69 +303,119 @@ class Pool:
         self._balance()
 
     def _make_room_for_sftp(self) -> None:
-        self._grow(self.max_connections)
+        self._growth.want(min(1, self.max_connections - len(self._members)))
+        # Whoever drops a shell for it must not start the next one in its place.
+        self._warm_not_before = asyncio.get_running_loop().time() + OPEN_SECONDS
         if self._warm:
             self._drop_warm(self._owner[self._warm[0]])
 
-    def _roomiest(self, limit: int) -> Member | None:
+    def _roomiest(self, *, urgent: bool) -> Member | None:
         now = asyncio.get_running_loop().time()
-        fitting = [member for member in self._members if member.accepts(limit, now)]
+        fitting = [member for member in self._members if member.accepts(self._room(member, urgent=urgent), now)]
+        if not fitting and self._limit.probe(now):
+            return min(self._members, key=lambda member: member.sessions)
         return min(fitting, key=lambda member: member.sessions, default=None)
 
-    def _start(self, member: Member) -> None:
-        member.sessions += 1
-        self._starting += 1
-        self._spawn(self._launch(member))
+    def _room(self, member: Member, *, urgent: bool) -> int:
+        if urgent:
+            return self._limit.most
+        if self._sftp.member is not None:
+            # It counts among the sessions of the connection that it runs on.
+            return self._limit.commands(with_sftp=False)
+        return self._limit.commands(with_sftp=member is self._members[0])
 
-    async def _launch(self, member: Member) -> None:
-        """Never cancelled by a caller: a channel that is half open could not be closed again."""
-        launcher = Launcher(self._closed)
+    def _start(self, member: Member, order: Order | None) -> bool:
+        """Ask for a session, for an order or ahead of need; whether that was possible."""
+        facts = self.facts or HostFacts()
+        try:
+            environment = self._preamble(facts)
+        except FairleadError as error:
+            self._warming = False
+            if order is not None:
+                order.fail(error)
+            return False
+        launcher = Launcher(
+            new_call_id(self._instance),
+            facts.shell,
+            on_open=self._opened,
+            on_closed=self._closed,
+            boot_id=facts.boot_id,
+            environment=environment,
+            ordered=member.ordered,
+        )
         self._owner[launcher] = member
-        error: FairleadError | None = None
+        member.sessions += 1
+        if order is None:
+            self._starting += 1
+        else:
+            order.prepare(launcher)
+            self._orders[launcher] = order
+        self._spawn(self._launch(launcher, member))
+        return True
+
+    def _preamble(self, facts: HostFacts) -> str:
+        """Computed anew only where a Secret may have changed."""
+        if self._preamble_text is None or any(variable.secret for variable in self._environment.variables):
+            self._preamble_text = preamble(facts, configured(self._environment))
+        return self._preamble_text
+
+    async def _launch(self, launcher: Launcher, member: Member) -> None:
+        """Never cancelled by a caller: a channel that is half open could not be closed again."""
         try:
             await member.connection.create_session(
                 lambda: launcher, launcher.command_line, encoding=None, window=WINDOW
             )
-            async with asyncio.timeout(STARTUP_SECONDS):
-                await launcher.ready.wait()
-            if launcher.process is None:
-                error = not_a_shell(launcher)
-        except TimeoutError:
-            error = self.too_busy()
-            launcher.close()
         except asyncssh.ChannelOpenError:
-            member.refused(asyncio.get_running_loop().time())
+            launcher.refused = True
+            if not launcher.opened and member in self._members:
+                now = asyncio.get_running_loop().time()
+                self._limit.refused(now)
+                member.refused(now)
         except (asyncssh.Error, OSError):
             # The connection is going down; its own event says so.
             log.debug("A session could not be opened", exc_info=True)
         finally:
-            self._starting -= 1
             if not launcher.opened:
+                order = self._orders.pop(launcher, None)
+                if order is None:
+                    self._starting -= 1
+                else:
+                    (self._urgent if order.urgent else self._waiting).appendleft(order)
                 self._closed(launcher)
-        if launcher.process is not None and not launcher.closed:
-            member.served()
-            self._warming = True
-            self._arrived(launcher)
-        elif error is not None and member in self._members:
-            # Without this stop, an account that runs nothing would be tried again for ever.
-            self._warming = False
-            waiting = self._urgent or self._waiting
-            if waiting:
-                _set_exception(waiting.popleft(), error)
-        self._balance()
+                self._balance_or_fail()
 
-    def _arrived(self, launcher: Launcher) -> None:
-        """A shell waits: give it to whoever waits for one, else keep it."""
+    def _opened(self, launcher: Launcher) -> None:
+        """A session is there: it runs what it was asked for, or whatever waits, or is kept."""
+        member = self._owner[launcher]
+        member.served()
+        member.granted += 1
+        self._limit.granted(member.granted)
+        order = self._orders.pop(launcher, None)
+        if order is not None:
+            if order.waiting:
+                order.given(launcher)
+            else:
+                launcher.close()
+            return
+        self._starting -= 1
+        asyncio.get_running_loop().call_later(STARTUP_SECONDS, self._check_start, launcher)
         self._drop_cancelled()
-        for queue in (self._urgent, self._waiting):
-            if queue:
-                queue.popleft().set_result(launcher)
-                return
-        if self._draining or len(self._warm) >= WARM:
+        queue = self._urgent or (None if self._facts_awaited else self._waiting)
+        if queue:
+            order = queue.popleft()
+            order.prepare(launcher)
+            order.given(launcher)
+        elif self._draining or len(self._warm) >= WARM or launcher in self._stale:
             launcher.close()
         else:
             self._warm.append(launcher)
-            self._close_if_unused(self._owner[launcher])
+            self._close_if_unused(member)
+
+    def _check_start(self, launcher: Launcher) -> None:
+        if not launcher.ready.is_set():
+            log.warning("The account's login shell does not become ready")
+            self._warming = False
+            launcher.close()
 
     def _closed(self, launcher: Launcher) -> None:
         """A session ended."""
@@ -345,6 +423,15 @@ class Pool:
         if member is None:
             return
         member.sessions -= 1
+        member.granted -= launcher.opened
+        self._stale.discard(launcher)
+        if launcher.process is not None:
+            self._warming = True
+        elif launcher.opened and not launcher.abandoned and member in self._members:
+            # Without this stop, an account that runs nothing would be tried again for ever.
+            self._warming = False
+            if not launcher.sent and self._waiting:
+                self._waiting.popleft().fail(not_a_shell(launcher))
         if launcher in self._warm:
             # It ended by itself, e.g. by the shell's own idle limit: don't keep starting new ones for nobody.
             self._warm.remove(launcher)
@@ -355,6 +442,20 @@ class Pool:
         self._close_if_unused(member)
         if self._urgent or self._waiting:
             self._balance()
+        elif not self._draining and self._members and len(self._warm) < WARM:
+            self._refill_in(_REFILL_AFTER_END)
+
+    def _wait_no_more(self) -> None:
+        """The environment takes its time: go on without it for now."""
+        self._facts_awaited = False
+        self._balance()
+
+    def _balance_or_fail(self) -> None:
+        if self._members:
+            self._balance()
+        else:
+            self._fail(self._waiting)
+            self._fail(self._urgent)
 
     def _drop_warm(self, member: Member) -> None:
         for launcher in [launcher for launcher in self._warm if self._owner.get(launcher) is member]:
@@ -363,23 +464,15 @@ class Pool:
 
     def _drop_cancelled(self) -> None:
         for queue in (self._urgent, self._waiting):
-            while queue and queue[0].done():
+            while queue and not queue[0].waiting:
                 queue.popleft()
 
-    def _fail_waiting(self, error: Exception) -> None:
-        self._fail(self._waiting, error)
-
     @staticmethod
-    def _fail(queue: deque[asyncio.Future[Launcher]], error: Exception) -> None:
+    def _fail(queue: deque[Order]) -> None:
         while queue:
-            _set_exception(queue.popleft(), error)
+            queue.popleft().fail(PoolGone())
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def _set_exception(future: asyncio.Future[Launcher], error: Exception) -> None:
-    if not future.done():
-        future.set_exception(error)

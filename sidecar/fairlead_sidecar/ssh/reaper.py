@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +11,12 @@ from fairlead_sidecar.config import Target
 from fairlead_sidecar.errors import FairleadError
 from fairlead_sidecar.ssh.command import NotTaken, follow
 from fairlead_sidecar.ssh.kill import all_gone, kill_script
-from fairlead_sidecar.ssh.launcher import Launcher, RemoteProcess, encode_command
-from fairlead_sidecar.ssh.pool import Pool, PoolGone
+from fairlead_sidecar.ssh.launcher import Launcher
+from fairlead_sidecar.ssh.marker import RemoteProcess
+from fairlead_sidecar.ssh.order import Order
+from fairlead_sidecar.ssh.pool import STARTUP_SECONDS, Pool, PoolGone
+from fairlead_sidecar.ssh.program import compose
+from fairlead_sidecar.ssh.request import CommandRequest, RunAs
 from fairlead_sidecar.ssh.result import Stream
 
 KILL_SECONDS = 5.0
@@ -30,6 +35,8 @@ class _Orphan:
     """A command that has to die."""
 
     process: RemoteProcess
+    run_as: RunAs | None
+    """It runs below sudo, and can be killed only so."""
     target: Target
     due: float
     """The event loop's time from which on it has no right to live."""
@@ -44,15 +51,14 @@ class Reaper:
         self._put_off: list[_Orphan] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def kill(self, launcher: Launcher, pool: Pool, target: Target) -> asyncio.Task[None]:
+    def kill(self, launcher: Launcher, run_as: RunAs | None, pool: Pool, target: Target) -> asyncio.Task[None]:
         """End a running command, through the pool that it runs on; it goes on if nobody waits for it."""
-        return self._spawn(self._kill_now(launcher, pool, target), name=_NOW)
+        return self._spawn(self._kill_now(launcher, run_as, pool, target), name=_NOW)
 
-    def remember(self, launcher: Launcher, target: Target, due: float) -> None:
+    def remember(self, launcher: Launcher, run_as: RunAs | None, target: Target, due: float) -> None:
         """A command whose connection broke: kill it as soon as it is `due` and the host can be reached."""
-        if launcher.process is not None:
-            self._put_off_until_connected(_Orphan(launcher.process, target, due))
-            self.connected()
+        self._put_off_until_connected(_Orphan(_process(launcher), run_as, target, due))
+        self.connected()
 
     def connected(self) -> None:
         """There is a connection: carry out what was put off."""
@@ -72,20 +78,24 @@ class Reaper:
         for task in self._tasks:
             task.cancel()
 
-    async def _kill_now(self, launcher: Launcher, pool: Pool, target: Target) -> None:
-        process = launcher.process
-        if process is None or launcher.exited:
+    async def _kill_now(self, launcher: Launcher, run_as: RunAs | None, pool: Pool, target: Target) -> None:
+        if launcher.process is None and not launcher.closed:
+            # The shell is still starting: before that there is nothing to be found on the host.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(STARTUP_SECONDS):
+                    await launcher.ready.wait()
+        if launcher.exited or not launcher.sent:
             launcher.close()
             return
         now = asyncio.get_running_loop().time()
-        if await self._deliver(pool, process, reconnected=False):
+        if await self._deliver(pool, _process(launcher), run_as, reconnected=False):
             try:
                 async with asyncio.timeout(_END_SECONDS):
                     await launcher.ended.wait()
             except TimeoutError:
                 log.warning("The server did not report the end of a killed command")
         else:
-            self._put_off_until_connected(_Orphan(process, target, now))
+            self._put_off_until_connected(_Orphan(_process(launcher), run_as, target, now))
             self.connected()
         launcher.close()
 
@@ -96,29 +106,33 @@ class Reaper:
             current = self._current()
             if current is None or current[1] != orphan.target:
                 break
-            if await self._deliver(current[0], orphan.process, reconnected=True):
+            if await self._deliver(current[0], orphan.process, orphan.run_as, reconnected=True):
                 return
             await asyncio.sleep(KILL_SECONDS)
         self._put_off_until_connected(orphan)
 
-    async def _deliver(self, pool: Pool, process: RemoteProcess, *, reconnected: bool) -> bool:
+    async def _deliver(self, pool: Pool, process: RemoteProcess, run_as: RunAs | None, *, reconnected: bool) -> bool:
         """Run the kill script; whether it ran to its end."""
         deadline = asyncio.get_running_loop().time() + KILL_SECONDS
-        try:
-            async with asyncio.timeout_at(deadline):
-                launcher = await pool.launcher(urgent=True)
-            answer = bytearray()
+        # In sh, whatever the login shell is: zsh does not split words.
+        request = CommandRequest(argv=("sh", "-c", kill_script(process, reconnected=reconnected)), run_as=run_as)
+        answer = bytearray()
 
-            def keep(_stream: Stream, data: bytes) -> None:
+        def keep(stream: Stream, data: bytes) -> None:
+            if stream == "stdout":
                 answer.extend(data[:1024])
 
-            launcher.begin(encode_command(kill_script(process, reconnected=reconnected)), keep)
-            stopped = await follow(launcher, deadline=deadline)
+        order = Order(lambda launcher: compose(request, launcher.shell, launcher.nonce), keep, urgent=True)
+        try:
+            async with asyncio.timeout_at(deadline):
+                await pool.serve(order)
+            assert order.launcher is not None  # noqa: S101 - `serve` returned
+            stopped = await follow(order.launcher, request, deadline=deadline)
         except (PoolGone, NotTaken, TimeoutError, FairleadError) as error:
             log.warning("A command on the host could not be killed yet: %s", error or type(error).__name__)
             return False
         if stopped:
-            launcher.close()
+            order.launcher.close()
             return False
         if not all_gone(bytes(answer)):
             log.warning("Some processes of a killed command are left on the host")
@@ -135,3 +149,7 @@ class Reaper:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+
+def _process(launcher: Launcher) -> RemoteProcess:
+    return launcher.process or RemoteProcess(None, launcher.call_id)

@@ -121,9 +121,9 @@ async def test_a_waiting_shell_that_ends_by_itself_costs_no_command(
     link = start_link(server.sidecar_config())
     for n in range(5):
         await link.run("true")
-        await eventually(lambda: server.running("fl_command"), "a waiting shell")
+        await eventually(lambda: server.running("fl_text"), "a waiting shell")
         for process in server.processes():
-            if any("fl_command" in word for word in process.cmdline()):
+            if any("fl_text" in word for word in process.cmdline()):
                 process.kill()
         assert (await link.run(f"echo {n}; echo {n} >>runs")).stdout == b"%d\n" % n
     assert (server.home / "runs").read_text().split() == ["0", "1", "2", "3", "4"]

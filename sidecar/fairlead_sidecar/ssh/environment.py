@@ -1,0 +1,118 @@
+"""The environment of a person's terminal, for commands that run without one.
+
+`.bashrc` guards hide nvm, pyenv and friends from every shell that is not interactive. So each connection asks an
+interactive login shell once for its variables, and commands get what differs from the variables they have anyway.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from fairlead_sidecar.config import Environment, SecretValue
+from fairlead_sidecar.errors import CredentialsNotFound
+from fairlead_sidecar.ssh.program import exports
+from fairlead_sidecar.ssh.shells import LoginShell
+
+CAPTURE_SECONDS = 10.0
+"""Within which the account's start-up files have to be through."""
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_OWN_NAMES = """
+_ BASHOPTS COLUMNS EUID FAIRLEAD_CALL_ID IFS LINENO LINES OLDPWD OPTARG OPTIND PPID PWD RANDOM SECONDS SHELL SHELLOPTS
+SHLVL SSH_CLIENT SSH_CONNECTION SSH_TTY TERM TMOUT UID
+"""
+_OWN = frozenset(_OWN_NAMES.split())
+"""Variables that belong to a shell, a terminal or a connection, not to the person."""
+
+
+@dataclass(frozen=True, slots=True)
+class HostFacts:
+    """What the account's shells say about themselves."""
+
+    shell: LoginShell | None = None
+    boot_id: str = ""
+    set: Mapping[str, str] = field(default_factory=dict)
+    """Variables of the interactive login shell that other shells lack or have otherwise."""
+    unset: tuple[str, ...] = ()
+    captured: bool = False
+    """Whether the interactive login shell answered."""
+
+
+def capture_script(nonce: str) -> str:
+    """The shell command that tells everything: sections that end in the nonce, lists that end in NUL."""
+    mark = f'printf "%s" {nonce}'
+    # compgen lists what a bash with .bashrc knows; SHLVL lets it read that again.
+    return (
+        f'printf "%s\\0" "$SHELL"; cat /proc/sys/kernel/random/boot_id 2>/dev/null; {mark}; '
+        "case ${SHELL##*/} in "
+        "bash) SHLVL=0 \"$SHELL\" -c 'compgen -A function; compgen -a' </dev/null 2>/dev/null;; "
+        f"esac; {mark}; env -0 2>/dev/null; {mark}; "
+        f"case ${{SHELL##*/}} in csh|tcsh) set -- -c;; *) set -- -l -i -c;; esac; "
+        # The marker in the middle parts the variables from what start-up files print.
+        f'"$SHELL" "$@" \'echo {nonce}; exec env -0\' </dev/null 2>/dev/null; {mark}'
+    )
+
+
+def parse_capture(output: bytes, nonce: str) -> HostFacts:
+    """Read what `capture_script` wrote, as far as it came."""
+    sections = output.split(nonce.encode())
+    if len(sections) < 4:
+        return HostFacts()
+    head, names, plain_text = sections[:3]
+    path, _, boot_id = head.partition(b"\0")
+    shell = LoginShell(_text(path), frozenset(_text(names).split())) if path.startswith(b"/") else None
+    boot = _text(boot_id).strip()
+    boot = boot if re.fullmatch(r"[0-9a-f-]{36}", boot) else ""
+    # The last section but one is what followed the marker of the interactive shell; complete only with its end.
+    if len(sections) < 6 or not sections[-2].endswith(b"\0"):
+        return HostFacts(shell, boot)
+    plain, person = _variables(plain_text), _variables(sections[-2].lstrip(b"\r\n"))
+    return HostFacts(
+        shell,
+        boot,
+        {name: value for name, value in person.items() if plain.get(name) != value},
+        tuple(sorted(plain.keys() - person.keys())),
+        captured=True,
+    )
+
+
+def preamble(facts: HostFacts, variables: Mapping[str, str]) -> str:
+    """Shell text that gives a waiting shell its environment."""
+    text = exports({**facts.set, **variables})
+    left_out = [name for name in facts.unset if name not in variables]
+    return text + (f"unset {' '.join(left_out)}\n" if left_out else "")
+
+
+def configured(environment: Environment) -> dict[str, str]:
+    """The variables that the configuration adds. Reads the files of secret ones.
+
+    Raises:
+        CredentialsNotFound: The Secret or its key is missing.
+    """
+    return {
+        variable.name: read_secret(variable.secret) if variable.secret is not None else variable.value or ""
+        for variable in environment.variables
+    }
+
+
+def read_secret(secret: SecretValue) -> str:
+    """The value, as it is now.
+
+    Raises:
+        CredentialsNotFound: It is missing.
+    """
+    try:
+        return secret.file.read_bytes().decode("utf-8", "surrogateescape")
+    except OSError:
+        raise CredentialsNotFound(
+            f"The value {secret.name} is missing.", hint="Create the Secret with this key, or correct the reference."
+        ) from None
+
+
+def _variables(listing: bytes) -> dict[str, str]:
+    pairs = (_text(entry).partition("=") for entry in listing.split(b"\0") if b"=" in entry)
+    return {name: value for name, _, value in pairs if _NAME.fullmatch(name) and name not in _OWN}
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "surrogateescape")
