@@ -1,15 +1,13 @@
 """Hosts behind jump hosts: real SSH servers on the way, by reference and written out."""
 
-import asyncio
 import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import asyncssh
 import pytest
-from mcp.shared.exceptions import MCPError
 
-from tests.e2e.support.agent import call
+from tests.e2e.support.agent import try_call
 from tests.e2e.support.hosts import Shop, SshHost, deploy_ssh_host, new_key, public_line
 from tests.e2e.support.install import Installation
 from tests.e2e.support.kube import Kube, wait_condition
@@ -63,12 +61,8 @@ def inline(host: SshHost, secret_name: str, **changes: Any) -> dict[str, Any]:
 def seen_from(shop: Shop) -> str:
     """The address that the sshd of web-01 was connected from, as it says itself."""
     command = "echo ${SSH_CONNECTION%% *}"
-    result: dict[str, Any] = {}
     # A new way takes a new pod: the call may meet the old one while that ends.
-    try:
-        result = asyncio.run(call(shop.url(), shop.token(), "execute_command", command=command))
-    except* MCPError as refusal:
-        result = {"stdout": str(refusal.exceptions)}
+    result = try_call(shop.url(), shop.token(), "execute_command", command=command)
     return str(result.get("stdout", result)).strip()
 
 

@@ -1,5 +1,6 @@
 """An agent: a real MCP client at a real URL, and raw HTTP where the status code is the point."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -8,6 +9,7 @@ import httpx
 import httpx2
 from mcp.client import Client
 from mcp.client.streamable_http import streamable_http_client
+from mcp.shared.exceptions import MCPError
 
 
 @asynccontextmanager
@@ -25,6 +27,16 @@ async def call(url: str, token: str, tool: str, **arguments: Any) -> dict[str, A
     async with agent(url, token) as client:
         result = await client.call_tool(tool, arguments)
         return {**(result.structured_content or {}), "is_error": result.is_error}
+
+
+def try_call(url: str, token: str, tool: str, **arguments: Any) -> dict[str, Any]:
+    """As `call`, for waiting: a call that meets a pod which just ends gives `{"refused": …}` instead of an error."""
+    result: dict[str, Any] = {}
+    try:
+        result = asyncio.run(call(url, token, tool, **arguments))
+    except* MCPError as refusal:
+        result = {"refused": str(refusal.exceptions)}
+    return result
 
 
 def initialize(url: str, token: str | None) -> httpx.Response:
