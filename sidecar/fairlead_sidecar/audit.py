@@ -19,6 +19,7 @@ from starlette.requests import HTTPConnection
 COMMAND_CHARACTERS = 4096
 """What is written of a command at most."""
 _FIELD_CHARACTERS = 256
+_written = json.JSONEncoder(separators=(",", ":")).encode
 _TOKEN = re.compile(r"flt_([a-z2-7]{12}|probe)_[0-9A-Za-z]+")
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 
@@ -43,7 +44,7 @@ class AuditLog:
         if len(record.get("command") or "") > COMMAND_CHARACTERS:
             line["command_sha256"] = hashlib.sha256(record["command"].encode()).hexdigest()
         stream = self._stream or sys.stdout
-        stream.write(json.dumps(line, separators=(",", ":")) + "\n")
+        stream.write(_written(line) + "\n")
         stream.flush()
 
 

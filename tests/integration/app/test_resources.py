@@ -8,7 +8,7 @@ import mcp_types as types
 import pytest
 from mcp.shared.exceptions import MCPError
 
-from fairlead_sidecar.config import Environment, Limits, PathPolicy, Permission, Policy, ToolGroup
+from fairlead_sidecar.config import Environment, Limits, PathPolicy, Permission, Policy, SecretValue, ToolGroup
 from fairlead_sidecar.protocol import resources
 from tests.integration.app.endpoint import ERAS, RunningEndpoint, initialize, request
 
@@ -210,3 +210,26 @@ async def test_completion_leads_to_the_directories_that_may_be_read(endpoint: Ru
             completion = (await client.complete(**complete(typed))).completion  # type: ignore[arg-type] # see complete
             assert sorted(completion.values) == sorted(values), typed
     assert {line["decision"] for line in endpoint.audit("call")} == {"allow"}
+
+
+@both_eras
+async def test_what_the_policy_redacts_is_masked_in_resources_too(
+    endpoint: RunningEndpoint, tmp_path: Path, era: str
+) -> None:
+    secret = tmp_path / "value"
+    secret.write_text("swordfish-2026")
+    place = tmp_path / "place"
+    place.mkdir()
+    (place / "config").write_text("password=swordfish-2026\n")
+    (place / "swordfish-2026.bak").touch()
+    endpoint.reconfigure(policy=Policy(redact=(SecretValue(file=secret, name="app/password"),)))
+    await endpoint.settled()
+    async with endpoint.client(era) as client:
+        for path in (place, place / "config"):
+            (content,) = (await client.read_resource(f"ssh://web-01{path}")).contents
+            assert isinstance(content, types.TextResourceContents)
+            assert "swordfish" not in content.text
+            assert content.text
+        completion = (await client.complete(**complete(f"{place}/sw".removeprefix("/")))).completion  # type: ignore[arg-type] # see complete
+        assert "swordfish" not in str(completion.values)
+    assert "swordfish" not in endpoint.audit_stream.getvalue()

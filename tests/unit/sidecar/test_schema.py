@@ -158,3 +158,10 @@ def test_scopes_keep_the_order_of_the_table() -> None:
     assert scope_text({tool.permission for tool in TOOLS.values()}) == (
         "fairlead:view fairlead:read fairlead:execute fairlead:write"
     )
+
+
+def test_the_list_of_tools_stays_short() -> None:
+    """Less than 5,000 tokens: a token is a good four characters here; `make bench` counts them exactly."""
+    tools = schema.listed(TOOLS.values(), CONFIG, LOCAL_CALLER)
+    listed = [tool.model_dump(mode="json", by_alias=True, exclude_none=True) for tool in tools]
+    assert len(json.dumps(listed, separators=(",", ":"), ensure_ascii=False)) < 20_500
