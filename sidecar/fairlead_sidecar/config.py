@@ -177,7 +177,7 @@ class Parameter(Model):
     type: Literal["String", "Integer", "Boolean"] = "String"
     description: str = ""
     pattern: str | None = None
-    """String: RE2 that must match the whole value; None: any value that does not begin with `-`."""
+    """String: RE2 that must match the whole value. A value may begin with `-` only where this does; None: any other."""
     enum: tuple[str, ...] | None = None
     """String: the values that are accepted."""
     minimum: int | None = None

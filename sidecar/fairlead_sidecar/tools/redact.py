@@ -1,9 +1,9 @@
 """Blots the values of `policy.redact` out of everything that agents get.
 
-A value is found as it is, in base64 (wherever it stands in what was encoded), percent-encoded, and as JSON and shells
-escape it; of a value of several lines, each longer line too. Other encodings (hex, compression, reversed, split by the
-command itself) are beyond it: redaction keeps accidents out of transcripts, it does not stop who means to carry a
-secret out.
+A value is found as it is, in base64 (wherever it stands in what was encoded), in hexadecimal, percent-encoded, and as
+JSON and shells escape it; of a value of several lines, each longer line too. Other spellings (reversed, compressed,
+split by the command itself) are beyond it: redaction keeps accidents out of transcripts, it does not stop who means to
+carry a secret out.
 """
 
 import base64
@@ -26,8 +26,10 @@ logger = logging.getLogger(__name__)
 MASK = b"[redacted]"
 LEAST_BYTES = 4
 """Shorter values would be found everywhere; they are not redacted, and the log says so."""
-MOST_BYTES = 64 * 1024
+MOST_BYTES = 16 * 1024
 """All values together: enough for keys and certificates, and the search stays fast."""
+_BEGINNING = 12
+"""Bytes of a spelling that are searched for; where they are found, the rest is compared."""
 _LINE_BYTES = 16
 """A line of a value of several lines is masked on its own from this length on: shorter ones may be any word."""
 
@@ -51,6 +53,7 @@ class Redactor:
     def __init__(self, values: Iterable[bytes] = ()) -> None:
         found = {spelling for value in values for spelling in _spellings(value)}
         self._needles = tuple(sorted(found, key=len, reverse=True))
+        self._beginnings: dict[bytes, list[bytes]] = {}
         self._pattern: _Pattern | None = None
         if self._needles:
             options = re2.Options()
@@ -58,9 +61,13 @@ class Redactor:
             options.encoding = re2.Options.Encoding.LATIN1
             options.longest_match = True
             options.max_mem = 64 * 1024 * 1024
-            alternatives = b"|".join(re2.escape(needle) for needle in self._needles)
-            # One search for all of them: its time does not depend on how many there are.
-            self._pattern = cast("_Pattern", re2.compile(b"(?:" + alternatives + b")+", options))
+            # One search for the beginnings of all of them, whose time does not depend on how many there are; with
+            # the whole of long values in it, it would be slow.
+            for needle in self._needles:
+                self._beginnings.setdefault(needle[:_BEGINNING], []).append(needle)
+            self._sizes = sorted({len(beginning) for beginning in self._beginnings})
+            alternatives = b"|".join(re2.escape(beginning) for beginning in self._beginnings)
+            self._pattern = cast("_Pattern", re2.compile(alternatives, options))
 
     def __bool__(self) -> bool:
         return self._pattern is not None
@@ -75,7 +82,45 @@ class Redactor:
 
     def spans(self, data: bytes) -> list[tuple[int, int]]:
         """Where values stand in `data`: beginnings and ends, in order."""
-        return list(self.stream().values(data))
+        return list(self.values(data))
+
+    def values(self, buffer: bytes) -> Iterator[tuple[int, int]]:
+        """Where values stand: intervals in order, those that overlap or touch joined."""
+        start, end, position = -1, -1, 0
+        while self._pattern is not None and (match := self._pattern.search(buffer, position)) is not None:
+            at, position = match.start(), match.start() + 1
+            length = self._length(buffer, at)
+            if not length:
+                continue
+            if at > end:
+                if end >= 0:
+                    yield start, end
+                start = at
+            end = max(end, at + length)
+        if end >= 0:
+            yield start, end
+
+    def first_undecided(self, buffer: bytes) -> int:
+        """Where the longest end of `buffer` begins that is the beginning of a spelling; its length where none is."""
+        undecided = len(buffer)
+        for needle in self._needles:
+            position = max(0, len(buffer) - len(needle) + 1)
+            while (position := buffer.find(needle[:1], position, undecided)) >= 0:
+                if needle.startswith(buffer[position:]):
+                    undecided = position
+                    break
+                position += 1
+        return undecided
+
+    def _length(self, buffer: bytes, at: int) -> int:
+        """Bytes of the longest spelling that stands at a place; 0 where there is none."""
+        found = (
+            len(needle)
+            for size in self._sizes
+            for needle in self._beginnings.get(buffer[at : at + size], ())
+            if buffer.startswith(needle, at)
+        )
+        return max(found, default=0)
 
     def text(self, text: str) -> str:
         """`text` with every value masked."""
@@ -106,7 +151,7 @@ class Redactor:
 
     def stream(self) -> "RedactedStream":
         """For one stream that comes in pieces."""
-        return RedactedStream(self._pattern, self._needles)
+        return RedactedStream(self)
 
 
 class RedactedStream:
@@ -115,9 +160,8 @@ class RedactedStream:
     It holds back only what may turn out to be the beginning of a value, never more than the longest spelling.
     """
 
-    def __init__(self, pattern: _Pattern | None, needles: tuple[bytes, ...]) -> None:
-        self._pattern = pattern
-        self._needles = needles
+    def __init__(self, redactor: Redactor) -> None:
+        self._redactor = redactor
         self._held = b""
         self._masked = 0
         """How many of the held bytes belong to a value whose mask was given out already."""
@@ -126,10 +170,10 @@ class RedactedStream:
 
     def feed(self, data: bytes) -> bytes:
         """What is sure to be no part of a value, after the next piece."""
-        if self._pattern is None:
+        if not self._redactor:
             return data
         buffer = self._held + data if self._held else data
-        return self._advance(buffer, self._first_undecided(buffer))
+        return self._advance(buffer, self._redactor.first_undecided(buffer))
 
     def end(self) -> bytes:
         """The rest, once the stream has ended."""
@@ -140,7 +184,7 @@ class RedactedStream:
         pieces: list[bytes] = []
         position, masked_to = 0, self._masked
         in_mask = self._in_mask or masked_to > 0
-        for start, end in self.values(buffer):
+        for start, end in self._redactor.values(buffer):
             if start >= until and start > masked_to:
                 break
             if start > max(position, masked_to):
@@ -158,38 +202,6 @@ class RedactedStream:
         self._masked = max(0, masked_to - until)
         self._in_mask = in_mask
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-
-    def values(self, buffer: bytes) -> Iterator[tuple[int, int]]:
-        """Where values stand: intervals in order, those that overlap or touch joined."""
-        position = 0
-        while self._pattern is not None and (match := self._pattern.search(buffer, position)) is not None:
-            start, end = match.start(), self._overlapped(buffer, match.start(), match.end())
-            yield start, end
-            position = end
-
-    def _overlapped(self, buffer: bytes, start: int, end: int) -> int:
-        """The end of all values that begin within an interval: a search gives only those that do not overlap."""
-        grown = True
-        while grown:
-            grown = False
-            for needle in self._needles:
-                first = max(start + 1, end - len(needle) + 1)
-                found = buffer.find(needle, first, end - 1 + len(needle))
-                if found >= 0:
-                    end, grown = found + len(needle), True
-        return end
-
-    def _first_undecided(self, buffer: bytes) -> int:
-        """Where the longest end of `buffer` begins that is the beginning of a spelling; its length where none is."""
-        undecided = len(buffer)
-        for needle in self._needles:
-            position = max(0, len(buffer) - len(needle) + 1)
-            while (position := buffer.find(needle[:1], position, undecided)) >= 0:
-                if needle.startswith(buffer[position:]):
-                    undecided = position
-                    break
-                position += 1
-        return undecided
 
 
 def redactor(values: Iterable[SecretValue]) -> Redactor:
@@ -275,6 +287,10 @@ def _encoded(value: bytes) -> Iterator[bytes]:
         if len(inner) >= LEAST_BYTES:
             yield inner
             yield inner.translate(bytes.maketrans(b"+/", b"-_"))
+    # As tools wrap it that encode a whole file.
+    yield from (line for line in base64.encodebytes(value).splitlines() if len(line) >= _LINE_BYTES)
+    yield value.hex().encode()
+    yield value.hex().upper().encode()
     yield quote(value, safe="").encode()
     yield quote(value).encode()
     yield quote_plus(value).encode()

@@ -96,6 +96,8 @@ def test_a_value_is_found_in_base64_wherever_it_stands_in_what_was_encoded(befor
         json.dumps,
         lambda text: json.dumps(text, ensure_ascii=False),
         shlex.quote,
+        lambda text: text.encode().hex(),
+        lambda text: text.encode().hex().upper(),
     ],
 )
 def test_a_value_is_found_in_its_usual_spellings(spelling: object) -> None:
@@ -112,6 +114,12 @@ def test_each_long_line_of_a_key_is_masked_on_its_own() -> None:
     assert redact.text(f"3: {lines[2]}") == "3: [redacted]"
     assert redact.text("\r\n".join(["x", *lines, "ab"])).count("[redacted]") == 5
     assert redact.text("ab") == "ab"
+
+
+def test_a_key_that_a_tool_encodes_as_a_whole_is_masked_in_all_its_lines() -> None:
+    key = b"-----BEGIN KEY-----\n" + base64.encodebytes(os.urandom(500)) + b"-----END KEY-----"
+    masked = Redactor([key]).bytes(base64.encodebytes(key))
+    assert set(masked.splitlines()[:-1]) == {MASK}
 
 
 def test_structures_are_masked_in_all_their_strings() -> None:
@@ -138,6 +146,16 @@ def test_a_hundred_megabytes_take_well_under_a_second() -> None:
     for _ in range(100_000_000 // len(piece)):
         stream.feed(piece)
     assert time.process_time() - started < 0.8
+
+
+def test_long_values_and_output_full_of_their_parts_are_searched_fast_enough() -> None:
+    key = base64.encodebytes(os.urandom(2400))
+    stream = Redactor([key, *(os.urandom(20).hex().encode() for _ in range(10))]).stream()
+    pieces = [os.urandom(32_768), base64.b64encode(os.urandom(24_576)), key[:40] * 819]
+    started = time.process_time()
+    for piece in pieces * 10:
+        stream.feed(piece)
+    assert time.process_time() - started < 1
 
 
 def value(path: Path, content: bytes, name: str = "app/token") -> SecretValue:
