@@ -34,6 +34,8 @@ class HostFacts:
     set: Mapping[str, str] = field(default_factory=dict)
     """Variables of the interactive login shell that other shells lack or have otherwise."""
     unset: tuple[str, ...] = ()
+    silent: bool = False
+    """Whether start-up files write nothing to stderr."""
     captured: bool = False
     """Whether the interactive login shell answered."""
 

@@ -64,7 +64,8 @@ class Launcher(asyncssh.SSHClientSession[bytes]):
             on_closed: Called when the channel that was opened has ended.
             boot_id: The host's.
             environment: Shell text that sets variables, for the waiting shell.
-            ordered: Whether the server sends what was written to stdout before what was written to stderr later.
+            ordered: Whether nothing comes on stderr before the command's own, and that never before what was written
+                to stdout earlier.
         """
         self.call_id = call_id
         self.shell = shell
@@ -139,6 +140,11 @@ class Launcher(asyncssh.SSHClientSession[bytes]):
     def noise(self) -> str:
         """What came before the command's own output, for a message."""
         return b" ".join(self._early.values()).decode(errors="replace").strip()[:300]
+
+    @property
+    def silent(self) -> bool:
+        """Whether the start-up files wrote nothing to stderr."""
+        return self._passing["stderr"] and not self._early["stderr"]
 
     @property
     def complaint(self) -> str:
@@ -266,7 +272,7 @@ class Launcher(asyncssh.SSHClientSession[bytes]):
         self._passing[stream] = True
         if stream == "stdout":
             self.taken = True
-            if self.ordered:
+            if self._program is not None and not self._program.both:
                 self._passing["stderr"] = True
         return rest
 

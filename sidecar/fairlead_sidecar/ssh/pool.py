@@ -341,7 +341,7 @@ class Pool:
             on_closed=self._closed,
             boot_id=facts.boot_id,
             environment=environment,
-            ordered=member.ordered,
+            ordered=member.ordered and facts.silent,
         )
         self._owner[launcher] = member
         member.sessions += 1

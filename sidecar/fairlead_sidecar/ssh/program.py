@@ -37,6 +37,8 @@ class Program:
     password: bytes | None = field(default=None, repr=False)
     """What sudo is given when it asks."""
     stdin: bytes = field(default=b"", repr=False)
+    both: bool = True
+    """Whether stderr says too where the command's output begins."""
 
 
 def check(request: CommandRequest) -> None:
@@ -82,15 +84,14 @@ def compose(
         shell: The account's; None while it is not known.
         nonce: Announces that the command was taken.
         variables: What the configuration adds to the environment; here only for sudo, which drops what shells hold.
-        both: Whether the server may mix up the order of stdout and stderr, so that both have to say where the
-            command's output begins.
+        both: Whether stderr has to say too where the command's output begins.
     """
     shell = _UNKNOWN if shell is None else shell if shell.waits else _FALLBACK
     if request.run_as is None:
         text = exports(request.environment) + _enter(request.working_directory) + _taken(nonce, both=both)
         text += _run(request, shell)
-        return Program(_encode(text), stdin=request.stdin)
-    inner = exports({**variables, **request.environment}) + _enter(request.working_directory) + _taken(nonce, both=both)
+        return Program(_encode(text), stdin=request.stdin, both=both)
+    inner = exports({**variables, **request.environment}) + _enter(request.working_directory) + _taken(nonce, both=True)
     inner += _run(request, shell, own_shell=False)
     return Program(
         _encode(say(nonce, "ready") + _sudo(request.run_as, nonce)),

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from fairlead_sidecar.config import SidecarConfig, Target
 from fairlead_sidecar.errors import ConnectionLost, FairleadError
 from fairlead_sidecar.ssh.command import NotTaken, follow, not_a_shell, not_ready
-from fairlead_sidecar.ssh.environment import CAPTURE_SECONDS, HostFacts, capture_script, configured, parse_capture
+from fairlead_sidecar.ssh.environment import CAPTURE_SECONDS, capture_script, configured, parse_capture
 from fairlead_sidecar.ssh.launcher import Launcher
 from fairlead_sidecar.ssh.observer import Observer
 from fairlead_sidecar.ssh.order import Order
@@ -104,7 +104,9 @@ class Runner:
                 "The account's interactive login shell did not tell its environment within %g s; commands run without",
                 CAPTURE_SECONDS,
             )
-        pool.learned(facts if pool.alive else HostFacts())
+        if order.launcher is not None:
+            facts = dataclasses.replace(facts, silent=order.launcher.silent)
+        pool.learned(facts)
 
     async def _serve(
         self,
