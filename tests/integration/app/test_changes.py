@@ -13,7 +13,7 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.server.streamable_http import GET_STREAM_KEY
 from mcp.shared.exceptions import MCPError
 
-from fairlead_sidecar.config import PathPolicy, Permission, Policy, SidecarConfig, TokenGrant, ToolGroup
+from fairlead_sidecar.config import NamedCommand, PathPolicy, Permission, Policy, SidecarConfig, TokenGrant, ToolGroup
 from fairlead_sidecar.mcp_server import HostServer
 from fairlead_sidecar.protocol import changes
 from fairlead_sidecar.protocol.changes import Changes
@@ -98,6 +98,10 @@ async def test_clients_are_told_when_their_lists_change(hostless: RunningEndpoin
         await until(lambda: told == ["resources"], "only the resources to change")
         hostless.reconfigure(policy=Policy(paths=PathPolicy(read=("/srv",)), read_only=True))
         await until(lambda: told == ["resources", "tools", "prompts"], "tools and prompts to change")
+        told.clear()
+        look = NamedCommand(name="look", argv=("echo", "looked"), read_only=True)
+        hostless.reconfigure(policy=hostless.config.policy.model_copy(update={"named_commands": (look,)}))
+        await until(lambda: told == ["tools"], "the named command to appear")
 
 
 @both_eras

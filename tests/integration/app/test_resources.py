@@ -2,6 +2,7 @@
 
 import base64
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import mcp_types as types
@@ -10,6 +11,8 @@ from mcp.shared.exceptions import MCPError
 
 from fairlead_sidecar.config import Environment, Limits, PathPolicy, Permission, Policy, SecretValue, ToolGroup
 from fairlead_sidecar.protocol import resources
+from fairlead_sidecar.tools.catalogue import TOOLS
+from fairlead_sidecar.tools.spec import Arguments, Call, Result
 from tests.integration.app.endpoint import ERAS, RunningEndpoint, initialize, request
 
 both_eras = pytest.mark.parametrize("era", ERAS)
@@ -233,3 +236,23 @@ async def test_what_the_policy_redacts_is_masked_in_resources_too(
         completion = (await client.complete(**complete(f"{place}/sw".removeprefix("/")))).completion  # type: ignore[arg-type] # see complete
         assert "swordfish" not in str(completion.values)
     assert "swordfish" not in endpoint.audit_stream.getvalue()
+
+
+@both_eras
+async def test_an_unforeseen_failure_tells_nothing_of_itself(
+    hostless: RunningEndpoint, monkeypatch: pytest.MonkeyPatch, era: str
+) -> None:
+    async def broken(_call: Call, _arguments: Arguments) -> Result:
+        raise RuntimeError("swordfish")
+
+    for name in ("read_file", "list_directory"):
+        monkeypatch.setitem(TOOLS, name, replace(TOOLS[name], run=broken))
+    hostless.reconfigure(generation=2)
+    await hostless.settled()
+    async with hostless.client(era) as client:
+        with pytest.raises(MCPError) as caught:
+            await client.read_resource("ssh://web-01/etc/hosts")
+        assert "swordfish" not in str(caught.value.error)
+        assert caught.value.error.data["code"] == "internal_error"
+        assert (await client.complete(**complete("etc/"))).completion.values == []  # type: ignore[arg-type] # see complete
+    assert [line["outcome"] for line in hostless.audit("call")] == ["internal_error"] * 2
