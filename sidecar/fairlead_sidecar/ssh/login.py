@@ -14,6 +14,7 @@ from fairlead_sidecar.ssh.hostkeys import TrustedHostKeys
 from fairlead_sidecar.ssh.prompts import Answers
 from fairlead_sidecar.ssh.route import Hop, place_of, plan_hops
 from fairlead_sidecar.ssh.totp import OneTimeCodes
+from fairlead_sidecar.ssh.way import Way
 
 STILL_TRYING = "Still trying."
 """In messages of failures that are not final yet."""
@@ -26,8 +27,8 @@ class Events(asyncssh.SSHClient):
         self.presented: asyncssh.SSHKey | None = None
         """The host key (or the key of the authority behind its certificate) that was not trusted."""
         self.on_lost: Callable[[], None] | None = None
-        self.tunnel: asyncssh.SSHClientConnection | None = None
-        """The connection to the jump host that this one runs through; it ends with this one."""
+        self.way: Way | None = None
+        """What this connection to the target runs through, once it is logged in."""
         self.answers = answers
         """None: nothing is asked, or what the connection's options hold answers it."""
         self._connection: asyncssh.SSHClientConnection | None = None
@@ -82,8 +83,8 @@ class Events(asyncssh.SSHClient):
 
     def connection_lost(self, _exc: Exception | None) -> None:
         """The connection is gone, for whatever reason."""
-        if self.tunnel:
-            self.tunnel.close()
+        if self.way:
+            self.way.leave()
         if self.on_lost:
             self.on_lost()
 
@@ -137,18 +138,17 @@ class Login:
     """What the host key was verified with."""
     fingerprint: str | None
     server_version: str
-    tunnels: tuple[asyncssh.SSHClientConnection, ...] = ()
-    """The connections to the jump hosts, the outermost first."""
+    way: Way
 
     async def wait_closed(self) -> None:
-        """Wait until this connection and those to jump hosts are gone."""
-        for connection in (self.connection, *reversed(self.tunnels)):
-            await connection.wait_closed()
+        """Wait until this connection is gone, and those to jump hosts that carry no other."""
+        await self.connection.wait_closed()
+        await self.way.wait_closed()
 
     def set_keepalive(self, interval: float, count_max: int) -> None:
         """Change how the connection, and those to jump hosts, are watched."""
-        for connection in (*self.tunnels, self.connection):
-            connection.set_keepalive(interval, count_max)
+        self.way.set_keepalive(interval, count_max)
+        self.connection.set_keepalive(interval, count_max)
 
 
 def new_progress(config: SidecarConfig) -> Progress:
@@ -163,11 +163,9 @@ def _waits_for_code(place: str) -> HostUnreachable:
     )
 
 
-Passed = tuple[str, asyncssh.SSHClientConnection]
-"""A jump host that is logged in to: what messages call it, and the connection."""
-
-
-async def login(config: SidecarConfig, progress: Progress, codes: OneTimeCodes, *, patient: bool = True) -> Login:
+async def login(
+    config: SidecarConfig, progress: Progress, codes: OneTimeCodes, *, beside: Login | None = None
+) -> Login:
     """Log in with credentials read afresh, to each jump host and then to the target.
 
     Each hop has the whole connect timeout, which does not run while it waits for an unused one-time code.
@@ -176,35 +174,36 @@ async def login(config: SidecarConfig, progress: Progress, codes: OneTimeCodes, 
         config: Target, jump hosts, credentials, trusted host keys and timeouts.
         progress: Kept up to date meanwhile.
         codes: Shared by all logins to this host.
-        patient: Wait for an unused one-time code. Not for a connection that is only nice to have: it would stand in
-            line before one that is needed by then, and be made when nobody wants it any more.
+        beside: A login with the same configuration that the new one is only to relieve. It takes the same way through
+            the jump hosts, as long as that is there, and fails rather than waits for an unused one-time code: it would
+            stand in line before a login that is needed by then, and be made when nobody wants it any more.
 
     Raises:
         LinkError: It did not work; the class says why.
     """
-    passed: list[Passed] = []
     # Reading keys may take tens of milliseconds of processor time.
-    *jumps, target = hops = await asyncio.to_thread(plan_hops, config)
-    for hop in hops:
-        if not patient and hop.totp is not None and codes.busy(hop.totp):
-            raise _waits_for_code(hop.place)
+    *jumps, target = await asyncio.to_thread(plan_hops, config)
+    way = Way()
+    if beside is not None:
+        if beside.way.usable:
+            way, jumps = beside.way, []
+        for hop in (*jumps, target):
+            if hop.totp is not None and codes.busy(hop.totp):
+                raise _waits_for_code(hop.place)
+    way.join()
     try:
         for hop in jumps:
-            logged_in = await _log_in(config.connection, hop, passed, progress, codes)
-            passed.append((hop.place, logged_in.connection))
-        return await _log_in(config.connection, target, passed, progress, codes)
+            way.extend(hop.place, (await _log_in(config.connection, hop, way, progress, codes)).connection)
+        logged_in = await _log_in(config.connection, target, way, progress, codes)
     except BaseException:
-        if passed:
-            # Each ends the one that it runs through.
-            passed[-1][1].abort()
+        way.leave()
         raise
+    logged_in.events.way = way
+    return logged_in
 
 
-async def _log_in(
-    settings: Connection, hop: Hop, passed: list[Passed], progress: Progress, codes: OneTimeCodes
-) -> Login:
+async def _log_in(settings: Connection, hop: Hop, way: Way, progress: Progress, codes: OneTimeCodes) -> Login:
     totp = hop.totp
-    via, tunnel = passed[-1] if passed else ("", None)
     answers = Answers(hop.username, hop.password, None if totp is None else lambda: codes.take(totp))
     events = Events(answers)
     progress.begin(hop, events)
@@ -216,13 +215,12 @@ async def _log_in(
         progress.begin(hop, events)
         try:
             async with asyncio.timeout(settings.connect_timeout):
-                connection = await _connect(settings, hop, events, tunnel)
+                connection = await _connect(settings, hop, events, way.end)
         except TimeoutError as error:
             raise failures.no_answer(hop.place, events.stage, settings.connect_timeout) from error
         except (asyncssh.Error, OSError) as error:
-            raise _explain(hop, events, error, via) from error
+            raise _explain(hop, events, error, way.via) from error
     key = connection.get_server_host_key()
-    events.tunnel = tunnel
     events.answers = None
     return Login(
         connection=connection,
@@ -231,7 +229,7 @@ async def _log_in(
         trusted=hop.trusted,
         fingerprint=key.get_fingerprint() if key else None,
         server_version=str(connection.get_extra_info("server_version")),
-        tunnels=tuple(connection for _, connection in passed),
+        way=way,
     )
 
 

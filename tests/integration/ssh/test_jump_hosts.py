@@ -62,6 +62,42 @@ async def test_commands_and_files_pass_through_a_jump_host(servers: list[Sshd], 
         assert await sftp.exists(target.remote_home)
 
 
+async def test_more_connections_to_the_target_need_no_more_logins_to_the_jump_hosts(
+    servers: list[Sshd], start_link: StartLink
+) -> None:
+    *bastions, target = servers
+    link = start_link(target.sidecar_config(jump_hosts=way_through(*bastions)))
+    await link.until_connected()
+    # Ten sessions are all that one connection has.
+    results = await asyncio.gather(*(link.run("sleep 1") for _ in range(30)))
+    assert all(result.exit_code == 0 for result in results)
+    assert target.log.read_text().count("Accepted publickey") >= 2
+    assert [bastion.log.read_text().count("Accepted publickey") for bastion in bastions] == [1, 1, 1]
+    await link.stop()
+    for server in servers:
+        await eventually(lambda server=server: len(server.processes()) == 1, "all connections to end")  # type: ignore[misc]  # a lambda in a loop
+
+
+async def test_the_way_outlives_the_connection_that_it_was_made_for(servers: list[Sshd], start_link: StartLink) -> None:
+    bastion, *_, target = servers
+    link = start_link(target.sidecar_config(jump_hosts=way_through(bastion)))
+    await link.until_connected()
+    first = target.connection_processes()
+    tasks = [asyncio.create_task(link.run("sleep 3.5; echo done")) for _ in range(30)]
+
+    def more_than_one_carries() -> bool:
+        return sum(process.name() == "sleep" for process in target.processes()) > 10
+
+    await eventually(more_than_one_carries, "a further connection")
+    for process in first:
+        process.kill()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert any(isinstance(result, ConnectionLost) for result in results)
+    assert any(not isinstance(result, BaseException) and result.stdout == b"done\n" for result in results)
+    assert bastion.log.read_text().count("Accepted publickey") == 1
+    assert (await link.run("echo ok")).stdout == b"ok\n"
+
+
 async def test_a_wrong_pin_of_the_first_hop_ends_there(servers: list[Sshd], start_link: StartLink) -> None:
     first, second, _, target = servers
     jumps = (first.jump_host("bastion-1", host_key=pin(OTHER_KEY)), second.jump_host("bastion-2"))
