@@ -27,6 +27,7 @@ IMAGES = {"buildah": "buildah", "debootstrap": "debootstrap"}
 SSH = {
     "sshd": "openssh-server",
     "ssh": "openssh-client",
+    "sudo": "sudo",
     "google-authenticator": "libpam-google-authenticator",
 }
 """Command to package, for the integration tests' private SSH servers."""

@@ -82,6 +82,9 @@ class Pool:
         """Shells that were asked for before something changed that they should know."""
         self._starting = 0
         self._warming = True
+        """Whether shells start here at all."""
+        self._wanted = True
+        """Whether there was a command since a waiting shell ended by itself."""
         self._draining = False
         self._closing: list[Login] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -108,6 +111,7 @@ class Pool:
         """
         if not self._members or (self._draining and not order.urgent):
             raise PoolGone
+        self._wanted = True
         while self._warm:
             launcher = self._warm.popleft()
             if not launcher.ended.is_set():
@@ -269,7 +273,7 @@ class Pool:
             if not self._start(member, (self._urgent or self._waiting).popleft()):
                 return
             missing -= 1
-        if self._warming and not self._draining and not self._facts_awaited and not self._waiting:
+        if self._warming and self._wanted and not (self._draining or self._facts_awaited or self._waiting):
             first, now = self._members[0], asyncio.get_running_loop().time()
             for _ in range(WARM - len(self._warm) - self._starting):
                 if (
@@ -435,7 +439,7 @@ class Pool:
         if launcher in self._warm:
             # It ended by itself, e.g. by the shell's own idle limit: don't keep starting new ones for nobody.
             self._warm.remove(launcher)
-            self._warming = False
+            self._wanted = False
         self._session_ended(member)
 
     def _session_ended(self, member: Member) -> None:
