@@ -20,7 +20,7 @@ COMMANDS = (
         argv=("python3", "-c", WORDS, "--unit={unit}", "{count}", "{{x}}", "{force}"),
         parameters={
             "unit": Parameter(description="What to show.", pattern="[a-z-]+"),
-            "count": Parameter(type="Integer", minimum=1, maximum=9, default="3"),
+            "count": Parameter(type="Integer", minimum=2, maximum=9, default="3"),
             "force": Parameter(type="Boolean", default="false"),
         },
         working_directory="/tmp",
@@ -65,7 +65,7 @@ async def test_each_named_command_is_a_tool_with_typed_parameters(naming: Runnin
     assert show.input_schema["required"] == ["unit"]
     assert show.input_schema["properties"] == {
         "unit": {"description": "What to show.", "type": "string", "pattern": "^(?:[a-z-]+)$"},
-        "count": {"description": "Default: '3'.", "type": "integer", "minimum": 1, "maximum": 9},
+        "count": {"description": "Default: '3'.", "type": "integer", "minimum": 2, "maximum": 9},
         "force": {"description": "Default: 'false'.", "type": "boolean"},
     }
     assert tools["run_pick"].input_schema["properties"]["schema"]["enum"] == ["-a", "b"]
