@@ -34,7 +34,7 @@ class CommandRequest:
     script: Script | None = None
     working_directory: str | None = None
     """None: the configured one, or the account's home."""
-    environment: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Variables beside those of the login shell and of the configuration; never part of an argument list."""
-    stdin: bytes = b""
+    stdin: bytes = field(default=b"", repr=False)
     run_as: RunAs | None = None
