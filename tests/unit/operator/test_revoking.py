@@ -55,12 +55,26 @@ def test_as_much_as_before_or_more_is_none(change: dict[str, Any]) -> None:
     assert not revokes([], [GRANT])
 
 
-@pytest.mark.parametrize("member", ["allow", "deny"])
-def test_a_pattern_that_is_too_large_is_named(member: str) -> None:
-    spec = host(policy={"commands": {member: ["^ls", r"\pL{1000}"]}}).spec
+LARGE = r"\pL{1000}"
+
+
+@pytest.mark.parametrize(
+    ("policy", "place"),
+    [
+        ({"commands": {"allow": ["^ls", LARGE]}}, "commands.allow[1]"),
+        ({"commands": {"deny": ["^ls", LARGE]}}, "commands.deny[1]"),
+        ({"confirm": [{"pattern": LARGE}]}, "confirm[0].pattern"),
+        (
+            {"namedCommands": [{"name": "a", "argv": ["ls", "{p}"], "parameters": {"p": {"pattern": LARGE}}}]},
+            "namedCommands[0].parameters.p.pattern",
+        ),
+    ],
+)
+def test_a_pattern_that_is_too_large_is_named(policy: dict[str, Any], place: str) -> None:
+    spec = host(policy=policy).spec
     assert spec is not None
     found = unusable_pattern(spec)
-    assert f"spec.policy.commands.{member}[1]" in found
+    assert f"spec.policy.{place}, " in found
     assert "pL{1000}" in found
     assert "too large" in found
 
