@@ -1,5 +1,6 @@
 """Jump hosts and mounted Secrets: what changes about one reaches all whose pods need it."""
 
+from functools import partial
 from typing import Any
 
 from tests.integration.operator.manifests import host, secret, token
@@ -24,6 +25,14 @@ def mounted(cluster: Cluster, volume: str, name: str = "web-01") -> list[str]:
         if some["name"] == volume
         for source in some["projected"]["sources"]
     ]
+
+
+def version(cluster: Cluster) -> str:
+    return str((cluster.configuration() or {})["credentials_version"])
+
+
+def differs(cluster: Cluster, before: str) -> bool:
+    return version(cluster) != before
 
 
 def test_a_change_of_a_jump_host_reaches_the_hosts_behind_it(cluster: Cluster, operator: RunningOperator) -> None:
@@ -85,10 +94,7 @@ def test_every_mounted_secret_is_watched(cluster: Cluster, operator: RunningOper
 
     until(lambda: credentials() == ("False", "SecretNotFound"), "two Secrets are missing")
     for name in ("bastion-ssh", "app"):
-        before = (cluster.configuration() or {})["credentials_version"]
+        before = version(cluster)
         cluster.plane.apply(secret(cluster.namespace, name, password="x", token="x"))
-        until(
-            lambda before=before: (cluster.configuration() or {})["credentials_version"] != before,
-            f"the pod is told of {name}",
-        )
+        until(partial(differs, cluster, before), f"the pod is told of {name}")
     until(lambda: credentials() == ("True", "CredentialsFound"), "nothing is missing any more")
