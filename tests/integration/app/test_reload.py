@@ -8,6 +8,7 @@ import pytest
 
 from fairlead_sidecar.config import CommandPolicy, Endpoint, PathPolicy, Policy, SidecarConfig, digest
 from fairlead_sidecar.reload import FileSource
+from fairlead_sidecar.tools.catalogue import TOOLS
 from tests.integration.app.endpoint import INITIALIZE, PATH, RunningEndpoint, running, until
 
 
@@ -49,7 +50,7 @@ async def test_a_file_that_comes_late_is_waited_for(unreachable: SidecarConfig, 
         await endpoint.settled()
         assert (await http.get(f"{endpoint.internal_url}/readyz")).status_code == 200
         status = (await http.get(f"{endpoint.internal_url}/statusz")).json()
-        assert (status["config_digest"], status["tool_count"]) == (digest(endpoint.config.render()), 5)
+        assert (status["config_digest"], status["tool_count"]) == (digest(endpoint.config.render()), len(TOOLS))
 
 
 @pytest.mark.parametrize(
