@@ -53,6 +53,8 @@ class Stream:
     number: int
     request: RequestId | None = None
     """The request that it answers; None while that is not known, and for the stream of those that belong to none."""
+    primed: bool = False
+    """Whether its client is told its id at the beginning."""
     events: dict[int, Event] = field(default_factory=dict)
     newest: int = 0
     size: int = 0
@@ -158,6 +160,10 @@ class EventLog(EventStore):
         stream = self._open(name)
         stream.request = request
         return stream
+
+    def prime(self, name: str) -> None:
+        """The client of this stream understands an event that only names it."""
+        self._by_name[name].primed = True
 
     def find(self, event_id: str) -> Stream | None:
         """The stream that an event belongs to, also where the event itself is no longer kept."""

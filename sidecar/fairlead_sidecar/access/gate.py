@@ -66,12 +66,12 @@ class Gate:
             await _unauthorized(request, active, unauthenticated)(scope, receive, send)
             return
         # From here to `track` nothing may be awaited: a revocation in between would miss this exchange.
-        response = responses.Response(send)
-        with self._sidecar.work.track(caller.key):
-            with self._budget.lease(caller.owner) as lease:
-                await self._exchange(request, active, caller, lease, response)
-            return
-        await self._close_cut(request, active, caller, response)
+        with contextlib.closing(responses.Response(send)) as response:
+            with self._sidecar.work.track(caller.key):
+                with self._budget.lease(caller.owner) as lease:
+                    await self._exchange(request, active, caller, lease, response)
+                return
+            await self._close_cut(request, active, caller, response)
 
     async def _exchange(
         self, request: Request, active: Active, caller: Caller, lease: Lease, response: responses.Response

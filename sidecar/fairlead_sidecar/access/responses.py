@@ -1,6 +1,8 @@
 """Every answer of the public port that is not MCP's own: small JSON objects `{error, message}`."""
 
+import asyncio
 import json
+import logging
 from http import HTTPStatus
 
 from starlette.responses import JSONResponse
@@ -8,6 +10,8 @@ from starlette.types import Message, Send
 
 from fairlead_sidecar.access.grants import Unauthenticated
 from fairlead_sidecar.config import SidecarConfig
+
+logger = logging.getLogger(__name__)
 
 INSTANCE_HEADER = "Fairlead-Instance"
 """Names the RemoteHost that answers, so that the operator recognises its own endpoint."""
@@ -31,24 +35,36 @@ def insufficient_scope(scope: str, message: str) -> JSONResponse:
     return error(403, "insufficient_scope", message, {"WWW-Authenticate": challenge})
 
 
+FLUSH_SECONDS = 0.001
+"""How long the beginning of an answer waits for what comes next, to be written with it: each write is a system call
+and a packet, and a stream as the SDK sends it begins and ends with several."""
+FLUSH_BYTES = 16 * 1024
+"""From this size on nothing waits."""
+
+
 class Response:
-    """Stands before an ASGI `send`: turns errors that are not JSON into JSON, and knows how far the answer got."""
+    """Stands before an ASGI `send`: turns errors that are not JSON into JSON, puts together what belongs together, and
+    knows how far the answer got.
+    """
 
     def __init__(self, send: Send) -> None:
         self._send = send
         self._replaced: Message | None = None
         self._text = b""
+        self._waiting: list[Message] = []
+        self._size = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._flush: asyncio.Task[None] | None = None
         self.status: int | None = None
         """Of the answer, once it began."""
         self.started = False
         self.finished = False
 
     async def __call__(self, message: Message) -> None:
-        """Pass a message on."""
+        """Pass a message on, now or soon."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            headers = {name.lower(): value for name, value in message.get("headers", ())}
-            if message["status"] >= 400 and not headers.get(b"content-type", b"").startswith(b"application/json"):
+            if message["status"] >= 400 and not _is_json(message):
                 self._replaced = message
                 return
             self.started = True
@@ -60,7 +76,44 @@ class Response:
             return
         elif not message.get("more_body"):
             self.finished = True
-        await self._send(message)
+        self._waiting.append(message)
+        self._size += len(message.get("body", b""))
+        if self.finished or self._size > FLUSH_BYTES:
+            await self._write()
+        elif self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(FLUSH_SECONDS, self._write_soon)
+
+    def close(self) -> None:
+        """Nothing more will come; what still waits belongs to an answer that was given up."""
+        self._waiting.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _write_soon(self) -> None:
+        self._timer = None
+        if self._flush is None:
+            self._flush = asyncio.create_task(self._write())
+            self._flush.add_done_callback(self._flushed)
+
+    def _flushed(self, flush: asyncio.Task[None]) -> None:
+        self._flush = None
+        if not flush.cancelled() and flush.exception() is not None:
+            logger.warning("An answer could not be written: %r", flush.exception())
+
+    async def _write(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._flush is not None and self._flush is not asyncio.current_task():
+            # It waits for the client to read.
+            await asyncio.wait([self._flush])
+        waiting, self._waiting, self._size = self._waiting, [], 0
+        bodies = [message for message in waiting if message["type"] == "http.response.body"]
+        if len(waiting) > len(bodies):
+            await self._send(waiting[0])
+        if bodies:
+            body = b"".join(message.get("body", b"") for message in bodies)
+            await self._send({**bodies[-1], "body": body})
 
     async def _replace(self, start: Message) -> None:
         status = HTTPStatus(start["status"])
@@ -71,6 +124,13 @@ class Response:
         self._replaced, self.started, self.finished = None, True, True
         await self._send({**start, "headers": headers})
         await self._send({"type": "http.response.body", "body": content})
+
+
+def _is_json(start: Message) -> bool:
+    return any(
+        name.lower() == b"content-type" and value.startswith(b"application/json")
+        for name, value in start.get("headers", ())
+    )
 
 
 _BODY_HEADERS = {b"content-type", b"content-length"}

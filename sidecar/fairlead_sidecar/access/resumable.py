@@ -17,7 +17,7 @@ from mcp_types import DEFAULT_NEGOTIATED_VERSION, JSONRPCNotification, JSONRPCRe
 from mcp_types.version import is_version_at_least
 from sse_starlette import EventSourceResponse
 from starlette.requests import Request
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from fairlead_sidecar.access import responses
 from fairlead_sidecar.access.body import MAX_BYTES
@@ -66,6 +66,12 @@ class ResumableTransport(StreamableHTTPServerTransport):
             logger.warning("A session that took no cancellation was ended")
             await self.terminate()
 
+    async def _mint_priming_event(self, stream_id: str, protocol_version: str) -> SSEEvent | None:
+        # It goes out with the head of the answer: through the SDK's streams it would cost each call another round.
+        if await super()._mint_priming_event(stream_id, protocol_version) is not None:
+            self._events.prime(stream_id)
+        return None
+
     def _create_session_message(
         self, message: JSONRPCRequest, request: Request, request_id: RequestId, protocol_version: str
     ) -> SessionMessage:
@@ -79,8 +85,14 @@ class ResumableTransport(StreamableHTTPServerTransport):
         return {"event": "message", "data": text, "id": event_message.event_id}
 
     async def _handle_post_request(self, scope: Scope, request: Request, receive: Receive, send: Send) -> None:
+        async def primed(message: Message) -> None:
+            await send(message)
+            stream = scope.get(_STREAM_KEY)
+            if message["type"] == "http.response.start" and stream is not None and stream.primed:
+                await send({"type": "http.response.body", "body": _priming(stream), "more_body": True})
+
         try:
-            await super()._handle_post_request(scope, request, receive, send)
+            await super()._handle_post_request(scope, request, receive, primed)
         finally:
             if (stream := scope.get(_STREAM_KEY)) is not None:
                 self._left(stream)
@@ -127,6 +139,11 @@ class ResumableTransport(StreamableHTTPServerTransport):
         if stream.request is not None and stream.answer is None and stream.reader is None and not self.is_terminated:
             stream.abandoned_at = asyncio.get_running_loop().time()
             self._abandoned[stream] = self
+
+
+def _priming(stream: Stream) -> bytes:
+    """The event that lets a client take the stream up again from its beginning."""
+    return b"id: %b\r\nretry: %d\r\ndata: \r\n\r\n" % (stream.event_id(0).encode(), RETRY_MILLISECONDS)
 
 
 class ResumableSessions(StreamableHTTPSessionManager):

@@ -1,6 +1,7 @@
 """The MCP sessions of the handshake protocols: counted, and ended with the token they belong to."""
 
 import contextlib
+import functools
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from collections.abc import Set as AbstractSet
@@ -24,7 +25,12 @@ class NoSession(Exception):
 
 def session_user(caller: Caller) -> AuthenticatedUser:
     """The user that the SDK binds a session to: nobody else can use it, a rotated token of the same owner can."""
-    return AuthenticatedUser(AccessToken(token="", client_id=caller.owner, scopes=[]))
+    return _user(caller.owner)
+
+
+@functools.lru_cache(maxsize=256)
+def _user(owner: str) -> AuthenticatedUser:
+    return AuthenticatedUser(AccessToken(token="", client_id=owner, scopes=[]))
 
 
 class Sessions:
