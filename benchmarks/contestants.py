@@ -81,6 +81,10 @@ class Session:
                 total += process.memory_info().rss
         return total / 2**20
 
+    def cpu_seconds(self) -> float:
+        """What its processes have spent so far, user and system."""
+        return sum(sum(process.cpu_times()[:2]) for process in self.processes)
+
 
 @dataclass(frozen=True)
 class Contestant:

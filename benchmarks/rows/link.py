@@ -9,7 +9,7 @@ from benchmarks.fairlead import FAIRLEAD
 from benchmarks.rows.section import NOTHING, Result, Target, ahead, at_most
 from benchmarks.stage import MAX_SESSIONS, Stage
 from benchmarks.stats import percentile
-from tests.integration.delay_proxy import delaying
+from tests.integration.delay_proxy import delayed
 from tests.integration.sshd import Sshd
 
 ROUND_TRIP_MS = 50.0
@@ -36,7 +36,7 @@ async def measure(stage: Stage) -> Result:
     taken: Times = {contestant: {} for contestant in stage.everybody}
     notes = [f"{each.name}: its SSH server is its own" for each in taken if each.own_server]
     with stage.another_sshd("slow", options={"MaxSessions": str(MAX_SESSIONS)}, bashrc=BASHRC) as slow:
-        async with delaying(stage.sshd.address, stage.sshd.port, seconds=ROUND_TRIP_MS / 2000) as far_port:
+        async with delayed(stage.sshd.port, seconds=ROUND_TRIP_MS / 2000) as far_port:
             far: Conditions = ((FAR, stage.sshd, far_port),)
             shells: Conditions = ((PLAIN, stage.sshd, None), (SLOW, slow, None))
             for conditions in (far, shells):

@@ -27,6 +27,7 @@ async def measure(stage: Stage) -> Result:
     """All are open at once and take turns, so that whatever else the machine does hits all alike."""
     notes: list[str] = []
     times: Times = {contestant: [] for contestant in stage.turn_takers}
+    cpu: dict[Contestant, float] = {}
     async with contextlib.AsyncExitStack() as stack:
         sessions: dict[Contestant, Session] = {}
         for contestant in stage.turn_takers:
@@ -36,6 +37,7 @@ async def measure(stage: Stage) -> Result:
             except Exception as error:  # noqa: BLE001 - a contestant may fail in any way; it is said on the page
                 sessions.pop(contestant, None)
                 notes.append(f"{contestant.name}: {stage.failed(contestant, 'one command at a time', error)}")
+        spent = {contestant: session.cpu_seconds() for contestant, session in sessions.items()}
         for _ in range(2 if stage.quick else ROUNDS):
             for contestant, session in tuple(sessions.items()):
                 try:
@@ -43,14 +45,17 @@ async def measure(stage: Stage) -> Result:
                 except Exception as error:  # noqa: BLE001 - as above
                     del sessions[contestant]
                     notes.append(f"{contestant.name}: {stage.failed(contestant, 'one command at a time', error)}")
+        for contestant, session in sessions.items():
+            cpu[contestant] = (session.cpu_seconds() - spent[contestant]) * 1000 / len(times[contestant])
     return Result(
         title="One command at a time",
         text=(
             f"`{COMMAND}`, {ROUNDS} rounds of {CALLS_PER_TURN} calls each, in turns, each with the login done before. "
-            "A is the bare SSH command and B the no-op MCP call; Fairlead's share is what it takes beyond A + B."
+            "A is the bare SSH command and B the no-op MCP call; Fairlead's share is what it takes beyond A + B. "
+            "CPU is what the contestant's processes spend on a call, which other work on the machine hardly changes."
         ),
-        header=("", "p50 ms", "p95 ms", "p50 / (A + B)"),
-        rows=tuple(_row(times, contestant) for contestant in stage.turn_takers),
+        header=("", "p50 ms", "p95 ms", "p50 / (A + B)", "CPU ms a call"),
+        rows=tuple(_row(times, cpu, contestant) for contestant in stage.turn_takers),
         notes=tuple(notes),
         targets=tuple(_targets(times)),
     )
@@ -74,7 +79,7 @@ def _ratio(times: Times, ours: Contestant) -> float | None:
     return percentile(times[ours], 50) / (percentile(times[BARE], 50) + percentile(times[noop], 50))
 
 
-def _row(times: Times, contestant: Contestant) -> tuple[str, ...]:
+def _row(times: Times, cpu: dict[Contestant, float], contestant: Contestant) -> tuple[str, ...]:
     values = times[contestant]
     ratio = _ratio(times, contestant)
     return (
@@ -82,6 +87,7 @@ def _row(times: Times, contestant: Contestant) -> tuple[str, ...]:
         f"{percentile(values, 50):.2f}" if values else NOTHING,
         f"{percentile(values, 95):.2f}" if values else NOTHING,
         f"{ratio:.2f}" if ratio is not None else "",
+        f"{cpu[contestant]:.1f}" if contestant in cpu and contestant is not BARE else "",
     )
 
 
