@@ -13,7 +13,7 @@ _LEAST = 512
 _R = TypeVar("_R", bound=Result)
 
 
-def fitting(build: Callable[[int], _R], limit: int) -> _R:
+def fitting(build: Callable[[int], _R], limit: int, *, least: int = _LEAST) -> _R:
     """The result that `build` makes of at most `limit` bytes or entries, of fewer where that makes too large a message.
 
     A size on the wire can't be told from the number of bytes: text is escaped, and once more in the copy for clients
@@ -22,8 +22,8 @@ def fitting(build: Callable[[int], _R], limit: int) -> _R:
     result = build(limit)
     if _surely_fits(result):
         return result
-    while (size := wire_bytes(result)) > MESSAGE_BYTES and limit > _LEAST:
-        limit = max(_LEAST, int(limit * 0.95 * MESSAGE_BYTES / size))
+    while (size := wire_bytes(result)) > MESSAGE_BYTES and limit > least:
+        limit = max(least, int(limit * 0.95 * MESSAGE_BYTES / size))
         result = build(limit)
     return result
 

@@ -200,6 +200,22 @@ async def test_names_of_any_bytes_come_back_as_they_were_given(deployed: Running
     assert "odd/\\x{fd} does not exist" in missing["message"]
 
 
+async def test_names_that_grow_in_a_message_still_fit_into_one(deployed: RunningEndpoint, server: Sshd) -> None:
+    (server.home / "odd").mkdir()
+    for number in range(600):
+        path = server.home / "odd" / f"{number:03}{chr(1) * 250}"
+        path.write_text("needle" + chr(1) * 400)
+    for tool, arguments in [
+        ("list_directory", {"limit": 10_000}),
+        ("find_files", {"limit": 5000}),
+        ("search_files", {"limit": 2000, "pattern": "needle"}),
+    ]:
+        result = await use(deployed, tool, path="odd", **arguments)
+        some = result.get("entries") or result["files"]
+        assert 20 < len(some) < 600, tool
+        assert result.get("truncated") or result["incomplete"] == "limit"
+
+
 async def test_secret_values_are_masked_in_contents_wherever_they_are_cut(
     deployed: RunningEndpoint, server: Sshd
 ) -> None:

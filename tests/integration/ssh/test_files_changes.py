@@ -1,17 +1,19 @@
 """Moving, deleting, making directories, and writing under conditions."""
 
 import asyncio
+import contextlib
 import hashlib
 import re
 import shutil
 from pathlib import Path
 
+import psutil
 import pytest
 
 from fairlead_sidecar.errors import FileChanged, FileError, PolicyDenied
 from fairlead_sidecar.ssh.files import Expected, Guard, RemoteFiles
 from tests.integration.ssh.running import StartLink
-from tests.integration.sshd import Sshd, SshdFactory
+from tests.integration.sshd import Sshd, SshdFactory, eventually
 
 HOME = "/home/deploy"
 
@@ -103,6 +105,36 @@ async def test_a_full_disk_leaves_what_was_there(server: Sshd, files: RemoteFile
         await files.write_file("/mnt/data", b"x" * 3_000_000, append=append)
     assert (await files.read_file("/mnt/data", max_bytes=10)).data == b"old"
     assert [entry.path for entry in (await files.list_directory("/mnt", limit=9)).entries] == ["/mnt/data"]
+
+
+async def test_calls_that_are_cancelled_leave_no_file_open(server: Sshd, start_link: StartLink) -> None:
+    def only_home(path: str) -> None:
+        if not path.startswith(HOME):
+            raise PolicyDenied("closed")
+
+    files = RemoteFiles(start_link(server.sidecar_config()).link, Guard(only_home))
+    await files.write_file("a/file", b"x" * 100, create_parents=True)
+    for turn in range(60):
+        works = [
+            asyncio.create_task(files.read_file("a/file", max_bytes=10)),
+            asyncio.create_task(files.write_file(f"a/{turn % 3}", b"x")),
+            asyncio.create_task(files.list_directory(".", limit=10, depth=3)),
+            asyncio.create_task(files.edit_file("a/file", lambda old: old + b"y")),
+        ]
+        await asyncio.wait(works, timeout=turn * 0.0007)
+        for work in works:
+            work.cancel()
+        await asyncio.wait(works)
+
+    def open_files() -> list[str]:
+        found = []
+        for process in server.connection_processes():
+            with contextlib.suppress(psutil.Error, OSError):
+                found += [str(fd.readlink()) for fd in Path(f"/proc/{process.pid}/fd").iterdir()]
+        return [name for name in found if name.startswith(HOME)]
+
+    await eventually(lambda: not open_files(), "all files to be closed")
+    assert {path.name for path in (server.home / "a").iterdir()} <= {"file", "0", "1", "2"}
 
 
 async def test_a_read_only_file_system_is_named(sshd_factory: SshdFactory, start_link: StartLink) -> None:

@@ -192,6 +192,19 @@ async def test_what_the_policy_closes_is_not_searched(link: RunningLink) -> None
         await found(files, Filter(), path="tree/out")
 
 
+async def test_generated_files_are_searched_only_by_name(files: RemoteFiles) -> None:
+    """Some of them, such as /proc/kmsg, give nothing until something happens, and hold the session up meanwhile."""
+    async with searched(
+        files, Query(compiled("^Name:", literal=False, ignore_case=False), Filter(), 0, 9, 9999), "/proc/self"
+    ) as result:
+        assert (result.searched, result.matches) == (0, 0)
+    async with searched(
+        files, Query(compiled("^Name:", literal=False, ignore_case=False), Filter(), 0, 9, 9999), "/proc/self/status"
+    ) as result:
+        assert (result.searched, result.matches) == (1, 1)
+    assert await found(files, Filter(glob="/proc/*"), path="/", depth=2, limit=5000) == []
+
+
 async def test_what_is_no_directory_can_not_be_walked(files: RemoteFiles) -> None:
     with pytest.raises(FileError, match="is not a directory"):
         await found(files, Filter(), path="tree/a.log")

@@ -14,7 +14,7 @@ from fairlead_sidecar.ssh.files.guard import Guard
 from fairlead_sidecar.ssh.files.model import FileType, file_type
 from fairlead_sidecar.ssh.files.moving import require_movable
 from fairlead_sidecar.ssh.files.paths import Spot
-from fairlead_sidecar.ssh.files.place import anchored
+from fairlead_sidecar.ssh.files.place import anchored, entries_of
 
 MAX_DELETED = 10_000
 """Entries that one call deletes at most."""
@@ -109,15 +109,16 @@ class _Deletion:
         if anchor is None:
             async with anchored(self._sftp, directory) as found:
                 return await self._entries(directory, depth, found)
-        async for entry in self._sftp.scandir(f"{anchor}/."):
-            name = str(entry.filename)
-            if name not in (".", ".."):
-                (directories if file_type(entry.attrs) is FileType.DIRECTORY else files).append(name)
+        async with entries_of(self._sftp, f"{anchor}/.") as entries:
+            async for entry in entries:
+                is_directory = file_type(entry.attrs) is FileType.DIRECTORY
+                (directories if is_directory else files).append(str(entry.filename))
         return files, directories
 
 
 async def _filled(sftp: asyncssh.SFTPClient, directory: str) -> bool:
-    return any([str(entry.filename) not in (".", "..") async for entry in sftp.scandir(directory)])
+    async with entries_of(sftp, directory) as entries:
+        return [entry async for entry in entries] != []
 
 
 def _not_empty(path: str, gone: int) -> FileError:

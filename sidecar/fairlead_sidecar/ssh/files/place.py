@@ -29,10 +29,13 @@ from fairlead_sidecar.ssh.files.paths import resolve
 _FIRST_LOOK = 8
 """File descriptors that are looked at; more where so many are open."""
 _MOST = 1024
+_SELF = (".", "..")
 _LOOKS = 4
 """How often a server without /proc is asked where a path leads."""
 
 _Entries = AsyncGenerator[asyncssh.SFTPName, None]
+_Listed = tuple[_Entries, asyncssh.SFTPName]
+"""A directory that is open behind its first entry."""
 _T = TypeVar("_T")
 
 
@@ -126,6 +129,25 @@ async def settled(work: Coroutine[Any, Any, None]) -> None:
 
 
 @asynccontextmanager
+async def entries_of(sftp: asyncssh.SFTPClient, directory: str) -> AsyncIterator[AsyncIterator[asyncssh.SFTPName]]:
+    """The entries of a directory without `.` and `..`; a caller that is cancelled leaves no open handle behind."""
+    listed = await _kept(asyncio.get_running_loop().create_task(_begin(sftp, directory)), _end, ())
+
+    async def entries() -> AsyncIterator[asyncssh.SFTPName]:
+        following, first = listed
+        if first.filename not in _SELF:
+            yield first
+        async for name in following:
+            if name.filename not in _SELF:
+                yield name
+
+    try:
+        yield entries()
+    finally:
+        await settled(_end(listed))
+
+
+@asynccontextmanager
 async def handle(
     begin: Callable[[], Coroutine[Any, Any, asyncssh.SFTPClientFile]],
 ) -> AsyncIterator[asyncssh.SFTPClientFile]:
@@ -197,16 +219,15 @@ async def _target(sftp: asyncssh.SFTPClient, fd: int) -> str | None:
         return None
 
 
-async def _begin(sftp: asyncssh.SFTPClient, directory: str) -> _Entries:
-    entries: _Entries = sftp.scandir(directory)  # type: ignore[assignment]  # it is a generator, declared as an iterator
+async def _begin(sftp: asyncssh.SFTPClient, directory: str) -> _Listed:
+    entries: _Entries = sftp.scandir(directory)  # type: ignore[assignment]  # a generator, declared as an iterator
     # Every directory has at least an entry for itself, so the handle stays open behind this first one.
     try:
-        await anext(entries)
+        return entries, await anext(entries)
     except StopAsyncIteration:
         raise FileError(f"{shown(directory)} lists nothing, not even itself.") from None
     except (asyncssh.SFTPFailure, asyncssh.SFTPNoSuchFile) as error:
         raise await not_listed(sftp, directory, error) from error
-    return entries
 
 
 async def not_listed(sftp: asyncssh.SFTPClient, path: str, error: asyncssh.SFTPError) -> Exception:
@@ -217,9 +238,9 @@ async def not_listed(sftp: asyncssh.SFTPClient, path: str, error: asyncssh.SFTPE
     return error
 
 
-async def _end(entries: _Entries) -> None:
+async def _end(listed: _Listed) -> None:
     with suppress(asyncssh.Error, OSError):
-        await entries.aclose()
+        await listed[0].aclose()
 
 
 async def _close(file: asyncssh.SFTPClientFile) -> None:

@@ -1,5 +1,6 @@
 """Reading files: ranges, lines, whole ones."""
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 
@@ -82,7 +83,10 @@ async def digest_of(sftp: asyncssh.SFTPClient, path: str, guard: Guard, *, via: 
 
 async def read(file: asyncssh.SFTPClientFile, offset: int, count: int) -> bytes:
     """At most `count` bytes of an open file; fewer only at its end."""
-    data = await file.read(count, offset)
+    # Shielded: asyncssh leaves the errors of requests that are cut off for the log.
+    reading = asyncio.get_running_loop().create_task(file.read(count, offset))
+    reading.add_done_callback(lambda done: done.cancelled() or done.exception())
+    data = await asyncio.shield(reading)
     assert isinstance(data, bytes)  # noqa: S101 - tells mypy what `encoding=None` means
     return data
 

@@ -11,7 +11,7 @@ import asyncssh
 from fairlead_sidecar.errors import CommandTimedOut, FairleadError, FileError
 from fairlead_sidecar.ssh import file_errors
 from fairlead_sidecar.ssh.file_names import shown
-from fairlead_sidecar.ssh.files import deleting, making, moving, reading, searching, walking, writing
+from fairlead_sidecar.ssh.files import appending, deleting, making, moving, reading, searching, walking, writing
 from fairlead_sidecar.ssh.files.guard import ANYWHERE, Guard
 from fairlead_sidecar.ssh.files.leftovers import Leftovers
 from fairlead_sidecar.ssh.files.matching import Filter
@@ -108,7 +108,7 @@ class RemoteFiles:
         async with self._sftp(path) as sftp:
             resolved, made = await self._parents(sftp, path) if create_parents else (None, [])
             resolved = resolved or await resolve(sftp, path, self._guard)
-            work = writing.append if append else writing.write
+            work = appending.append if append else writing.write
             try:
                 written = await work(sftp, resolved, data, self._guard, self._leftovers(), mode=mode, expected=expected)
             except BaseException:
@@ -139,7 +139,10 @@ class RemoteFiles:
         async with self._sftp(path) as sftp:
             resolved = await resolve(sftp, path, self._guard)
             found = searching.Found(Walk(sftp, self._guard, depth))
-            yield Search(sftp, resolved, self._guard, found), resolved
+            try:
+                yield Search(sftp, resolved, self._guard, found), resolved
+            finally:
+                self._link.observer.on_bytes("received", found.bytes)
 
     async def move(self, source: str, target: str, *, overwrite: bool) -> tuple[str, str]:
         """Give something another place; gives both places as they are."""

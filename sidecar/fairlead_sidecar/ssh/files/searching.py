@@ -36,6 +36,8 @@ class Found:
     matches: int = 0
     searched: int = 0
     """Files that were read."""
+    bytes: int = 0
+    """What was read."""
     binary: int = 0
     large: int = 0
     unreadable: int = 0
@@ -81,7 +83,8 @@ async def search(found: Found, top: str, query: Query, guard: Guard, *, seconds:
     queue: asyncio.Queue[FileInfo | None] = asyncio.Queue(_AT_ONCE * 4)
 
     async def visit(info: FileInfo) -> bool:
-        if info.type is FileType.FILE and query.files.takes(info, top):
+        # What has no size is empty, or generated when it is read, some of it without an end.
+        if info.type is FileType.FILE and info.size and query.files.takes(info, top):
             await queue.put(info)
         return found.incomplete is None
 
@@ -115,6 +118,7 @@ async def _search_file(found: Found, info: FileInfo, query: Query, guard: Guard)
     except (asyncssh.SFTPError, FairleadError):
         found.unreadable += 1
         return
+    found.bytes += len(data)
     if len(data) > query.max_file_bytes:
         found.large += 1
     elif is_binary(data):

@@ -2,8 +2,8 @@
 
 import asyncio
 import posixpath
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
 import asyncssh
@@ -12,13 +12,16 @@ from fairlead_sidecar.errors import FairleadError
 from fairlead_sidecar.ssh import file_errors
 from fairlead_sidecar.ssh.files.guard import Guard
 from fairlead_sidecar.ssh.files.model import FileInfo, FileType, Listing, file_info
-from fairlead_sidecar.ssh.files.place import anchored, not_listed
+from fairlead_sidecar.ssh.files.place import anchored, entries_of, not_listed
 from fairlead_sidecar.ssh.files.together import together
 
 MAX_SCANNED = 100_000
 """Entries that one call looks at, at most."""
 _AT_ONCE = 8
 """Directories that are listed at the same time."""
+
+_GENERATED = frozenset({"/proc", "/sys"})
+"""Directories that are not looked into from above: they are large, and hold nothing that lasts."""
 
 Visit = Callable[[FileInfo], Awaitable[bool]]
 """Gets each entry, with an absolute path; False ends the walk."""
@@ -70,10 +73,7 @@ class Walk:
 
     async def _list(self, directory: str, visit: Visit, below: list[str], *, required: bool) -> None:
         try:
-            async with (
-                scannable(self.sftp, directory, self.guard) as name,
-                aclosing(_entries(self.sftp, name)) as found,
-            ):
+            async with scannable(self.sftp, directory, self.guard) as name, entries_of(self.sftp, name) as found:
                 async for entry in found:
                     if not await self._show(posixpath.join(directory, str(entry.filename)), entry.attrs, visit, below):
                         return
@@ -94,7 +94,7 @@ class Walk:
         if (not self.hidden and posixpath.basename(path).startswith(".")) or not self.guard.allows(path):
             return True
         info = file_info(path, attributes)
-        if info.type is FileType.DIRECTORY:
+        if info.type is FileType.DIRECTORY and path not in _GENERATED:
             below.append(path)
         self.ended = self.ended or not await visit(info)
         return not self.ended
@@ -132,12 +132,6 @@ async def scannable(sftp: asyncssh.SFTPClient, directory: str, guard: Guard) -> 
         return
     async with anchored(sftp, directory) as anchor:
         yield f"{anchor}/."
-
-
-async def _entries(sftp: asyncssh.SFTPClient, name: str) -> AsyncGenerator[asyncssh.SFTPName, None]:
-    async for entry in sftp.scandir(name):
-        if entry.filename not in (".", ".."):
-            yield entry
 
 
 async def _with_targets(sftp: asyncssh.SFTPClient, guard: Guard, kept: list[FileInfo]) -> list[FileInfo]:

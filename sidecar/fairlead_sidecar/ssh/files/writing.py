@@ -1,4 +1,4 @@
-"""Writing files: whole ones in one step, or at the end.
+"""Writing files in one step.
 
 The new content is written under another name in the same directory and takes the old one's place with a rename, so that
 readers see the old content or the new one. Whether the file still is what the caller took it for is looked at once more
@@ -21,8 +21,8 @@ from fairlead_sidecar.ssh.file_names import shown
 from fairlead_sidecar.ssh.files.guard import Guard
 from fairlead_sidecar.ssh.files.leftovers import Leftovers
 from fairlead_sidecar.ssh.files.model import Written, file_mode
-from fairlead_sidecar.ssh.files.place import anchored, handle, opened, require_regular, settled
-from fairlead_sidecar.ssh.files.reading import HASHED_BYTES, digest_of, read_whole
+from fairlead_sidecar.ssh.files.place import anchored, handle, require_regular, settled
+from fairlead_sidecar.ssh.files.reading import digest_of, read_whole
 
 EDITED_BYTES = 4 * 1024 * 1024
 """Largest file that is changed in part."""
@@ -43,7 +43,7 @@ ANYTHING = Expected()
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
+class Place:
     """A file's place while it is being written."""
 
     sftp: asyncssh.SFTPClient
@@ -92,15 +92,15 @@ async def write(
         FileChanged: It is not as `expected`.
         FileError: The host refused; the file is as it was.
     """
-    async with _place(sftp, path, guard, leftovers) as place:
-        existing = await _as_expected(place, expected)
+    async with placed(sftp, path, guard, leftovers) as place:
+        existing = await as_expected(place, expected)
 
         async def unchanged() -> None:
             if expected.sha256 is not None:
-                await _as_expected(place, expected)
+                await as_expected(place, expected)
 
-        await _replace(place, data, existing, mode, unchanged, overwrite=not expected.absent)
-        return await _written(place, hashlib.sha256(data).hexdigest())
+        await replace(place, data, existing, mode, unchanged, overwrite=not expected.absent)
+        return await written_file(place, hashlib.sha256(data).hexdigest())
 
 
 async def edit(
@@ -118,7 +118,7 @@ async def edit(
         FileChanged: It is not as `expected`, or changed meanwhile.
         FileError: The host refused, or it is too large; the file is as it was.
     """
-    async with _place(sftp, path, guard, leftovers) as place:
+    async with placed(sftp, path, guard, leftovers) as place:
         existing = await place.attributes()
         old, _ = await read_whole(sftp, path, guard, limit=EDITED_BYTES, via=place.name)
         before = hashlib.sha256(old).hexdigest()
@@ -131,57 +131,28 @@ async def edit(
                 raise file_errors.changed(path)
 
         if new != old:
-            await _replace(place, new, existing, None, unchanged, overwrite=True)
-        return old, await _written(place, hashlib.sha256(new).hexdigest())
-
-
-async def append(
-    sftp: asyncssh.SFTPClient,
-    path: str,
-    data: bytes,
-    guard: Guard,
-    leftovers: Leftovers,
-    *,
-    mode: int | None = None,
-    expected: Expected = ANYTHING,
-) -> Written:
-    """Write at the end of a file in place, or create it; what can't be written whole is taken back."""
-    async with _place(sftp, path, guard, leftovers) as place:
-        existing = await _as_expected(place, expected)
-        if existing is None:
-            await _replace(place, data, None, mode, _nothing, overwrite=False)
-            return await _written(place, hashlib.sha256(data).hexdigest())
-        flags = asyncssh.FXF_READ | asyncssh.FXF_WRITE | asyncssh.FXF_APPEND
-        async with opened(sftp, path, guard, via=place.name, mode=flags) as file:
-            size = (await file.stat()).size or 0
-            try:
-                await file.write(data)
-                await _sync(file)
-                if mode is not None:
-                    await file.chmod(mode)
-            except file_errors.REFUSED as error:
-                refusal = await file_errors.of_change(sftp, path, place.anchor, error)
-                await settled(_take_back(file, size, len(data)))
-                raise refusal from error
-            except BaseException:
-                await settled(_take_back(file, size, len(data)))
-                raise
-        small = size + len(data) <= HASHED_BYTES
-        return await _written(place, await place.digest() if small else None)
+            await replace(place, new, existing, None, unchanged, overwrite=True)
+        return old, await written_file(place, hashlib.sha256(new).hexdigest())
 
 
 @asynccontextmanager
-async def _place(sftp: asyncssh.SFTPClient, path: str, guard: Guard, leftovers: Leftovers) -> AsyncIterator[_Place]:
+async def placed(sftp: asyncssh.SFTPClient, path: str, guard: Guard, leftovers: Leftovers) -> AsyncIterator[Place]:
+    """The place of a file at a resolved path, which keeps meaning the same directory."""
     await leftovers.sweep(sftp)
     async with AsyncExitStack() as stack:
         try:
             anchor = await stack.enter_async_context(anchored(sftp, posixpath.dirname(path)))
         except asyncssh.SFTPNoSuchFile:
             raise file_errors.missing_directory(path) from None
-        yield _Place(sftp, path, anchor, guard, leftovers)
+        yield Place(sftp, path, anchor, guard, leftovers)
 
 
-async def _as_expected(place: _Place, expected: Expected) -> asyncssh.SFTPAttrs | None:
+async def as_expected(place: Place, expected: Expected) -> asyncssh.SFTPAttrs | None:
+    """What is there now, if it is as expected.
+
+    Raises:
+        FileChanged: It is not.
+    """
     existing = await place.attributes()
     if expected.absent and existing is not None:
         raise file_errors.exists(place.path)
@@ -190,8 +161,8 @@ async def _as_expected(place: _Place, expected: Expected) -> asyncssh.SFTPAttrs 
     return existing
 
 
-async def _replace(
-    place: _Place,
+async def replace(
+    place: Place,
     data: bytes,
     existing: asyncssh.SFTPAttrs | None,
     mode: int | None,
@@ -199,6 +170,13 @@ async def _replace(
     *,
     overwrite: bool,
 ) -> None:
+    """Put a new file in the place, or nothing at all.
+
+    Args:
+        existing: What was there, whose owner and, without `mode`, permissions the new file gets.
+        unchanged: Looks once more before the rename, and raises where the file is not the same any more.
+        overwrite: Whether the rename may replace what is there.
+    """
     # Names have at most 255 bytes.
     short = posixpath.basename(place.path).encode(errors="surrogateescape")[:200].decode(errors="ignore")
     temporary = f".{short}.{secrets.token_hex(6)}"
@@ -227,7 +205,7 @@ async def _replace(
         raise
 
 
-async def _rename_new(place: _Place, name: str) -> None:
+async def _rename_new(place: Place, name: str) -> None:
     """As a rename, but never over something that exists."""
     try:
         await place.sftp.rename(name, place.name)
@@ -238,7 +216,7 @@ async def _rename_new(place: _Place, name: str) -> None:
 
 
 async def _write_new(
-    place: _Place, name: str, data: bytes, existing: asyncssh.SFTPAttrs | None, mode: int | None
+    place: Place, name: str, data: bytes, existing: asyncssh.SFTPAttrs | None, mode: int | None
 ) -> None:
     """Write a complete file under another name, with the rights that the final one is to have."""
     private = mode is not None or existing is not None
@@ -250,7 +228,7 @@ async def _write_new(
 
     async with handle(begin) as file:
         await file.write(data)
-        await _sync(file)
+        await sync(file)
         if existing is not None:
             await _keep_owner(place.path, file, existing)
             mode = file_mode(existing) if mode is None else mode
@@ -258,7 +236,8 @@ async def _write_new(
             await file.chmod(mode)
 
 
-async def _sync(file: asyncssh.SFTPClientFile) -> None:
+async def sync(file: asyncssh.SFTPClientFile) -> None:
+    """Let it reach the disk, where the server can do that."""
     with suppress(asyncssh.SFTPOpUnsupported):
         await file.fsync()
 
@@ -273,14 +252,7 @@ async def _keep_owner(path: str, file: asyncssh.SFTPClientFile, existing: asyncs
         raise file_errors.foreign_owner(path) from error
 
 
-async def _take_back(file: asyncssh.SFTPClientFile, size: int, added: int) -> None:
-    with suppress(asyncssh.Error, OSError):
-        # More than that was not ours: then somebody else writes there too, whose words are not cut off.
-        if (await file.stat()).size in range(size, size + added + 1):
-            await file.truncate(size)
-
-
-async def _remove(place: _Place, name: str, temporary: str) -> None:
+async def _remove(place: Place, name: str, temporary: str) -> None:
     try:
         async with asyncio.timeout(5):
             await place.sftp.remove(name)
@@ -291,10 +263,7 @@ async def _remove(place: _Place, name: str, temporary: str) -> None:
         place.leftovers.add(posixpath.dirname(place.path), temporary)
 
 
-async def _written(place: _Place, digest: str | None) -> Written:
+async def written_file(place: Place, digest: str | None) -> Written:
+    """The file as it is now."""
     attributes = await place.sftp.lstat(place.name)
     return Written(place.path, attributes.size or 0, file_mode(attributes), digest)
-
-
-async def _nothing() -> None:
-    pass

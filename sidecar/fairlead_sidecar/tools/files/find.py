@@ -80,6 +80,7 @@ async def find_files(call: Call, arguments: FindArguments) -> FindResult:
             incomplete="limit" if most < len(entries) else found.incomplete,
         ),
         max(len(entries), 1),
+        least=1,
     )
 
 

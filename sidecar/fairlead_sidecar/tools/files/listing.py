@@ -73,6 +73,7 @@ async def list_directory(call: Call, arguments: ListArguments) -> ListResult:
             unreadable=listing.unreadable,
         ),
         max(len(entries), 1),
+        least=1,
     )
 
 

@@ -75,10 +75,12 @@ async def search_files(call: Call, arguments: SearchArguments) -> SearchResult:
 
     def build(most: int) -> SearchResult:
         kept: list[FileMatches] = []
+        left = most
         for name, lines in files:
-            if most > 0:
-                kept.append(FileMatches(name=name, lines=lines[:most]))
-            most -= len(lines)
+            fits = _fitting(lines, left)
+            if fits:
+                kept.append(FileMatches(name=name, lines=lines[:fits]))
+            left -= sum(len(line) for line in lines)
         return SearchResult(
             host=call.host,
             path=shown(top),
@@ -88,10 +90,19 @@ async def search_files(call: Call, arguments: SearchArguments) -> SearchResult:
             skipped_binary=found.binary,
             skipped_large=found.large,
             unreadable=found.unreadable,
-            incomplete="limit" if most < 0 else found.incomplete,
+            incomplete="limit" if left < 0 else found.incomplete,
         )
 
-    return fitting(build, max(1, sum(len(lines) for _, lines in files)))
+    return fitting(build, max(1, sum(len(line) for _, lines in files for line in lines)))
+
+
+def _fitting(lines: list[str], characters: int) -> int:
+    """How many of the lines take no more than so many characters."""
+    for count, line in enumerate(lines):
+        characters -= len(line)
+        if characters < 0:
+            return count
+    return len(lines)
 
 
 def _line(line: Line) -> str:
