@@ -23,8 +23,8 @@ from fairlead_sidecar.tools.spec import Result, Tool
 
 _UNTOLD = frozenset({"title", "format", "minLength", "maxLength", "maxItems", "maxProperties"})
 """Keywords that are checked here, and told only to who oversteps them."""
-_EXPECTED = (("default", False), ("default", 0), ("minimum", 0), ("minimum", 1), ("exclusiveMinimum", 0))
-"""What anybody expects: switches are off, offsets begin at 0, and numbers count something."""
+_EXPECTED = (("default", False), ("default", 0), ("minimum", 0), ("exclusiveMinimum", 0))
+"""What anybody expects: switches are off, offsets begin at 0, and nothing is less than that."""
 _UNTOLD_OF_RESULTS = frozenset({"required", "additionalProperties", "minimum", "exclusiveMinimum", "default"})
 _NULL = {"type": "null"}
 _written = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
