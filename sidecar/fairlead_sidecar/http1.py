@@ -156,7 +156,10 @@ class BoundedHttp(HttpToolsProtocol):
             self._stalled = None
 
     def _relieve(self) -> None:
-        """Close those that have waited for longest where too much waits on this port."""
+        """Close those that have waited for longest where too much waits on this port; never the one that begins to.
+
+        It may well be read at once: a large answer never fits into what the kernel takes.
+        """
         slow = [
             other
             for other in self.connections
@@ -164,7 +167,7 @@ class BoundedHttp(HttpToolsProtocol):
         ]
         total = sum(other.transport.get_write_buffer_size() for other in slow)
         slow.sort(key=lambda other: other._stalled_since or 0.0)  # noqa: SLF001 - of the same class
-        for other in slow:
+        for other in slow[:-1]:
             if total <= TOTAL_UNSENT_BYTES:
                 return
             total -= other.transport.get_write_buffer_size()

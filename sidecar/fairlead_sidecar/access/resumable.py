@@ -11,7 +11,7 @@ import anyio
 from mcp.server.auth.middleware.bearer_auth import AuthorizationContext
 from mcp.server.lowlevel.server import Server
 from mcp.server.streamable_http import GET_STREAM_KEY, EventMessage, SSEEvent, StreamableHTTPServerTransport
-from mcp.server.streamable_http_manager import DEFAULT_SESSION_IDLE_TIMEOUT, StreamableHTTPSessionManager
+from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp.shared.message import SessionMessage
 from mcp_types import DEFAULT_NEGOTIATED_VERSION, JSONRPCNotification, JSONRPCRequest, RequestId
 from mcp_types.version import is_version_at_least
@@ -29,6 +29,9 @@ RETRY_MILLISECONDS = 1000
 """How long a client is asked to wait before it takes up a stream again."""
 PRIMING_VERSION = "2025-11-25"
 """The first protocol version whose clients understand an event without data."""
+IDLE_SECONDS = 75 * 60.0
+"""How long a session stays that has no request under way: longer than the longest grace (an hour), for a command whose
+client is gone is not under way in this sense."""
 CANCEL_TIMEOUT = 5.0
 """Seconds for a session to take a cancellation; one that does not is ended."""
 
@@ -43,7 +46,7 @@ class ResumableTransport(StreamableHTTPServerTransport):
             session_id,
             event_store=events,
             retry_interval=RETRY_MILLISECONDS,
-            idle_timeout=DEFAULT_SESSION_IDLE_TIMEOUT,
+            idle_timeout=IDLE_SECONDS,
         )
         self._events = events
         self._abandoned = abandoned

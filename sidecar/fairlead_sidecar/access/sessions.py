@@ -14,7 +14,7 @@ from fairlead_sidecar.access.grants import Caller
 from fairlead_sidecar.access.resumable import ResumableSessions
 
 MAX_SESSIONS = 1000
-"""Sessions that may be open at once; idle ones end after 30 minutes."""
+"""Sessions that may be open at once; idle ones end after 75 minutes."""
 MAX_OF_OWNER = 64
 """Sessions of one owner; beyond that a new one takes the place of its own that is idle for longest."""
 
