@@ -1,6 +1,7 @@
 """What agents get of a command: compact, with nothing hidden, and with the way to the rest."""
 
 from enum import StrEnum
+from functools import cache
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
@@ -14,6 +15,8 @@ from fairlead_sidecar.tools.size import fitting
 from fairlead_sidecar.tools.spec import Result
 from fairlead_sidecar.tools.text import Encoding, as_base64, as_output
 
+_SURELY_FITS = 16 * 1024
+"""Bytes of a stream that fit into a message however they have to be escaped."""
 OutputEncoding = Literal["auto", "base64"]
 
 
@@ -37,12 +40,13 @@ class Compact(Result):
 
     @model_serializer(mode="wrap")
     def _without_defaults(self, handler: SerializerFunctionWrapHandler):  # type: ignore[no-untyped-def] # it would be the schema
-        fields = type(self).model_fields
-        return {
-            name: value
-            for name, value in handler(self).items()
-            if fields[name].is_required() or getattr(self, name) != fields[name].default
-        }
+        usual = _usual(type(self))
+        return {name: value for name, value in handler(self).items() if name not in usual or value != usual[name]}
+
+
+@cache
+def _usual(result: type[Compact]) -> dict[str, Any]:
+    return {name: field.default for name, field in result.model_fields.items() if not field.is_required()}
 
 
 class CommandResult(Compact):
@@ -60,7 +64,7 @@ class CommandResult(Compact):
     stderr_truncated: bool = False
     stdout_bytes: Annotated[int | None, Field(description="All that was written.")] = None
     stderr_bytes: int | None = None
-    neutralised: Annotated[tuple[Hidden, ...], Field(description="Hidden characters made visible (␛, \\u202e).")] = ()
+    neutralised: Annotated[list[Hidden], Field(description="Hidden characters made visible (␛, \\u202e).")] = []  # noqa: RUF012 - pydantic copies defaults
     duration_seconds: float
     command_id: Annotated[str | None, Field(description="For command_output, command_cancel.")] = None
     output_id: Annotated[str | None, Field(description="For read_output.")] = None
@@ -103,6 +107,8 @@ def command_result(command: Command, encoding: OutputEncoding) -> CommandResult:
         state["stopped"] = Stopped.CANCELLED
     report = command.output.report(ended=not running)
     most = max(report.stdout.size, report.stderr.size, 1)
+    if most < _SURELY_FITS:
+        return _result(command, state, report, encoding, most)
     return fitting(lambda limit: _result(command, state, report, encoding, limit), most)
 
 
@@ -112,7 +118,7 @@ def _result(
     out, err = report.stdout.shortened(limit), report.stderr.shortened(limit)
     stdout, stdout_encoding, hidden_out = _text(out, encoding)
     stderr, stderr_encoding, hidden_err = _text(err, encoding)
-    hidden = tuple(sorted({*hidden_out, *hidden_err}))
+    hidden = sorted({*hidden_out, *hidden_err})
     lossy = Encoding.REPLACED in (stdout_encoding, stderr_encoding)
     wanted = command.background or out.omitted or err.omitted or hidden or lossy
     return CommandResult(

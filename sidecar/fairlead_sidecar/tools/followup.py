@@ -48,7 +48,7 @@ class ReadOutputResult(Compact):
 
     content: str
     encoding: Encoding
-    neutralised: tuple[Hidden, ...] = ()
+    neutralised: list[Hidden] = []  # noqa: RUF012 - pydantic copies defaults
     next_offset: Annotated[int | None, Field(description="To read on.")] = None
     total_bytes: Annotated[int, Field(description="Written in all.")]
 
@@ -95,7 +95,7 @@ async def read_output(call: Call, arguments: ReadOutputArguments) -> ReadOutputR
             host=call.host,
             content=shown,
             encoding=encoding,
-            neutralised=tuple(hidden),
+            neutralised=hidden,
             next_offset=offset + len(part) if more else None,
             total_bytes=total,
         )

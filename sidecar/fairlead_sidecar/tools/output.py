@@ -57,7 +57,8 @@ class CommandOutput:
     def report(self, *, ended: bool) -> Report:
         """What came since the last report; a character that is not whole yet goes to the next one unless `ended`."""
         excerpts = {stream: self._since[stream].excerpt() for stream in STREAMS}
-        self._begin_report(REPORT_BYTES)
+        if not ended or any(excerpt.total for excerpt in excerpts.values()):
+            self._begin_report(REPORT_BYTES)
         if not ended:
             for stream, excerpt in excerpts.items():
                 excerpts[stream] = self._without_half(stream, excerpt)

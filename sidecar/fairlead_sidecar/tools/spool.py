@@ -9,8 +9,8 @@ import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
-from tempfile import SpooledTemporaryFile
-from typing import TypeAlias
+from tempfile import TemporaryFile
+from typing import IO
 
 from fairlead_sidecar.ssh.result import Stream
 
@@ -28,8 +28,6 @@ KEPT_SECONDS = 3600.0
 ENTRIES = 128
 """How many outputs are kept at most: each holds up to two open files."""
 
-_File: TypeAlias = "SpooledTemporaryFile[bytes]"
-
 
 class Spooled:
     """The output of one command. Made by `Spool.open`."""
@@ -43,7 +41,8 @@ class Spooled:
         self.gone = False
         """Whether it was removed, to make room or because of a failing disk."""
         self._spool = spool
-        self._files: dict[Stream, _File] = {}
+        self._memory: dict[Stream, bytearray] = {}
+        self._files: dict[Stream, IO[bytes]] = {}
         self._cut: set[Stream] = set()
 
     @property
@@ -63,11 +62,14 @@ class Spooled:
         if not data or self.gone or not self._spool.make_room(self, len(data)):
             return
         try:
-            file = self._files.get(stream)
-            if file is None:
-                file = self._files[stream] = self._spool.new_file()
-            file.seek(self.size[stream])
-            file.write(data)
+            if (file := self._files.get(stream)) is not None:
+                file.seek(self.size[stream])
+                file.write(data)
+            else:
+                memory = self._memory.setdefault(stream, bytearray())
+                memory += data
+                if len(memory) > MEMORY_BYTES:
+                    self._leave_memory(stream)
         except OSError as error:
             logger.warning("The output of a command can't be kept: %s", error.strerror)
             self.discard()
@@ -81,18 +83,18 @@ class Spooled:
         Raises:
             OSError: The disk fails.
         """
-        file = self._files.get(stream)
-        if file is None or offset >= self.size[stream]:
-            return b""
+        count = max(0, min(count, self.size[stream] - offset))
+        if (file := self._files.get(stream)) is None:
+            return bytes(self._memory.get(stream, b"")[offset : offset + count])
         file.seek(offset)
-        return file.read(min(count, self.size[stream] - offset))
+        return file.read(count)
 
     def settle(self) -> None:
         """Its command has ended: leave memory, and begin to count the time it is kept for."""
         self.ended_at = self._spool.clock()
         try:
-            for file in self._files.values():
-                file.rollover()
+            for stream in list(self._memory):
+                self._leave_memory(stream)
         except OSError as error:
             logger.warning("The output of a command can't be kept: %s", error.strerror)
             self.discard()
@@ -107,7 +109,12 @@ class Spooled:
             with contextlib.suppress(OSError):  # a full disk may show only now, when it no longer matters
                 file.close()
         self._files.clear()
+        self._memory.clear()
         self.size = {"stdout": 0, "stderr": 0}
+
+    def _leave_memory(self, stream: Stream) -> None:
+        file = self._files[stream] = self._spool.new_file()
+        file.write(self._memory.pop(stream))
 
 
 class Spool:
@@ -147,13 +154,13 @@ class Spool:
         for entry in [entry for entry in self._entries if entry.ended_at is not None and entry.ended_at < end]:
             entry.discard()
 
-    def new_file(self) -> _File:
+    def new_file(self) -> IO[bytes]:
         """An empty file without a name.
 
         Raises:
             OSError: The disk refuses.
         """
-        return SpooledTemporaryFile(MEMORY_BYTES, dir=None if self.directory is None else str(self.directory))
+        return TemporaryFile(dir=self.directory)
 
     def remove(self, entry: Spooled) -> None:
         """No longer count `entry`; see `Spooled.discard`."""

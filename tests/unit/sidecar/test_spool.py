@@ -136,13 +136,12 @@ def test_an_output_is_kept_an_hour_from_its_commands_end(spool: Spool, clock: Cl
 
 
 def test_a_full_disk_costs_the_copy_and_nothing_else(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Full:
-        def __init__(self, *_: object, **__: object) -> None:
-            raise OSError(errno.ENOSPC, "No space left on device")
+    def full(**_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(spools, "SpooledTemporaryFile", Full)
+    monkeypatch.setattr(spools, "TemporaryFile", full)
     entry = spool.open("a")
-    entry.write("stdout", b"x")
+    entry.write("stdout", b"x" * 100_000)
     entry.write("stdout", b"x")
     entry.settle()
     assert entry.gone
