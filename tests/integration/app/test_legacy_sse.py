@@ -149,6 +149,23 @@ async def test_a_token_of_the_same_owner_can(hostless: RunningEndpoint) -> None:
         await handshake(rotated, stream, url)
 
 
+async def test_a_session_ends_with_the_token_that_opened_it(hostless: RunningEndpoint) -> None:
+    """Also where its owner has another one: without its stream it is of no use to anybody."""
+    kept = hostless.config.tokens
+    token, grant = hostless.keyring.grant(uid=kept[0].uid)
+    hostless.reconfigure(tokens=(*kept, grant))
+    await hostless.settled()
+    async with hostless.http() as rotated, hostless.http(token) as http, opened(hostless, http) as (stream, url):
+        await handshake(http, stream, url)
+        hostless.reconfigure(tokens=kept)
+        await until(lambda: stream.ended, "the stream to end", seconds=LIMIT)
+
+        async def is_gone() -> bool:
+            return (await rotated.post(url, json=request("ping"))).status_code == 404
+
+        await until(is_gone, "the session to end", seconds=LIMIT)
+
+
 @pytest.mark.parametrize("session", ["", "x", "0" * 32, "0" * 5000, "%0a"])
 async def test_a_session_nobody_knows_is_refused(hostless: RunningEndpoint, session: str) -> None:
     async with hostless.http() as http:
