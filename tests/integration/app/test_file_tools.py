@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from fairlead_sidecar.config import Limits, PathPolicy, Policy, SecretValue
+from fairlead_sidecar.config import Limits, PathPolicy, Permission, Policy, SecretValue
 from tests.integration.app.endpoint import ERAS, RunningEndpoint, running, until
 from tests.integration.app.using import use
 from tests.integration.sshd import Sshd, SshdFactory
@@ -205,11 +205,12 @@ async def test_names_that_grow_in_a_message_still_fit_into_one(deployed: Running
     for number in range(600):
         path = server.home / "odd" / f"{number:03}{chr(1) * 250}"
         path.write_text("needle" + chr(1) * 400)
-    for tool, arguments in [
+    attempts: list[tuple[str, dict[str, Any]]] = [
         ("list_directory", {"limit": 10_000}),
         ("find_files", {"limit": 5000}),
         ("search_files", {"limit": 2000, "pattern": "needle"}),
-    ]:
+    ]
+    for tool, arguments in attempts:
         result = await use(deployed, tool, path="odd", **arguments)
         some = result.get("entries") or result["files"]
         assert 20 < len(some) < 600, tool
@@ -266,6 +267,27 @@ async def test_changes_need_both_ends_to_be_writable(deployed: RunningEndpoint, 
     assert sorted(path.name for path in (server.home / "closed").iterdir()) == ["file"]
     kept = await use(deployed, "delete_path", path="open", recursive=True)
     assert (kept["code"], "policy begins" in kept["message"]) == ("file_error", True)
+
+
+async def test_who_may_write_and_not_read_is_shown_nothing(deployed: RunningEndpoint, server: Sshd) -> None:
+    for name in ("drop", "drop/public"):
+        (server.home / name).mkdir()
+        (server.home / name).chmod(0o777)
+    put(server, "drop/file", "a\nsecret\n")
+    token, grant = deployed.keyring.grant(Permission.WRITE)
+    paths = PathPolicy(write=("/home/deploy/drop",), read=("/home/deploy/drop/public",))
+    deployed.reconfigure(policy=Policy(paths=paths), tokens=(*deployed.config.tokens, grant))
+    await deployed.settled()
+    attempts: list[tuple[str, dict[str, Any]]] = [
+        ("move_path", {"source": "drop/file", "destination": "drop/public/file"}),
+        ("edit_file", {"path": "drop/file", "edits": [{"old": "a", "new": "b"}]}),
+    ]
+    for tool, arguments in attempts:
+        assert (await use(deployed, tool, **arguments))["code"] == "policy_denied"
+    assert "code" not in await use(deployed, "move_path", source="drop/file", destination="drop/renamed")
+    assert "code" not in await use(deployed, "write_file", path="drop/public/x", content="a\nb\n")
+    edited = await use(deployed, "edit_file", token=token, path="drop/public/x", edits=[{"old": "a", "new": "c"}])
+    assert (edited["diff"], edited["replacements"]) == ("", 1)
 
 
 async def test_the_audit_trail_names_places_and_never_contents(deployed: RunningEndpoint, server: Sshd) -> None:

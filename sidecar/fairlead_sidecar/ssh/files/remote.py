@@ -144,11 +144,16 @@ class RemoteFiles:
             finally:
                 self._link.observer.on_bytes("received", found.bytes)
 
-    async def move(self, source: str, target: str, *, overwrite: bool) -> tuple[str, str]:
-        """Give something another place; gives both places as they are."""
+    async def move(self, source: str, target: str, *, overwrite: bool, reading: Guard = ANYWHERE) -> tuple[str, str]:
+        """Give something another place; gives both places as they are.
+
+        What may not be read, says `reading`, is not moved to where it could be.
+        """
         async with self._sftp(source) as sftp:
             old = await resolve_spot(sftp, source, self._guard)
             new = await resolve_spot(sftp, target, self._guard)
+            if reading.allows(new.path):
+                reading.judge(old.path)
             await moving.move(sftp, old, new, self._guard, overwrite=overwrite)
             return old.path, new.path
 

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from fairlead_sidecar.config import Permission, ToolGroup
 from fairlead_sidecar.ssh.file_names import meant, shown
+from fairlead_sidecar.ssh.files import Guard
 from fairlead_sidecar.tools.files.common import Mode, Path, changes, octal, parsed_mode, path_of, writable
 from fairlead_sidecar.tools.spec import Arguments, Call, Result, Tool
 
@@ -60,7 +61,9 @@ async def move_path(call: Call, arguments: MoveArguments) -> MoveResult:
     """Give something another place."""
     source, destination = path_of(call, arguments.source), meant(arguments.destination)
     call.facts["destination"] = arguments.destination
-    old, new = await writable(call).move(source, destination, overwrite=arguments.overwrite)
+    old, new = await writable(call).move(
+        source, destination, overwrite=arguments.overwrite, reading=Guard(call.policy.check_read)
+    )
     call.facts["path"] = shown(old)
     call.facts["destination"] = shown(new)
     return MoveResult(host=call.host, source=shown(old), destination=shown(new))

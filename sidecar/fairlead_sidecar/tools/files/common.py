@@ -37,6 +37,16 @@ def writable(call: Call) -> RemoteFiles:
     return _files(call, call.policy.check_write)
 
 
+def changeable(call: Call) -> RemoteFiles:
+    """The host's files, for changes that show what was there."""
+
+    def check(resolved: str) -> None:
+        call.policy.check_write(resolved)
+        call.policy.check_read(resolved)
+
+    return _files(call, check)
+
+
 def _files(call: Call, check: Callable[[str], None]) -> RemoteFiles:
     def note(resolved: str) -> None:
         call.facts["path"] = shown(resolved)

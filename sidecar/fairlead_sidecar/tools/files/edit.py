@@ -8,7 +8,7 @@ from pydantic import Field
 from fairlead_sidecar.config import Permission, ToolGroup
 from fairlead_sidecar.ssh import files as remote
 from fairlead_sidecar.ssh.file_names import shown
-from fairlead_sidecar.tools.files.common import Expected, Path, changes, octal, path_of, writable
+from fairlead_sidecar.tools.files.common import Expected, Path, changeable, changes, octal, path_of
 from fairlead_sidecar.tools.files.replacing import Replacement, difference, replaced
 from fairlead_sidecar.tools.spec import Arguments, Call, Result, Tool
 
@@ -33,7 +33,7 @@ class EditResult(Result):
     """Result of `edit_file`."""
 
     path: Annotated[str, Field(description="Links followed.")]
-    diff: str
+    diff: Annotated[str, Field(description="For who may read.")]
     diff_truncated: bool
     replacements: int
     size: int
@@ -52,10 +52,12 @@ async def edit_file(call: Call, arguments: EditArguments) -> EditResult:
         new, count = replaced(old, wanted, everywhere=arguments.replace_all)
         return new
 
-    old, written = await writable(call).edit_file(path, change, expected=remote.Expected(arguments.expected_sha256))
+    old, written = await changeable(call).edit_file(path, change, expected=remote.Expected(arguments.expected_sha256))
     call.facts["bytes"] = len(new)
-    # In a thread: the diff of a large file takes a while.
-    diff, truncated = await asyncio.to_thread(difference, old.decode(), new.decode(), shown(written.path))
+    diff, truncated = "", True
+    if Permission.READ in call.caller.permissions:
+        # In a thread: the diff of a large file takes a while.
+        diff, truncated = await asyncio.to_thread(difference, old.decode(), new.decode(), shown(written.path))
     return EditResult(
         host=call.host,
         path=shown(written.path),
