@@ -24,6 +24,11 @@ SHLVL SSH_CLIENT SSH_CONNECTION SSH_TTY TERM TMOUT UID
 _OWN = frozenset(_OWN_NAMES.split())
 """Variables that belong to a shell, a terminal or a connection, not to the person."""
 
+_PUBLIC = re.compile(
+    r"PATH|MANPATH|LANG|LANGUAGE|LC_[A-Z]+|LS_COLORS|MAIL|EDITOR|PAGER|TZ|NVM_[A-Z_]+|PYENV_ROOT|XDG_[A-Z_]+"
+)
+"""Variables that may show in a process list."""
+
 
 @dataclass(frozen=True, slots=True)
 class HostFacts:
@@ -38,6 +43,11 @@ class HostFacts:
     """Whether start-up files write nothing to stderr."""
     captured: bool = False
     """Whether the interactive login shell answered."""
+
+    @property
+    def public(self) -> bool:
+        """Whether the variables may show in a process list."""
+        return all(_PUBLIC.fullmatch(name) for name in self.set)
 
 
 def capture_script(nonce: str) -> str:

@@ -23,6 +23,7 @@ BACKGROUND_SECONDS = 0.5
 """How often to look, after the command has exited, whether what holds its output open still writes."""
 _READY = b" ready "
 _TAKEN = b" taken "
+_IN_REQUEST = 8192
 _TRICKLE_BYTES = 8192
 _FLOOD_BYTES = 8 * 1024 * 1024
 
@@ -53,6 +54,7 @@ class Launcher(asyncssh.SSHClientSession[bytes]):
         on_closed: Callable[["Launcher"], None],
         boot_id: str = "",
         environment: str = "",
+        public: bool = False,
         ordered: bool = False,
     ) -> None:
         """Prepare it.
@@ -64,6 +66,7 @@ class Launcher(asyncssh.SSHClientSession[bytes]):
             on_closed: Called when the channel that was opened has ended.
             boot_id: The host's.
             environment: Shell text that sets variables, for the waiting shell.
+            public: Whether that may show in a process list.
             ordered: Whether nothing comes on stderr before the command's own, and that never before what was written
                 to stdout earlier.
         """
@@ -75,12 +78,15 @@ class Launcher(asyncssh.SSHClientSession[bytes]):
         self._on_closed = on_closed
         self._boot_id = boot_id
         self._environment = environment.encode("utf-8", "surrogateescape")
+        self._public = public
         self.ordered = ordered
         self._bash = shell is not None and shell.is_bash
         self._frame = in_size if self._bash else in_lines
         self._unsent = self._frame(self._environment + say(self.nonce, "ready").encode())
         self._at_once: bytes | None = None
         """What the shell is told, where the command is known before the shell is asked for."""
+        self._in_request = False
+        """Whether that stands in the request itself."""
         self._channel: asyncssh.SSHClientChannel[bytes] | None = None
         self._requested = False
         """Whether the shell was asked for, so that data may be sent."""
@@ -115,7 +121,9 @@ class Launcher(asyncssh.SSHClientSession[bytes]):
     @property
     def command_line(self) -> str:
         """What sshd is asked to execute."""
-        if not self._bash:
+        if self._in_request and self._at_once is not None:
+            script = _BEGIN + self._at_once.decode("utf-8", "surrogateescape")
+        elif not self._bash:
             script = _POSIX_SCRIPT
         elif self._at_once is None:
             script = _BASH_SCRIPT
@@ -159,7 +167,11 @@ class Launcher(asyncssh.SSHClientSession[bytes]):
         self.active_at = asyncio.get_running_loop().time()
         if self._channel is None:
             self._at_once = self._environment + program.text
+            # A server takes no input before the shell runs, which costs a round trip more.
+            self._in_request = program.public and self._public and len(self._at_once) <= _IN_REQUEST
+            self._in_request = self._in_request and self.shell is not None and self.shell.waits
             self._unsent = self._at_once if self._bash else self._frame(self._at_once)
+            self._unsent = b"" if self._in_request else self._unsent
         else:
             self._unsent += self._frame(program.text)
         if program.password is None:

@@ -70,7 +70,9 @@ class Link:
         self._reaper = Reaper(self._current)
         self._runner = Runner(self._up_by, lambda: self._config, self._reaper, self.observer)
         self._limit = SessionLimit()
-        self._captures: set[asyncio.Task[None]] = set()
+        self._works: set[asyncio.Task[None]] = set()
+        """What is asked of the host besides the commands."""
+        self._swept = False
         self._codes = OneTimeCodes()
         self._transport = Backoff(first=0.2, cap=10)
 
@@ -100,8 +102,8 @@ class Link:
                     transport.reset()
                 await self._pause(transport.next(), credentials)
         finally:
-            for capture in self._captures:
-                capture.cancel()
+            for work in self._works:
+                work.cancel()
             await self._reaper.close()
             pools, self._pool = [*self._former, *([self._pool] if self._pool else [])], None
             for pool in pools:
@@ -297,9 +299,14 @@ class Link:
             on_lost=lambda: self._lost(pool),
         )
         self._pool = pool
-        capture = asyncio.get_running_loop().create_task(self._runner.capture(pool, config.target))
-        self._captures.add(capture)
-        capture.add_done_callback(self._captures.discard)
+        works = [self._runner.capture(pool, config.target)]
+        if not self._swept:
+            self._swept = True
+            works.append(self._runner.sweep(pool, config.target))
+        for work in works:
+            task = asyncio.get_running_loop().create_task(work)
+            self._works.add(task)
+            task.add_done_callback(self._works.discard)
         if former is not None:
             self._drain(former)
         elif self._was_up:

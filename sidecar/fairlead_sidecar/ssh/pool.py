@@ -345,6 +345,7 @@ class Pool:
             on_closed=self._closed,
             boot_id=facts.boot_id,
             environment=environment,
+            public=facts.public and not self._environment.variables,
             ordered=member.ordered and facts.silent,
         )
         self._owner[launcher] = member

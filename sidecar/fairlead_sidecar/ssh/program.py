@@ -39,6 +39,8 @@ class Program:
     stdin: bytes = field(default=b"", repr=False)
     both: bool = True
     """Whether stderr says too where the command's output begins."""
+    public: bool = False
+    """Whether it holds nothing but the command, which may stand in an argument list."""
 
 
 def check(request: CommandRequest) -> None:
@@ -90,7 +92,8 @@ def compose(
     if request.run_as is None:
         text = exports(request.environment) + _enter(request.working_directory) + _taken(nonce, both=both)
         text += _run(request, shell)
-        return Program(_encode(text), stdin=request.stdin, both=both)
+        public = request.script is None and not request.environment and not request.stdin
+        return Program(_encode(text), stdin=request.stdin, both=both, public=public)
     inner = exports({**variables, **request.environment}) + _enter(request.working_directory) + _taken(nonce, both=True)
     inner += _run(request, shell, own_shell=False)
     return Program(
@@ -202,8 +205,8 @@ def _script(script: Script, closed: str) -> str:
 def _sudo(run_as: RunAs, nonce: str) -> str:
     ask = "-n" if run_as.password is None else f"-S -p {quote(prompt(nonce).decode())}"
     ready = "" if run_as.password is None else f'printf "%s\\n" "{nonce} sudo"; '
-    inner = f'export {MARKER}="$1" SHLVL=2; {ready}{waiting_loop()}'
-    return f'exec sudo {ask} -u {quote(run_as.user)} -- /bin/sh -c {quote(inner)} sh "${MARKER}"'
+    inner = f'export "$1" SHLVL=2; {ready}{waiting_loop()}'
+    return f'exec sudo {ask} -u {quote(run_as.user)} -- /bin/sh -c {quote(inner)} sh "{MARKER}=${MARKER}"'
 
 
 def _words(words: tuple[str, ...] | list[str]) -> str:

@@ -60,6 +60,10 @@ class Reaper:
         self._put_off_until_connected(_Orphan(_process(launcher), run_as, target, due))
         self.connected()
 
+    def end(self, process: RemoteProcess, run_as: RunAs | None, pool: Pool) -> None:
+        """Kill what somebody else left, if that is possible now."""
+        self._spawn(self._end(process, run_as, pool), name=_NOW)
+
     def connected(self) -> None:
         """There is a connection: carry out what was put off."""
         current = self._current()
@@ -98,6 +102,9 @@ class Reaper:
             self._put_off_until_connected(_Orphan(_process(launcher), run_as, target, now))
             self.connected()
         launcher.close()
+
+    async def _end(self, process: RemoteProcess, run_as: RunAs | None, pool: Pool) -> None:
+        await self._deliver(pool, process, run_as, reconnected=False)
 
     async def _kill_when_due(self, orphan: _Orphan) -> None:
         loop = asyncio.get_running_loop()

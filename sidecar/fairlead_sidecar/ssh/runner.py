@@ -9,19 +9,21 @@ from collections.abc import Awaitable, Callable
 from fairlead_sidecar.config import SidecarConfig, Target
 from fairlead_sidecar.errors import ConnectionLost, FairleadError
 from fairlead_sidecar.ssh.command import NotTaken, follow, not_a_shell, not_ready
-from fairlead_sidecar.ssh.environment import CAPTURE_SECONDS, capture_script, configured, parse_capture
+from fairlead_sidecar.ssh.environment import CAPTURE_SECONDS, capture_script, configured, parse_capture, read_secret
 from fairlead_sidecar.ssh.launcher import Launcher
+from fairlead_sidecar.ssh.marker import SIDECAR, instance_of
 from fairlead_sidecar.ssh.observer import Observer
 from fairlead_sidecar.ssh.order import Order
 from fairlead_sidecar.ssh.pool import Pool, PoolGone
 from fairlead_sidecar.ssh.program import Program, check, compose
 from fairlead_sidecar.ssh.reaper import Reaper
-from fairlead_sidecar.ssh.request import CommandRequest
+from fairlead_sidecar.ssh.request import CommandRequest, RunAs
 from fairlead_sidecar.ssh.result import CommandEnd, Sink, Stream
+from fairlead_sidecar.ssh.sweep import AGAIN_SECONDS, leftovers, sweep_script
 
 _TRIES = 3
 """How many shells a command is given to that end before they take it."""
-_MAX_CAPTURE = 1024 * 1024
+_MAX_ANSWER = 1024 * 1024
 
 log = logging.getLogger(__name__)
 
@@ -87,11 +89,7 @@ class Runner:
         nonce = secrets.token_hex(12)
         request = CommandRequest(command=capture_script(nonce))
         answer = bytearray()
-
-        def keep(stream: Stream, data: bytes) -> None:
-            if stream == "stdout" and len(answer) < _MAX_CAPTURE:
-                answer.extend(data)
-
+        keep = _keeper(answer)
         order = Order(lambda launcher: compose(request, launcher.shell, launcher.nonce), keep, urgent=True)
         started = asyncio.get_running_loop().time()
         try:
@@ -107,6 +105,38 @@ class Runner:
         if order.launcher is not None:
             facts = dataclasses.replace(facts, silent=order.launcher.silent)
         pool.learned(facts)
+
+    async def sweep(self, pool: Pool, target: Target) -> None:
+        """End what former sidecars left running, now and once more later."""
+        instance = instance_of(self._config().instance)
+        # In sh, whatever the login shell is.
+        request = CommandRequest(argv=("sh", "-c", sweep_script(instance)))
+        for pause in (0.0, AGAIN_SECONDS):
+            await asyncio.sleep(pause)
+            answer = bytearray()
+            started = asyncio.get_running_loop().time()
+            try:
+                await self._serve(
+                    pool,
+                    target,
+                    Order(lambda launcher: compose(request, launcher.shell, launcher.nonce), _keeper(answer)),
+                    request,
+                    _Times(started, started + CAPTURE_SECONDS),
+                )
+            except (PoolGone, NotTaken, FairleadError):
+                log.debug("Looking for what former sidecars left failed", exc_info=True)
+            for leftover in leftovers(bytes(answer), instance, SIDECAR):
+                log.warning("Ending a command that a former sidecar left running on the host")
+                self._reaper.end(leftover.process, self._sudo(leftover.user), pool)
+
+    def _sudo(self, user: str | None) -> RunAs | None:
+        if user is None:
+            return None
+        password = self._config().policy.sudo.password
+        try:
+            return RunAs(user, read_secret(password).rstrip("\n") if password is not None else None)
+        except FairleadError:
+            return RunAs(user)
 
     async def _serve(
         self,
@@ -150,6 +180,14 @@ class Runner:
             await asyncio.shield(kill)
         now = asyncio.get_running_loop().time()
         return CommandEnd(launcher.exit_code, launcher.signal, now - times.started, stopped)
+
+
+def _keeper(answer: bytearray) -> Sink:
+    def keep(stream: Stream, data: bytes) -> None:
+        if stream == "stdout" and len(answer) < _MAX_ANSWER:
+            answer.extend(data)
+
+    return keep
 
 
 def _size(request: CommandRequest) -> int:

@@ -1,0 +1,22 @@
+"""A sidecar's link in a process that a test can kill. argv: configuration, user for sudo or `-`, commands."""
+
+import asyncio
+import sys
+
+from fairlead_sidecar.config import SidecarConfig
+from fairlead_sidecar.ssh.link import Link
+from fairlead_sidecar.ssh.request import CommandRequest, RunAs
+
+
+async def main() -> None:
+    """Run the commands at the same time, then wait for ever."""
+    link = Link(SidecarConfig.parse(sys.argv[1]))
+    task = asyncio.create_task(link.run())
+    run_as = None if sys.argv[2] == "-" else RunAs(sys.argv[2])
+    requests = [CommandRequest(command=command, run_as=run_as) for command in sys.argv[3:]]
+    await asyncio.gather(*(link.run_command(request, timeout=500, sink=lambda *_: None) for request in requests))
+    await task
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
