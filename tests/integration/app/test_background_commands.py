@@ -8,8 +8,9 @@ import pytest
 
 from fairlead_sidecar.config import Limits, Permission
 from fairlead_sidecar.tools import running as registry
-from tests.integration.app.endpoint import ERAS, RunningEndpoint, processes, until
+from tests.integration.app.endpoint import ERAS, RunningEndpoint, processes, running, until
 from tests.integration.app.using import deployed, marker, use
+from tests.integration.sshd import SshdFactory
 
 __all__ = ["deployed"]
 
@@ -200,3 +201,27 @@ async def test_nothing_runs_on_when_the_sidecar_ends(deployed: RunningEndpoint) 
     await until(lambda: len(processes(mark)) > 0, "the command to run")
     deployed.stop.set()
     await until(lambda: not processes(mark), "the command to die")
+
+
+async def test_a_command_that_falls_silent_is_killed_where_the_host_limits_that(deployed: RunningEndpoint) -> None:
+    deployed.reconfigure(limits=Limits(idle_timeout=0.7))
+    await deployed.settled()
+    mark = marker()
+    result = await use(deployed, "execute_command", command=f"echo a; sleep 0.3; echo b; sleep {mark}")
+    assert (result["code"], result["stopped"], result["stdout"]) == ("command_timed_out", "idle", "a\nb\n")
+    assert "0.7 seconds" in result["message"]
+    await until(lambda: not processes(mark), "the command to die")
+
+
+async def test_a_lost_connection_is_told_with_the_output_up_to_then(
+    sshd_factory: SshdFactory,
+) -> None:
+    sshd = sshd_factory(username="deploy")
+    async with running(sshd.sidecar_config()) as endpoint:
+        begun = await use(endpoint, "execute_command", command=f"echo early; sleep {marker()}", wait_seconds=0.5)
+        sshd.drop_connections()
+        ended = await use(endpoint, "command_output", command_id=begun["command_id"], wait_seconds=20)
+        assert (ended["code"], ended["status"]) == ("connection_lost", "ended")
+        assert "exit_code" not in ended
+        assert (await use(endpoint, "read_output", output_id=begun["command_id"]))["content"] == "early\n"
+        assert endpoint.audit("command_end")[-1]["outcome"] == "connection_lost"
