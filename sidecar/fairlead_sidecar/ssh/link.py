@@ -106,6 +106,8 @@ class Link:
                 work.cancel()
             await self._reaper.close()
             pools, self._pool = [*self._former, *([self._pool] if self._pool else [])], None
+            # Else calls that still come would wait for a pool without ever giving way.
+            self._up.clear()
             for pool in pools:
                 pool.abort()
                 await pool.wait_closed()

@@ -7,7 +7,7 @@ import asyncssh
 import pytest
 
 from fairlead_sidecar.config import Connection, PinnedHostKeys, Target
-from fairlead_sidecar.errors import ConnectionLost
+from fairlead_sidecar.errors import ConnectionLost, LinkError
 from fairlead_sidecar.statusz import LinkState
 from tests.integration.ssh.running import StartLink
 from tests.integration.ssh.silent import silent_server
@@ -211,6 +211,17 @@ async def test_a_corrected_target_does_not_wait_for_the_wrong_one(sshd: Sshd, st
         await link.until_reason("Unreachable", seconds=5)
         await link.link.reconfigure(config)
         await link.until_connected(seconds=2)
+
+
+async def test_calls_that_wait_when_the_link_ends_get_an_error(sshd: Sshd, start_link: StartLink) -> None:
+    link = start_link(sshd.sidecar_config(connection=Connection(max_connections=1)))
+    await link.until_connected()
+    # More than one connection carries, so that some still wait for a session.
+    tasks = [asyncio.create_task(link.run("sleep 98.5")) for _ in range(20)]
+    await eventually(lambda: sshd.running("98.5"), "a command to run")
+    await asyncio.wait_for(link.stop(), 10)
+    results = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 10)
+    assert all(isinstance(result, LinkError) for result in results)
 
 
 async def test_nothing_is_left_on_the_host_when_the_link_ends(sshd: Sshd, start_link: StartLink) -> None:
