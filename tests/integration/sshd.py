@@ -418,9 +418,11 @@ def until(condition: Callable[[], bool], what: str, *, seconds: float = 10.0) ->
         time.sleep(0.02)
 
 
-async def eventually(condition: Callable[[], bool], what: str, *, seconds: float = 10.0) -> None:
-    """As `until`, while the event loop goes on."""
+async def eventually(
+    condition: Callable[[], bool], what: str, *, seconds: float = 10.0, instead: Callable[[], object] = str
+) -> None:
+    """As `until`, while the event loop goes on; a failure also says what there is `instead`."""
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, f"waited {seconds} s in vain for: {what}"
+        assert time.monotonic() < deadline, f"waited {seconds} s in vain for: {what} {instead()}"
         await asyncio.sleep(0.02)

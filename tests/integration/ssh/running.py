@@ -88,15 +88,15 @@ class RunningLink:
         return self.link.status()
 
     async def until_connected(self, seconds: float = 10.0) -> None:
-        await eventually(lambda: self.status.state is LinkState.CONNECTED, "a connected link", seconds=seconds)
+        await self._until(lambda: self.status.state is LinkState.CONNECTED, "a connected link", seconds)
 
     async def until_reason(self, reason: str, seconds: float = 10.0) -> LinkStatus:
         """The status, once it has this reason."""
-        await eventually(lambda: self.status.reason == reason, f"reason {reason}, not {self.status}", seconds=seconds)
+        await self._until(lambda: self.status.reason == reason, f"reason {reason}", seconds)
         return self.status
 
     async def until_message(self, text: str, seconds: float = 10.0) -> None:
-        await eventually(lambda: text in self.status.message, f"{text!r}, not {self.status}", seconds=seconds)
+        await self._until(lambda: text in self.status.message, repr(text), seconds)
 
     async def run(
         self,
@@ -120,6 +120,9 @@ class RunningLink:
             sink = both
         ran.end = await self.link.run_command(request, timeout=timeout, idle_timeout=idle_timeout, sink=sink)
         return ran
+
+    async def _until(self, condition: Callable[[], bool], what: str, seconds: float) -> None:
+        await eventually(condition, what, seconds=seconds, instead=lambda: f"(status: {self.status})")
 
     def _changed(self) -> None:
         self.history.append(self.link.status())
