@@ -1,28 +1,37 @@
 """Many calls at once, against servers that allow few sessions."""
 
 import asyncio
+import contextlib
+import socket
 import time
+from collections.abc import Iterator
 
 import pytest
 
 from fairlead_sidecar.config import Connection
 from fairlead_sidecar.errors import TooBusy
 from fairlead_sidecar.ssh.files import RemoteFiles
+from fairlead_sidecar.statusz import LinkState
 from tests.integration.ssh.running import StartLink
-from tests.integration.sshd import SshdFactory, eventually
+from tests.integration.sshd import Sshd, SshdFactory, eventually
 
 
-async def test_a_hundred_commands_at_once_all_succeed_with_default_limits(
-    sshd_factory: SshdFactory, start_link: StartLink
+@pytest.mark.parametrize("sessions", [10, 100])
+async def test_a_hundred_commands_at_once_all_succeed(
+    sshd_factory: SshdFactory, start_link: StartLink, sessions: int
 ) -> None:
-    server = sshd_factory(username="deploy", options={"MaxSessions": "10"})
+    server = sshd_factory(username="deploy", options={"MaxSessions": str(sessions), "MaxStartups": "10:30:100"})
     link = start_link(server.sidecar_config())
+    await link.run("true")
     started = time.monotonic()
     results = await asyncio.gather(*(link.run(f"sleep 1; echo {n}", timeout=60) for n in range(100)))
     assert [result.stdout for result in results] == [b"%d\n" % n for n in range(100)]
     assert {result.exit_code for result in results} == {0}
-    # Four connections with eight commands each: four rounds of one second.
-    assert time.monotonic() - started < 15
+    taken = time.monotonic() - started
+    print(f"100 times `sleep 1` with MaxSessions {sessions}: {taken:.2f} s")
+    # One round; a second one would be one command after the other on some session.
+    assert taken < 6
+    assert "MaxStartups" not in server.log.read_text()
 
 
 @pytest.mark.parametrize("sessions", [1, 2, 3])
@@ -33,6 +42,50 @@ async def test_servers_with_few_sessions_are_used_as_far_as_they_go(
     link = start_link(server.sidecar_config())
     results = await asyncio.gather(*(link.run(f"echo {n}") for n in range(30)))
     assert [result.stdout for result in results] == [b"%d\n" % n for n in range(30)]
+
+
+async def test_the_servers_limit_is_learned_and_respected(sshd_factory: SshdFactory, start_link: StartLink) -> None:
+    server = sshd_factory(username="deploy", options={"MaxSessions": "5"})
+    link = start_link(server.sidecar_config())
+    for _ in range(2):
+        await asyncio.gather(*(link.run("sleep 0.3") for _ in range(30)))
+    refused = server.log.read_text().count("no more sessions")
+    await asyncio.gather(*(link.run("sleep 0.3") for _ in range(30)))
+    # At most one to see whether it was raised.
+    assert server.log.read_text().count("no more sessions") <= refused + 2
+
+
+@contextlib.contextmanager
+def logins_exhausted(server: Sshd, count: int) -> Iterator[None]:
+    """Hold as many connections as the server lets begin (MaxStartups), without logging in."""
+    with contextlib.ExitStack() as stack:
+        for _ in range(count):
+            connection = stack.enter_context(socket.create_connection((server.address, server.port)))
+            connection.settimeout(5)
+            assert connection.recv(8).startswith(b"SSH-2.0")
+        yield
+
+
+async def test_a_server_that_takes_no_further_logins_costs_no_command(
+    sshd_factory: SshdFactory, start_link: StartLink
+) -> None:
+    server = sshd_factory(username="deploy", options={"MaxSessions": "2", "MaxStartups": "3:100:3"})
+    link = start_link(server.sidecar_config())
+    await link.run("true")
+    with logins_exhausted(server, 3):
+        results = await asyncio.gather(*(link.run(f"echo {n}; sleep 0.1", timeout=60) for n in range(30)))
+    assert [result.stdout for result in results] == [b"%d\n" % n for n in range(30)]
+
+
+async def test_a_first_login_waits_until_the_server_takes_logins_again(
+    sshd_factory: SshdFactory, start_link: StartLink
+) -> None:
+    server = sshd_factory(username="deploy", options={"MaxStartups": "3:100:3"})
+    with logins_exhausted(server, 3):
+        link = start_link(server.sidecar_config())
+        await eventually(lambda: link.status.state is LinkState.FAILED, "the refusal")
+    await link.until_connected()
+    assert (await link.run("echo ok")).stdout == b"ok\n"
 
 
 async def test_files_and_commands_share_a_single_session(sshd_factory: SshdFactory, start_link: StartLink) -> None:
