@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import signal
 import sys
 
 import click
@@ -27,6 +28,7 @@ def main(context: click.Context, only: str, without_peers: bool, quick: bool) ->
     if unknown := set(sections) - set(run.SECTIONS):
         msg = f"--only: no such section: {', '.join(sorted(unknown))}"
         raise click.UsageError(msg)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the servers end with it
     logging.getLogger("mcp").setLevel(logging.CRITICAL)  # it complains of answers that come after the end of a round
     results, problems = asyncio.run(run.measure(sections, peers=not without_peers, quick=quick))
     text = page(results, problems, quick=quick, peers=not without_peers)

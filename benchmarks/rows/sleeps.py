@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from benchmarks.contestants import Contestant
 from benchmarks.fairlead import FAIRLEAD
 from benchmarks.rows.section import NOTHING, Result, Target, ahead, at_most, none_lost
-from benchmarks.stage import Stage
+from benchmarks.stage import Stage, cause
 from tests.integration.sshd import Sshd
 
 COMMANDS = 100
@@ -27,6 +27,8 @@ class Slept:
     seconds: float
     """Until the last answer."""
     answered: int
+    reason: str = ""
+    """Why others were lost, the first one."""
 
 
 async def measure(stage: Stage) -> Result:
@@ -40,6 +42,8 @@ async def measure(stage: Stage) -> Result:
                     continue
                 try:
                     slept[name] = await _all_at_once(stage, contestant, sshd)
+                    if reason := slept[name].reason:
+                        notes.append(f"{contestant.name}, {name}: {reason}")
                 except Exception as error:  # noqa: BLE001 - a contestant may fail in any way; it is said on the page
                     notes.append(f"{contestant.name}, {name}: {stage.failed(contestant, f'sleeps, {name}', error)}")
     return Result(
@@ -74,8 +78,10 @@ async def _all_at_once(stage: Stage, contestant: Contestant, sshd: Sshd) -> Slep
         _, unfinished = await asyncio.wait(tasks, timeout=stage.within(SECONDS))
         for task in unfinished:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        return Slept(last - start, answered)
+        ends = await asyncio.gather(*tasks, return_exceptions=True)
+        failures = [cause(end) for end in ends if isinstance(end, Exception)]
+        late = [f"{len(unfinished)} had no answer in time"] if unfinished else []
+        return Slept(last - start, answered, "; ".join([*failures[:1], *late]))
 
 
 def _cell(slept: Slept | None) -> str:
