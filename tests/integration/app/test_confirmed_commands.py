@@ -76,7 +76,7 @@ async def test_a_named_command_is_shown_as_it_will_run(careful: RunningEndpoint,
     assert person.asked == ["Run this on web-01 as deploy?\n\nrm -f 'pre cious'"]
 
 
-async def test_a_policy_that_changes_while_the_person_thinks_holds_for_the_command(careful: RunningEndpoint) -> None:
+async def test_a_token_that_is_revoked_while_the_person_thinks_runs_nothing(careful: RunningEndpoint) -> None:
     class Slow(Person):
         async def __call__(self, context: object, params: ElicitRequestParams) -> ElicitResult:
             careful.reconfigure(tokens=())
