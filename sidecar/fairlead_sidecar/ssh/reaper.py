@@ -38,8 +38,6 @@ class _Orphan:
     run_as: RunAs | None
     """It runs below sudo, and can be killed only so."""
     target: Target
-    due: float
-    """The event loop's time from which on it has no right to live."""
 
 
 class Reaper:
@@ -55,9 +53,9 @@ class Reaper:
         """End a running command, through the pool that it runs on; it goes on if nobody waits for it."""
         return self._spawn(self._kill_now(launcher, run_as, pool, target), name=_NOW)
 
-    def remember(self, launcher: Launcher, run_as: RunAs | None, target: Target, due: float) -> None:
-        """A command whose connection broke: kill it as soon as it is `due` and the host can be reached."""
-        self._put_off_until_connected(_Orphan(_process(launcher), run_as, target, due))
+    def remember(self, launcher: Launcher, run_as: RunAs | None, target: Target) -> None:
+        """A command whose connection broke: nobody can follow it, so it dies as soon as the host can be reached."""
+        self._put_off_until_connected(_Orphan(_process(launcher), run_as, target))
         self.connected()
 
     def end(self, process: RemoteProcess, run_as: RunAs | None, pool: Pool) -> None:
@@ -72,13 +70,13 @@ class Reaper:
         mine = [orphan for orphan in self._put_off if orphan.target == current[1]]
         self._put_off = [orphan for orphan in self._put_off if orphan.target != current[1]]
         for orphan in mine:
-            self._spawn(self._kill_when_due(orphan), name="kill when due")
+            self._spawn(self._kill_orphan(orphan), name="kill orphan")
 
     async def close(self) -> None:
         """Give the kills that are under way their time."""
-        due = [task for task in self._tasks if task.get_name() == _NOW]
-        if due:
-            await asyncio.wait(due, timeout=KILL_SECONDS)
+        urgent = [task for task in self._tasks if task.get_name() == _NOW]
+        if urgent:
+            await asyncio.wait(urgent, timeout=KILL_SECONDS)
         for task in self._tasks:
             task.cancel()
 
@@ -91,7 +89,6 @@ class Reaper:
         if launcher.exited or not launcher.sent:
             launcher.close()
             return
-        now = asyncio.get_running_loop().time()
         if await self._deliver(pool, _process(launcher), run_as, reconnected=False):
             try:
                 async with asyncio.timeout(_END_SECONDS):
@@ -99,16 +96,14 @@ class Reaper:
             except TimeoutError:
                 log.warning("The server did not report the end of a killed command")
         else:
-            self._put_off_until_connected(_Orphan(_process(launcher), run_as, target, now))
+            self._put_off_until_connected(_Orphan(_process(launcher), run_as, target))
             self.connected()
         launcher.close()
 
     async def _end(self, process: RemoteProcess, run_as: RunAs | None, pool: Pool) -> None:
         await self._deliver(pool, process, run_as, reconnected=False)
 
-    async def _kill_when_due(self, orphan: _Orphan) -> None:
-        loop = asyncio.get_running_loop()
-        await asyncio.sleep(max(0.0, orphan.due - loop.time()))
+    async def _kill_orphan(self, orphan: _Orphan) -> None:
         for _ in range(_ATTEMPTS):
             current = self._current()
             if current is None or current[1] != orphan.target:

@@ -160,9 +160,9 @@ class Runner:
         except TimeoutError:
             raise pool.too_busy() from None
         except ConnectionLost:
-            # It may still run there, and its deadline holds all the same.
+            # It may still run there.
             if order.launcher is not None:
-                self._reaper.remember(order.launcher, request.run_as, target, due=deadline)
+                self._reaper.remember(order.launcher, request.run_as, target)
             raise
         except (PoolGone, NotTaken, FairleadError):
             raise

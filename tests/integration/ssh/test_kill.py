@@ -1,10 +1,13 @@
 import asyncio
 import time
+from pathlib import Path
 
 import pytest
 
 from fairlead_sidecar.config import Connection
 from fairlead_sidecar.errors import ConnectionLost
+from fairlead_sidecar.ssh.kill import kill_script
+from fairlead_sidecar.ssh.marker import RemoteProcess
 from tests.integration.ssh.running import RunningLink, StartLink
 from tests.integration.sshd import Sshd, SshdFactory, eventually
 
@@ -126,16 +129,53 @@ async def test_what_could_not_be_killed_is_killed_on_the_next_connect(
     await eventually(lambda: not account_sshd.running("81.5"), "the put-off kill", seconds=20)
 
 
-async def test_a_command_whose_connection_broke_is_killed_at_its_deadline(
+async def test_a_command_whose_connection_broke_is_killed_on_the_next_connect(
     account_sshd: Sshd, start_link: StartLink
 ) -> None:
     link = start_link(account_sshd.sidecar_config())
-    await link.until_connected()
-    task = asyncio.create_task(link.run("sleep 82.5", timeout=4))
-    await eventually(lambda: account_sshd.running("82.5"), "the command to run")
+    task = await start_and_wait(link, account_sshd, f"({DEAF}; sleep 82.5; true) & setsid sleep 82.6; true", "82.6")
     account_sshd.drop_connections()
     with pytest.raises(ConnectionLost):
         await task
-    await link.until_connected()
-    assert account_sshd.running("82.5")
-    await eventually(lambda: not account_sshd.running("82.5"), "the kill at the deadline", seconds=10)
+    await eventually(lambda: not account_sshd.running("82."), "the kill after the reconnect", seconds=20)
+    assert (await link.run("echo next")).stdout == b"next\n"
+
+
+async def test_a_command_that_writes_nothing_for_too_long_is_killed(
+    sshd_factory: SshdFactory, start_link: StartLink
+) -> None:
+    server = sshd_factory(username="deploy")
+    link = start_link(server.sidecar_config())
+    talking = await link.run("for i in 1 2 3 4; do echo $i; sleep 0.5; done", idle_timeout=3)
+    assert (talking.stopped, talking.exit_code, talking.stdout) == (None, 0, b"1\n2\n3\n4\n")
+    started = time.monotonic()
+    silent = await link.run("echo begun; sleep 86.5; true", idle_timeout=1, timeout=60)
+    assert (silent.stopped, silent.stdout) == ("idle", b"begun\n")
+    assert time.monotonic() - started < 10
+    assert not server.running("86.5")
+
+
+def born(pid: int) -> tuple[str, str]:
+    """Boot id and start time of a process."""
+    start_time = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip(), start_time
+
+
+@pytest.mark.parametrize(("boot", "start", "dies"), [("", "", True), ("another", "", False), ("", "1", False)])
+async def test_after_a_reboot_a_number_that_another_process_got_is_left_alone(
+    boot: str, start: str, dies: bool
+) -> None:
+    """The kill script itself, since a host can't be rebooted here."""
+    process = await asyncio.create_subprocess_exec("sleep", "87.5", start_new_session=True)
+    try:
+        boot_id, start_time = born(process.pid)
+        known = RemoteProcess(process.pid, "a.b.c", boot or boot_id, start or start_time)
+        script = kill_script(known, reconnected=True)
+        killer = await asyncio.create_subprocess_exec("sh", "-c", script, stdout=asyncio.subprocess.PIPE)
+        answer, _ = await killer.communicate()
+        assert answer == b"gone\n"
+        assert (await asyncio.wait_for(process.wait(), 5) == -15) if dies else process.returncode is None
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()

@@ -122,12 +122,12 @@ async def test_what_runs_below_sudo_is_killed_after_a_reconnect(
     server, run_as = setup
     link = start_link(server.sidecar_config())
     await link.until_connected()
-    task = asyncio.create_task(sudo(link, "trap '' HUP; sleep 99.5; true", run_as, timeout=4))
+    task = asyncio.create_task(sudo(link, "trap '' HUP; sleep 99.5; true", run_as, timeout=60))
     await eventually(lambda: server.running("99.5"), "the command")
     server.drop_connections()
     with pytest.raises(ConnectionLost):
         await task
-    await eventually(lambda: not server.running("99.5"), "the kill at the deadline", seconds=15)
+    await eventually(lambda: not server.running("99.5"), "the kill after the reconnect", seconds=15)
 
 
 async def test_another_account_than_root_is_reached_and_killed(
