@@ -30,6 +30,18 @@ def test_a_file_with_both_kinds_of_line_ends_is_taken_to_the_byte() -> None:
         edit(b"a\r\nb\nc\n", ("a\nb", "x"))
 
 
+@pytest.mark.parametrize(
+    "pairs",
+    [
+        pytest.param([("a", "x" * 100_000)], id="one long text for many short ones"),
+        pytest.param([("a", "aa")] * 60, id="doubled again and again"),
+    ],
+)
+def test_replacements_can_not_make_a_file_of_any_size(pairs: list[tuple[str, str]]) -> None:
+    with pytest.raises(InvalidRequest, match="would have more than 4194304 bytes"):
+        edit(b"a" * 100, *pairs, everywhere=True)
+
+
 @pytest.mark.parametrize("data", [b"a\0", b"\xff a"])
 def test_what_is_no_text_is_refused(data: bytes) -> None:
     with pytest.raises(InvalidRequest, match=r"binary|UTF-8"):

@@ -124,7 +124,8 @@ async def edit(
         before = hashlib.sha256(old).hexdigest()
         if expected.sha256 not in (None, before):
             raise file_errors.changed(path)
-        new = change(old)
+        # In a thread: many replacements in a large file take a while.
+        new = await asyncio.to_thread(change, old)
 
         async def unchanged() -> None:
             if await place.digest() != before:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from fairlead_sidecar.errors import InvalidRequest
+from fairlead_sidecar.ssh.files.writing import EDITED_BYTES
 
 DIFF_CHARACTERS = 20_000
 _CONTEXT = 3
@@ -31,7 +32,8 @@ def replaced(data: bytes, replacements: list[Replacement], *, everywhere: bool) 
         everywhere: Replace every occurrence; else each text must occur exactly once.
 
     Raises:
-        InvalidRequest: The file is no UTF-8 text, or a text does not occur, or more than once.
+        InvalidRequest: The file is no UTF-8 text, or a text does not occur, or more than once, or the file would become
+            too large to be edited again.
     """
     if b"\0" in data:
         raise InvalidRequest("The file is binary.", hint="Replace it as a whole with write_file.")
@@ -56,6 +58,12 @@ def replaced(data: bytes, replacements: list[Replacement], *, everywhere: bool) 
             raise InvalidRequest(
                 f"The old text of edit {number} occurs {found} times; nothing was changed.",
                 hint="Give more of the text around it, or replace_all.",
+            )
+        if len(text) + found * (len(new) - len(old)) > EDITED_BYTES:
+            # Before it is made: a few replacements can multiply a file without end.
+            raise InvalidRequest(
+                f"With edit {number} the file would have more than {EDITED_BYTES} bytes; nothing was changed.",
+                hint="Make fewer or shorter replacements, or use a command.",
             )
         text = text.replace(old, new)
         count += found
