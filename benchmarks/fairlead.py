@@ -109,5 +109,5 @@ def _session(client: Client, process: psutil.Process) -> Session:
 
 HANDSHAKE = Contestant("Fairlead, HTTP, 2025-11-25", partial(_over_http, "legacy"))
 MODERN = Contestant("Fairlead, HTTP, 2026-07-28", partial(_over_http, "auto"))
-STDIO = Contestant("Fairlead, stdio, 2026-07-28", partial(_on_stdio, "auto"), early_login=True)
+STDIO = Contestant("Fairlead, stdio, 2026-07-28", partial(_on_stdio, "auto"))
 FAIRLEAD = (HANDSHAKE, MODERN, STDIO)

@@ -142,22 +142,44 @@ async def _serve_stdio(options: ServeOptions, target: Target, environment: Mappi
     server = build_server(sidecar, local_caller=caller)
     with _stop_on_signals() as stop:
         async with sidecar.running():
-            await _announce_connection(sidecar, options, target)
-            if sys.stdin.isatty():
+            by_hand = sys.stdin.isatty()
+            if by_hand:
+                # Nothing may read from the terminal yet: a passphrase may be asked for there.
+                await _announce_connection(sidecar, options, target)
                 _introduce_stdio(options, environment)
-            narration = asyncio.create_task(_narrate(sidecar))
             stopped = asyncio.create_task(stop.wait())
             async with stdio_server() as (read, write):
                 serving = asyncio.create_task(server.run(read, write, server.create_initialization_options()))
-                await asyncio.wait([serving, stopped], return_when=asyncio.FIRST_COMPLETED)
-                if stop.is_set():
+                # A client need not wait for the login before it says hello.
+                refusal = asyncio.create_task(_no_refusal() if by_hand else _login_refused(sidecar, options, target))
+                await asyncio.wait([refusal, stopped], return_when=asyncio.FIRST_COMPLETED)
+                refused = refusal.result() if refusal.done() else None
+                if refused is None and not stop.is_set():
+                    narration = asyncio.create_task(_narrate(sidecar))
+                    await asyncio.wait([serving, stopped], return_when=asyncio.FIRST_COMPLETED)
+                    narration.cancel()
+                if refused is not None:
+                    say(f"fairlead: {refused}")
+                if refused is not None or stop.is_set():
                     await sidecar.drain()
                     # A thread waits in read() on stdin and nothing can wake it: an ordinary exit would wait for it.
                     sys.stderr.flush()
-                    os._exit(0)
+                    os._exit(0 if refused is None else 1)
                 await serving
-            for task in (narration, stopped):
-                task.cancel()
+            stopped.cancel()
+
+
+async def _login_refused(sidecar: Sidecar, options: ServeOptions, target: Target) -> ServeError | None:
+    """Announce the outcome of the first login; why it failed, if it did."""
+    try:
+        await _announce_connection(sidecar, options, target)
+    except ServeError as error:
+        return error
+    return None
+
+
+async def _no_refusal() -> None:
+    """Stand for a login that was announced already."""
 
 
 def _introduce_stdio(options: ServeOptions, environment: Mapping[str, str]) -> None:
