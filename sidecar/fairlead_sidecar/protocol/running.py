@@ -99,6 +99,11 @@ class Runner:
         if self._sidecar.link is None:
             raise FairleadError("The link was not started yet.")
         turn.record.redactor = masks = _redactor(turn, tool)
+
+        async def agreed(question: str) -> None:
+            await confirm(question)
+            self._check_unchanged(turn, tool)
+
         call = Call(
             host=active.config.name,
             account=active.config.target.username,
@@ -107,7 +112,7 @@ class Runner:
             limits=active.config.limits,
             policy=active.policy,
             caller=caller,
-            confirm=confirm,
+            confirm=agreed,
             progress=_progress(turn.ctx),
             redactor=masks,
             facts=turn.record.facts,
@@ -126,6 +131,19 @@ class Runner:
             lost = f"The token lost the permission {tool.permission.value} while the call ran; the call was cancelled."
             raise PermissionDenied(lost)
         raise TokenRevoked("The token was revoked while the call ran; the call was cancelled.")
+
+    def _check_unchanged(self, turn: Turn, tool: Tool) -> None:
+        """See that a call may still do what it may have done when it began: a person takes minutes to agree.
+
+        Raises:
+            MCPError: The credential is no longer valid.
+            PolicyDenied: The host's policy, or what the token may do, is another one.
+        """
+        active, caller = self._callers.who(turn.ctx)
+        same_policy = active.config.policy == turn.active.config.policy and tool.name in active.tools
+        if not same_policy or not turn.caller.permissions <= caller.permissions:
+            msg = "What may be done here was changed while a person was asked; nothing was done."
+            raise PolicyDenied(msg, hint="Send the call again to have it checked anew.")
 
 
 def find(active: Active, name: str) -> Tool:

@@ -84,7 +84,7 @@ async def execute_command(call: Call, arguments: ExecuteArguments) -> CommandRes
     timeout = timeout_of(call, arguments.timeout_seconds)
     user = run_as(call, arguments.user)
     call.policy.check_command(command, user=arguments.user, sets_variables=bool(environment))
-    await confirmed(call, command, user=arguments.user)
+    await _confirmed(call, arguments, command)
     request = CommandRequest(
         command=command,
         working_directory=arguments.workdir,
@@ -118,7 +118,7 @@ async def execute_script(call: Call, arguments: ScriptArguments) -> CommandResul
     timeout = timeout_of(call, arguments.timeout_seconds)
     user = run_as(call, arguments.user)
     call.policy.check_script(line, arguments.script, user=arguments.user, sets_variables=bool(environment))
-    await confirmed(call, shlex.join(line), arguments.script, user=arguments.user)
+    await _confirmed(call, arguments, shlex.join(line), arguments.script)
     request = CommandRequest(
         script=Script(interpreter, arguments.script.encode(errors="surrogatepass"), tuple(arguments.args)),
         working_directory=arguments.workdir,
@@ -133,6 +133,17 @@ async def execute_script(call: Call, arguments: ScriptArguments) -> CommandResul
         timeout=timeout,
         wait=arguments.wait_seconds,
         encoding=arguments.output_encoding,
+    )
+
+
+async def _confirmed(call: Call, arguments: RunArguments, *lines: str) -> None:
+    await confirmed(
+        call,
+        *lines,
+        user=arguments.user,
+        workdir=arguments.workdir,
+        environment=arguments.env,
+        stdin=arguments.stdin,
     )
 
 

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import json
+from collections.abc import Mapping
 
 from fairlead_sidecar.config import Permission
 from fairlead_sidecar.errors import CommandTimedOut, FairleadError, InvalidRequest, PermissionDenied, TooBusy
@@ -14,7 +16,7 @@ from fairlead_sidecar.tools.redact import read_secret
 from fairlead_sidecar.tools.running import Command
 from fairlead_sidecar.tools.spec import Call, Failed
 
-QUESTION = "Run this on {host} as {user}?\n\n{text}"
+QUESTION = "Run this on {host} as {user}{surroundings}?\n\n{text}"
 
 
 def run_as(call: Call, user: str | None) -> RunAs | None:
@@ -54,16 +56,41 @@ def timeout_of(call: Call, wanted: float | None) -> float:
     return limit if wanted is None else wanted
 
 
-async def confirmed(call: Call, *lines: str, user: str | None) -> None:
+async def confirmed(
+    call: Call,
+    *lines: str,
+    user: str | None,
+    workdir: str | None = None,
+    environment: Mapping[str, str] | None = None,
+    stdin: str | None = None,
+) -> None:
     """Ask the person behind the client where the policy wants it.
+
+    They are shown all that the caller chose: a directory, a variable or standard input can make another program of the
+    same line.
 
     Raises:
         ConfirmationRefused: They did not agree.
     """
     if call.policy.needs_confirmation(*lines, user=user):
         account = call.account if user is None else f"{user} (sudo)"
-        question = QUESTION.format(host=call.host, user=account, text="\n".join(lines))
+        surroundings = _surroundings(workdir, environment or {}, stdin or "")
+        question = QUESTION.format(host=call.host, user=account, surroundings=surroundings, text="\n".join(lines))
         await call.confirm(call.redactor.text(question))
+
+
+def _surroundings(workdir: str | None, environment: Mapping[str, str], stdin: str) -> str:
+    """What is said before the lines, and in one line, so that none of it can be taken for them."""
+    said = [f"in the directory {_quoted(workdir)}"] if workdir else []
+    if environment:
+        said.append(f"with {', '.join(f'{name}={_quoted(value)}' for name, value in sorted(environment.items()))}")
+    if stdin:
+        said.append(f"with the standard input {_quoted(stdin)}")
+    return "".join(f", {part}" for part in said)
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
 
 
 async def run(
