@@ -7,6 +7,7 @@ interactive login shell once for its variables, and commands get what differs fr
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from fairlead_sidecar.config import Environment, SecretValue
 from fairlead_sidecar.errors import CredentialsNotFound
@@ -92,7 +93,7 @@ def preamble(facts: HostFacts, variables: Mapping[str, str]) -> str:
     """Shell text that gives a waiting shell its environment."""
     text = exports({**facts.set, **variables})
     left_out = [name for name in facts.unset if name not in variables]
-    return text + (f"unset {' '.join(left_out)}\n" if left_out else "")
+    return text + (f"unset {' '.join(left_out)}; " if left_out else "")
 
 
 def configured(environment: Environment) -> dict[str, str]:
@@ -107,6 +108,11 @@ def configured(environment: Environment) -> dict[str, str]:
     }
 
 
+def secrets_version(environment: Environment) -> tuple[tuple[int, int], ...]:
+    """Changes when a secret value does."""
+    return tuple(_version(variable.secret.file) for variable in environment.variables if variable.secret is not None)
+
+
 def read_secret(secret: SecretValue) -> str:
     """The value, as it is now.
 
@@ -119,6 +125,14 @@ def read_secret(secret: SecretValue) -> str:
         raise CredentialsNotFound(
             f"The value {secret.name} is missing.", hint="Create the Secret with this key, or correct the reference."
         ) from None
+
+
+def _version(file: Path) -> tuple[int, int]:
+    try:
+        status = file.stat()
+    except OSError:
+        return (0, 0)
+    return (status.st_mtime_ns, status.st_ino)
 
 
 def _variables(listing: bytes) -> dict[str, str]:

@@ -218,7 +218,8 @@ class Launcher(asyncssh.SSHClientSession[bytes]):
         self._eof = True
         if self.exited:
             self.ended.set()
-        return False
+        # The server closes the channel soon; an end of our input would be one packet more.
+        return True
 
     def connection_lost(self, _exc: Exception | None) -> None:
         """The channel is gone, in order or with its connection."""

@@ -16,7 +16,7 @@ import asyncssh
 from fairlead_sidecar.config import Environment
 from fairlead_sidecar.errors import FairleadError, TooBusy
 from fairlead_sidecar.ssh.command import not_a_shell, not_ready
-from fairlead_sidecar.ssh.environment import HostFacts, configured, preamble
+from fairlead_sidecar.ssh.environment import HostFacts, configured, preamble, secrets_version
 from fairlead_sidecar.ssh.growth import Growth
 from fairlead_sidecar.ssh.launcher import WINDOW, Launcher
 from fairlead_sidecar.ssh.limit import SessionLimit
@@ -78,6 +78,7 @@ class Pool:
         """What the shells were asked for that are not open yet."""
         self._preamble_text: str | None = None
         self._warm_not_before = 0.0
+        self._secrets = secrets_version(environment)
         self._stale: set[Launcher] = set()
         """Shells that were asked for before something changed that they should know."""
         self._starting = 0
@@ -112,6 +113,9 @@ class Pool:
         if not self._members or (self._draining and not order.urgent):
             raise PoolGone
         self._wanted = True
+        if self._environment.variables and self._secrets != (version := secrets_version(self._environment)):
+            self._secrets = version
+            self.renew()
         while self._warm:
             launcher = self._warm.popleft()
             if not launcher.ended.is_set():
@@ -359,8 +363,7 @@ class Pool:
         return True
 
     def _preamble(self, facts: HostFacts) -> str:
-        """Computed anew only where a Secret may have changed."""
-        if self._preamble_text is None or any(variable.secret for variable in self._environment.variables):
+        if self._preamble_text is None:
             self._preamble_text = preamble(facts, configured(self._environment))
         return self._preamble_text
 

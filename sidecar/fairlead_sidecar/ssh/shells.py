@@ -2,7 +2,6 @@
 
 import re
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 _POSIX = frozenset({"bash", "zsh", "ksh", "ksh93", "mksh", "dash", "ash", "sh"})
 _PLAIN = frozenset({"bash", "dash", "ash", "sh"})
@@ -39,7 +38,7 @@ class LoginShell:
     @property
     def name(self) -> str:
         """Last part of the path, such as `bash`."""
-        return PurePosixPath(self.path).name
+        return self.path.rpartition("/")[2]
 
     @property
     def waits(self) -> bool:
@@ -53,10 +52,12 @@ class LoginShell:
 
     def program(self, command: str) -> str | None:
         """The word that names the program which a plain command line starts; None where a shell has to read it."""
-        name = _first_word(command)
-        if name is None or self.name not in _PLAIN or name in _RESERVED or name in self.names:
+        # Dash starts a program below itself and reports its signals as exit codes.
+        name = _first_word(command) if self.is_bash else None
+        if name is None or name in _RESERVED or name in self.names:
             return None
-        return name
+        # `exec` would make a relative path absolute, which a script sees as its name.
+        return None if "/" in name[1:] and name[0] != "/" else name
 
     def builtin(self, command: str) -> bool:
         """Whether a plain command line is one built-in command that needs no shell of its own."""

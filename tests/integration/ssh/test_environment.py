@@ -129,8 +129,11 @@ async def test_a_missing_secret_is_named_and_nothing_runs(
     with pytest.raises(CredentialsNotFound, match="app/token is missing"):
         await link.run("touch here")
     assert not (server.home / "here").exists()
-    (tmp_path / "absent").write_text("there now")
-    assert (await link.run("printenv TOKEN")).stdout == b"there now\n"
+    for value in ("there now", "rotated"):
+        (tmp_path / "new").write_text(value)
+        (tmp_path / "new").rename(tmp_path / "absent")
+        for _ in range(4):
+            assert (await link.run("printenv TOKEN")).stdout == f"{value}\n".encode()
 
 
 async def test_new_variables_take_effect_at_once(
