@@ -94,6 +94,8 @@ class Launcher(asyncssh.SSHClientSession[bytes]):
         self._passing: dict[Stream, bool] = {"stdout": False, "stderr": False}
         self._program: Program | None = None
         self._passwords = 0
+        self._let_in = False
+        """Whether sudo let its shell start: what is written from then on is the command's, whatever it looks like."""
         self._sink: Sink | None = None
         self._received = 0
         self.active_at = 0.0
@@ -121,8 +123,9 @@ class Launcher(asyncssh.SSHClientSession[bytes]):
     @property
     def command_line(self) -> str:
         """What sshd is asked to execute."""
+        at_once = ""
         if self._in_request and self._at_once is not None:
-            script = _BEGIN + self._at_once.decode("utf-8", "surrogateescape")
+            script, at_once = _BEGIN, self._at_once.decode()
         elif not self._bash:
             script = _POSIX_SCRIPT
         elif self._at_once is None:
@@ -130,7 +133,8 @@ class Launcher(asyncssh.SSHClientSession[bytes]):
         else:
             locale = "" if self._at_once.isascii() else "LC_ALL=C "
             script = _BASH_AT_ONCE.replace("@locale@", locale).replace("@size@", str(len(self._at_once)))
-        script = script.replace("@call@", self.call_id)
+        # Only what is our own: a command may hold these words too.
+        script = script.replace("@call@", self.call_id) + at_once
         # Any shell understands this: one line, no backslash outside printf's formats, no quote inside.
         return script if self.shell is not None and self.shell.waits else f"exec sh -c '{script}'"
 
@@ -170,6 +174,8 @@ class Launcher(asyncssh.SSHClientSession[bytes]):
             # A server takes no input before the shell runs, which costs a round trip more.
             self._in_request = program.public and self._public and len(self._at_once) <= _IN_REQUEST
             self._in_request = self._in_request and self.shell is not None and self.shell.waits
+            # A request is UTF-8, which a command that names an old file may not be.
+            self._in_request = self._in_request and _is_utf8(self._at_once)
             self._unsent = self._at_once if self._bash else self._frame(self._at_once)
             self._unsent = b"" if self._in_request else self._unsent
         else:
@@ -290,12 +296,15 @@ class Launcher(asyncssh.SSHClientSession[bytes]):
         return rest
 
     def _talk_to_sudo(self, program: Program, password: bytes) -> None:
-        """Give the password when it is asked for, once; the command only when sudo has let its shell start."""
+        """Give the password when it is asked for, once; the command once, when sudo has let its shell start."""
+        if self._let_in:
+            return
         assert self._channel is not None  # noqa: S101 - data came from it
         asked = self._early["stderr"].count(prompt(self.nonce))
         answer = sudo_ready(self.nonce)
         try:
             if answer in self._early["stdout"]:
+                self._let_in = True
                 self._early["stdout"][:] = self._early["stdout"].partition(answer)[2]
                 self._channel.write((program.inner or b"") + program.stdin)
                 if program.stdin:
@@ -335,6 +344,14 @@ class Launcher(asyncssh.SSHClientSession[bytes]):
         self._look = asyncio.get_running_loop().call_later(
             BACKGROUND_SECONDS, self._check_background, at_exit, self._received, rounds + 1
         )
+
+
+def _is_utf8(text: bytes) -> bool:
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _process(call_id: str, boot_id: str, line: bytes) -> RemoteProcess:

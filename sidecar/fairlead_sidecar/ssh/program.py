@@ -108,7 +108,7 @@ def exports(variables: Mapping[str, str]) -> str:
     """Shell text that sets variables."""
     if not variables:
         return ""
-    return "export " + " ".join(f"{name}={quote(value)}" for name, value in variables.items()) + "\n"
+    return "export " + " ".join(f"{name}={quote(value)}" for name, value in variables.items()) + "; "
 
 
 def in_lines(text: bytes) -> bytes:
@@ -129,7 +129,7 @@ def prompt(nonce: str) -> bytes:
 
 def say(nonce: str, what: str) -> str:
     """Shell text that writes a line for the launcher: `ready` or `taken` with the process, which it has read."""
-    return f'printf "%s\\n" "{nonce} {what} $$ $fl_stat"\n'
+    return f'printf "%s\\n" "{nonce} {what} $$ $fl_stat"; '
 
 
 def sudo_ready(nonce: str) -> bytes:
@@ -153,12 +153,12 @@ def _enter(directory: str | None) -> str:
         return ""
     # `-` alone would be the former directory, and CDPATH another one.
     path = directory if directory.startswith("/") else f"./{directory}"
-    return f"CDPATH= cd -- {quote(path)} || exit {NO_DIRECTORY}\n"
+    return f"CDPATH= cd -- {quote(path)} || exit {NO_DIRECTORY}; "
 
 
 def _taken(nonce: str, *, both: bool) -> str:
     # stderr first: once it is said on stdout, everything that follows is the command's.
-    return (f"printf '%s\\n' '{nonce} taken ' >&2\n" if both else "") + say(nonce, "taken")
+    return (f"printf '%s\\n' '{nonce} taken ' >&2; " if both else "") + say(nonce, "taken")
 
 
 def _run(request: CommandRequest, shell: LoginShell, *, own_shell: bool = True) -> str:
@@ -171,7 +171,7 @@ def _run(request: CommandRequest, shell: LoginShell, *, own_shell: bool = True) 
     command = (request.command or "").strip(" \t\n") if own_shell else request.command or ""
     if own_shell and not request.stdin and shell.builtin(command):
         return f"{command}\nexit"
-    again = _shell(shell, request.command or "", named=own_shell and shell.is_bash) + closed
+    again = _shell(shell, request.command or "", named=own_shell) + closed
     program = shell.program(command) if own_shell else None
     if program is None:
         return again
@@ -184,9 +184,10 @@ def _shell(shell: LoginShell, command: str, *, named: bool) -> str:
         known = "bash|zsh|ksh|ksh93|mksh|dash|ash|sh"
         choose = f"case ${{SHELL##*/}} in {known}) fl_shell=$SHELL;; *) fl_shell=/bin/sh;; esac"
         return f'{choose}; exec "$fl_shell" -c {quote(command)}'
-    # As sshd starts it, so that its messages begin alike.
-    name = f"-a {quote(shell.name)} " if named else ""
-    return f"exec {name}{quote(shell.path)} -c {quote(command)}"
+    # By the name that sshd gives it, so that its messages begin alike.
+    before = f"-a {quote(shell.name)} " if named and shell.is_bash else ""
+    after = f" {quote(shell.name)}" if named and not shell.is_bash else ""
+    return f"exec {before}{quote(shell.path)} -c {quote(command)}{after}"
 
 
 def _script(script: Script, closed: str) -> str:

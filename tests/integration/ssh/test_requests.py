@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 
+import asyncssh
 import pytest
 
 from fairlead_sidecar.ssh.request import CommandRequest, Script
@@ -55,6 +56,50 @@ async def test_a_plain_command_that_is_not_found_is_reported_as_the_shell_does(l
     ran = await link.run("fairlead-no-such-program --x")
     assert ran.exit_code == 127
     assert ran.stderr == b"bash: line 1: fairlead-no-such-program: command not found\n"
+
+
+@pytest.mark.parametrize("shell", ["/bin/bash", "/bin/dash"])
+async def test_names_messages_and_signals_are_those_that_ssh_shows(
+    sshd_factory: SshdFactory, start_link: StartLink, shell: str
+) -> None:
+    server = sshd_factory(username="deploy", shell=shell)
+    script = server.home / "script"
+    script.write_text('#!/bin/sh\necho "$0"\n')
+    script.chmod(0o755)
+    link = start_link(server.sidecar_config())
+    await link.until_connected()
+    async with asyncssh.connect(
+        server.address, server.port, username="deploy", client_keys=[server.client_key], known_hosts=None, config=None
+    ) as ssh:
+        for command in (
+            "./script",
+            "./missing",
+            "/tmp",
+            "missing",
+            "echo $0",
+            "test a b",
+            "printf '%d' x",
+            "echo 'a",
+            "sh -c 'kill -s KILL $$'",
+            "/bin/echo @call@ @size@ @locale@",
+        ):
+            plain = await ssh.run(command, encoding=None, stdin=asyncssh.DEVNULL)
+            for _ in range(2):
+                ran = await link.run(command)
+                signal = plain.exit_signal[0] if plain.exit_signal else None
+                assert (command, ran.stdout, ran.stderr) == (command, plain.stdout, plain.stderr)
+                assert (command, ran.exit_code, ran.signal) == (command, None if signal else plain.exit_status, signal)
+
+
+async def test_a_command_in_no_encoding_runs_where_no_shell_waits_too(link: RunningLink) -> None:
+    command = b"echo '\xff\x81'".decode("utf-8", "surrogateescape")
+    burst = await asyncio.gather(*(link.run(command) for _ in range(8)))
+    assert {ran.stdout for ran in burst} == {b"\xff\x81\n"}
+
+
+async def test_a_command_that_holds_the_launchers_own_words_keeps_them(link: RunningLink) -> None:
+    burst = await asyncio.gather(*(link.run("echo @call@ @size@ @locale@") for _ in range(8)))
+    assert {ran.stdout for ran in burst} == {b"@call@ @size@ @locale@\n"}
 
 
 SCRIPTS = {

@@ -67,6 +67,8 @@ def test_a_process_group_is_killed_by_number_only_while_that_is_surely_its_own()
         ("ls -l /srv", "ls"),
         (" git log --format='%h %s' -- \"a b\"\n", "git"),
         ("/opt/app/run --level=3", "/opt/app/run"),
+        ("./run --level=3", None),
+        ("bin/run", None),
         ("echo x", None),
         ("cd /srv", None),
         ("FOO=1 make", None),
@@ -91,6 +93,7 @@ def test_a_process_group_is_killed_by_number_only_while_that_is_surely_its_own()
 def test_only_a_plain_command_line_is_started_without_a_further_shell(command: str, program: str | None) -> None:
     assert LoginShell("/bin/bash", frozenset({"mine"})).program(command) == program
     assert LoginShell("/usr/bin/zsh").program(command) is None
+    assert LoginShell("/bin/dash").program(command) is None
 
 
 def test_a_capture_is_understood_as_far_as_it_came() -> None:
