@@ -5,14 +5,16 @@ from typing import Any
 
 import mcp_types as types
 from mcp.server.lowlevel.server import NotificationOptions, Server
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from fairlead_sidecar.access.grants import Caller
-from fairlead_sidecar.protocol.caller import Callers
+from fairlead_sidecar.protocol.caller import Callers, Context
 from fairlead_sidecar.protocol.calls import Calls
 from fairlead_sidecar.protocol.changes import Changes
 from fairlead_sidecar.protocol.completion import Completions
 from fairlead_sidecar.protocol.instructions import instructions
 from fairlead_sidecar.protocol.listing import Listing
+from fairlead_sidecar.protocol.notices import Notices
 from fairlead_sidecar.protocol.prompts import Prompts
 from fairlead_sidecar.protocol.resources import Resources
 from fairlead_sidecar.protocol.running import Runner
@@ -25,6 +27,8 @@ class HostServer(Server[Any]):
 
     changes: Changes
     """Who is told of it."""
+    notices: Notices
+    """Who is told of what else happens."""
 
     def get_capabilities(
         self,
@@ -44,6 +48,9 @@ class HostServer(Server[Any]):
         if capabilities.resources is not None:
             # The SDK takes it for granted wherever subscriptions are served, but files are not watched.
             capabilities.resources.subscribe = False
+        if protocol_version in MODERN_PROTOCOL_VERSIONS:
+            # It knows no `logging/setLevel`, and log messages only beside an answer.
+            capabilities.logging = None
         return capabilities
 
 
@@ -55,6 +62,7 @@ def build_server(sidecar: Sidecar, *, local_caller: Caller | None = None) -> Hos
     """
     callers = Callers(sidecar, local_caller)
     runner, listing, changes = Runner(callers), Listing(callers), Changes(callers)
+    notices = Notices(callers)
     server = HostServer(
         "fairlead",
         version=version("fairlead"),
@@ -71,8 +79,15 @@ def build_server(sidecar: Sidecar, *, local_caller: Caller | None = None) -> Hos
     )
     # Not as `on_call_tool`, whose results are models: ours are written already.
     server.add_request_handler("tools/call", types.CallToolRequestParams, Calls(runner).call_tool)
-    server.changes = changes
-    server.add_notification_handler("notifications/initialized", types.NotificationParams, changes.initialized)
+    server.changes, server.notices = changes, notices
+    # Not as `on_set_logging_level`, which warns that the modern protocol has it no more.
+    server.add_request_handler("logging/setLevel", types.SetLevelRequestParams, notices.set_level)
+
+    async def initialized(ctx: Context, _params: types.NotificationParams | None) -> None:
+        changes.initialized(ctx)
+        notices.initialized(ctx)
+
+    server.add_notification_handler("notifications/initialized", types.NotificationParams, initialized)
 
     def introduce(active: Active) -> None:
         server.title = f"{active.config.namespace}/{active.config.name}"

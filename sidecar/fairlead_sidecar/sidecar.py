@@ -50,6 +50,10 @@ class Sidecar:
         self.draining = False
         self.on_active: list[Callable[[Active], None]] = []
         """Called whenever another configuration comes into force."""
+        self.on_change: list[Callable[[], None]] = []
+        """Called whenever `status()` has changed."""
+        self.on_command_end: list[Callable[[Command], None]] = []
+        """Called whenever a command ended that no call waited for."""
         self._source = source
         self._config_error: str | None = None
         self._followed: Active | None = None
@@ -127,6 +131,8 @@ class Sidecar:
         self._version += 1
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
+        for listener in self.on_change:
+            listener()
 
     async def _watch(self) -> None:
         while True:
@@ -208,6 +214,8 @@ class Sidecar:
         """Account for a command whose call was answered while it still ran."""
         namespace = self.active.config.namespace if self.active else None
         self.audit.write("command_end", {"namespace": namespace, **command_facts(command)})
+        for listener in self.on_command_end:
+            listener(command)
 
     async def _enforce(self) -> None:
         active = self.active
@@ -223,7 +231,7 @@ class Sidecar:
             caller = active.grants.of_owner(owner)
             return frozenset() if caller is None else caller.permissions
 
-        ended = self.work.cut(condemned) + self.commands.enforce(permissions)
+        ended = self.work.cut(condemned) + self.commands.enforce(permissions, active.tools)
         if ended:
             logger.info("Ended %d streams and calls whose token is no longer valid for them", ended)
         await self.sessions.keep(active.grants.owners())

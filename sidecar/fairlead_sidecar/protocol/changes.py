@@ -57,7 +57,7 @@ class Changes:
         self._telling: set[asyncio.Task[None]] = set()
         callers.sidecar.on_active.append(self._changed)
 
-    async def initialized(self, ctx: Context, _params: types.NotificationParams | None) -> None:
+    def initialized(self, ctx: Context) -> None:
         """Handshake protocols: tell this session from now on, until it ends."""
         active, caller = self._callers.who(ctx)
         if caller.is_probe:

@@ -140,11 +140,11 @@ class RunningEndpoint:
         return {"Authorization": f"Bearer {token or self.token}"}
 
     @contextlib.asynccontextmanager
-    async def client(self, mode: str = "auto", token: str | None = None) -> AsyncIterator[Client]:
-        """The Python SDK's client."""
+    async def client(self, mode: str = "auto", token: str | None = None, **options: Any) -> AsyncIterator[Client]:
+        """The Python SDK's client; `options` are its own."""
         async with (
             httpx2.AsyncClient(headers=self.bearer(token), timeout=60) as http,
-            Client(streamable_http_client(self.url, http_client=http), mode=mode) as client,
+            Client(streamable_http_client(self.url, http_client=http), mode=mode, **options) as client,
         ):
             yield client
 

@@ -213,4 +213,5 @@ async def test_both_eras_say_what_changes_and_what_is_not_served(hostless: Runni
         prompts=types.PromptsCapability(list_changed=True),
         resources=types.ResourcesCapability(list_changed=True, subscribe=False),
         completions=types.CompletionsCapability(),
+        logging=types.LoggingCapability() if era == "legacy" else None,
     )

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import asyncssh
 import httpx2
@@ -111,12 +111,12 @@ class Person:
             os.close(ours)
 
     @contextlib.asynccontextmanager
-    async def connects_on_stdio(self, *arguments: str, era: Era = "auto") -> AsyncIterator[Client]:
-        """An MCP client that starts `fairlead serve --stdio` itself."""
+    async def connects_on_stdio(self, *arguments: str, era: Era = "auto", **options: Any) -> AsyncIterator[Client]:
+        """An MCP client that starts `fairlead serve --stdio` itself; `options` are its own."""
         server = StdioServerParameters(
             command=FAIRLEAD[0], args=[*FAIRLEAD[1:], "serve", "--stdio", *arguments], env=self.environment
         )
-        async with Client(stdio_client(server), mode=era) as client:
+        async with Client(stdio_client(server), mode=era, **options) as client:
             yield client
 
 

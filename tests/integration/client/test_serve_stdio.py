@@ -3,11 +3,12 @@ import os
 import signal
 import subprocess
 
+import mcp_types as types
 import psutil
 import pytest
 
 from tests.integration.client.person import ENDING_SECONDS, FAIRLEAD, Era, Person
-from tests.integration.sshd import Sshd, free_port, until
+from tests.integration.sshd import Sshd, eventually, free_port, until
 
 
 def sleeping(seconds: str) -> bool:
@@ -101,3 +102,20 @@ def test_person_who_starts_it_by_hand_is_told_what_to_paste(person: Person, sshd
     os.close(terminal)
     os.close(end)
     assert f"serve --stdio --read-only '--deny=rm -rf' {destination}" in errors.read_text()
+
+
+@pytest.mark.filterwarnings("ignore::mcp.MCPDeprecationWarning")
+async def test_client_on_stdio_is_told_when_the_link_is_lost_and_back(person: Person, sshd: Sshd) -> None:
+    told: list[tuple[str, str]] = []
+
+    async def take(params: types.LoggingMessageNotificationParams) -> None:
+        told.append((params.level, params.data["state"]))
+
+    destination = person.is_at_home_on(sshd)
+    async with person.connects_on_stdio(destination, era="legacy", logging_callback=take) as client:
+        assert not (await client.call_tool("execute_command", {"command": "true"})).is_error
+        await client.set_logging_level("notice")
+        sshd.stop()
+        await eventually(lambda: ("warning", "Failed") in told, "the loss to be told")
+        sshd.start()
+        await eventually(lambda: ("notice", "Connected") in told, "the return to be told", seconds=30)

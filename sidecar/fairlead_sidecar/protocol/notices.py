@@ -1,0 +1,154 @@
+"""Telling the sessions of the handshake protocols what happens to the host, as MCP log messages.
+
+Clients of the modern protocol can't be told: it carries log messages only beside the answer to a request.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import anyio
+import mcp_types as types
+from mcp.server.connection import Connection
+
+from fairlead_sidecar.access.grants import Caller
+from fairlead_sidecar.config import Permission
+from fairlead_sidecar.errors import FairleadError
+from fairlead_sidecar.protocol.caller import Callers, Context
+from fairlead_sidecar.protocol.outbox import Notice, Outbox
+from fairlead_sidecar.reload import Active
+from fairlead_sidecar.statusz import LinkState, LinkStatus
+from fairlead_sidecar.tools.command_result import command_facts
+from fairlead_sidecar.tools.redact import redactor
+from fairlead_sidecar.tools.running import Command
+
+logger = logging.getLogger(__name__)
+
+LOGGER = "fairlead"
+"""What messages name as their logger."""
+DEFAULT_LEVEL: types.LoggingLevel = "warning"
+"""What a session is told from, until it sets a level."""
+SECONDS = 5.0
+"""How long a client may take to accept a message; it then misses it."""
+
+
+@dataclass(eq=False)
+class _Session:
+    connection: Connection
+    caller: Caller
+    outbox: Outbox
+    level: types.LoggingLevel = DEFAULT_LEVEL
+    task: asyncio.Task[None] | None = None
+    """Sends what is in the outbox, while there is something."""
+
+
+class Notices:
+    """Serves `logging/setLevel`, and sends `notifications/message`."""
+
+    def __init__(self, callers: Callers) -> None:
+        self._callers = callers
+        self._sidecar = callers.sidecar
+        self._sessions: dict[Connection, _Session] = {}
+        self._link: tuple[LinkState, str] | None = None
+        """State and reason of the link as they were told last."""
+        self._sidecar.on_change.append(lambda: self._safely(self._look_at_link))
+        self._sidecar.on_command_end.append(lambda command: self._safely(lambda: self._ended(command)))
+
+    def initialized(self, ctx: Context) -> None:
+        """Tell this session from now on, until it ends."""
+        _, caller = self._callers.who(ctx)
+        if not caller.is_probe:
+            self._session(ctx, caller)
+
+    async def set_level(self, ctx: Context, params: types.SetLevelRequestParams) -> types.EmptyResult:
+        """Tell this session what is at least this severe."""
+        _, caller = self._callers.who(ctx)
+        self._session(ctx, caller).level = params.level
+        return types.EmptyResult()
+
+    def _session(self, ctx: Context, caller: Caller) -> _Session:
+        connection = ctx.session._connection  # noqa: SLF001 - nothing public stands for the session and tells its end
+        session = self._sessions.get(connection)
+        if session is None:
+            session = self._sessions[connection] = _Session(connection, caller, Outbox(asyncio.get_running_loop().time))
+            connection.exit_stack.callback(self._forget, session)
+        return session
+
+    def _forget(self, session: _Session) -> None:
+        del self._sessions[session.connection]
+        if session.task is not None:
+            session.task.cancel()
+
+    def _safely(self, look: Callable[[], None]) -> None:
+        try:
+            look()
+        except Exception:  # what clients are told of an event must not stand in its way
+            logger.exception("The clients could not be told of an event")
+
+    def _look_at_link(self) -> None:
+        active, link = self._sidecar.active, self._sidecar.link
+        if active is None or link is None:
+            return
+        status = link.status()
+        state = status.state, status.reason
+        # That it is being connected to says nothing yet: either it is up in a moment, or the reason why not follows.
+        if state == self._link or status.state is LinkState.CONNECTING:
+            return
+        self._link = state
+        self._tell(link_notice(active, status))
+
+    def _ended(self, command: Command) -> None:
+        facts = command_facts(command)
+        told = ("host", "command_id", "outcome", "exit_code", "signal", "duration_seconds")
+        data = {"event": "command_end", **{name: facts[name] for name in told if facts[name] is not None}}
+        self._tell(Notice("info", data, command.needs, command.owner))
+
+    def _tell(self, notice: Notice) -> None:
+        for session in self._sessions.values():
+            if self._due(session, notice):
+                session.outbox.put(notice)
+                if session.task is None:
+                    session.task = asyncio.create_task(self._send(session))
+
+    def _due(self, session: _Session, notice: Notice) -> bool:
+        """Whether the session wants to know it, and may."""
+        active = self._sidecar.active
+        if active is None or not notice.reaches(session.level):
+            return False
+        # A session outlives the rotation of its token.
+        caller = active.grants.current(session.caller.key) or active.grants.of_owner(session.caller.owner)
+        return caller is not None and notice.concerns(caller)
+
+    async def _send(self, session: _Session) -> None:
+        """Send what waits, no faster than may be."""
+        try:
+            while session.outbox:
+                await asyncio.sleep(session.outbox.delay())
+                notice, dropped = session.outbox.take()
+                # Level and permissions may have changed while it waited.
+                if self._due(session, notice):
+                    await _notify(session.connection, notice, dropped)
+        except Exception:
+            logger.exception("A client could not be told of an event")
+        finally:
+            session.task = None
+
+
+def link_notice(active: Active, status: LinkStatus) -> Notice:
+    """How the link stands, as `connection_status` tells it to those who may ask."""
+    data = {"event": "link", "host": active.config.name, "state": status.state.value, "reason": status.reason}
+    # Without what masks the policy's secret values, no free text goes out.
+    with contextlib.suppress(FairleadError):
+        data["message"] = redactor(active.config.policy.redact).text(status.message)
+    fine = status.reason == LinkState.CONNECTED.value
+    return Notice("notice" if fine else "warning", data, frozenset({Permission.VIEW}))
+
+
+async def _notify(connection: Connection, notice: Notice, dropped: int) -> None:
+    data = notice.data | ({"dropped": dropped} if dropped else {})
+    params = {"level": notice.level, "logger": LOGGER, "data": data}
+    with contextlib.suppress(anyio.BrokenResourceError, anyio.ClosedResourceError, TimeoutError):
+        async with asyncio.timeout(SECONDS):
+            await connection.notify("notifications/message", params)
