@@ -31,6 +31,12 @@ _PUBLIC = re.compile(
 """Variables that may show in a process list."""
 
 
+# A terminal shows a person .bashrc even where no file of the login shell reads it.
+_AS_AT_A_TERMINAL = (
+    "[ -e ~/.bash_profile ] || [ -e ~/.bash_login ] || [ -e ~/.profile ] || { [ ! -r ~/.bashrc ] || . ~/.bashrc; }"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class HostFacts:
     """What the account's shells say about themselves."""
@@ -60,9 +66,10 @@ def capture_script(nonce: str) -> str:
         "case ${SHELL##*/} in "
         "bash) SHLVL=0 \"$SHELL\" -c 'compgen -A function; compgen -a' </dev/null 2>/dev/null;; "
         f"esac; {mark}; env -0 2>/dev/null; {mark}; "
-        f"case ${{SHELL##*/}} in csh|tcsh) set -- -c;; *) set -- -l -i -c;; esac; "
         # The marker in the middle parts the variables from what start-up files print.
-        f'"$SHELL" "$@" \'echo {nonce}; exec env -0\' </dev/null 2>/dev/null; {mark}'
+        f"fl_tell='echo {nonce}; exec env -0'; fl_person={_AS_AT_A_TERMINAL!r}; "
+        'case ${SHELL##*/} in csh|tcsh) set -- -c "$fl_tell";; bash) set -- -l -i -c "$fl_person; $fl_tell";; '
+        f'*) set -- -l -i -c "$fl_tell";; esac; "$SHELL" "$@" </dev/null 2>/dev/null; {mark}'
     )
 
 

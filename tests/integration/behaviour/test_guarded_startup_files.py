@@ -1,5 +1,7 @@
 """Programs that a person finds at a terminal are found by commands too."""
 
+import pytest
+
 from tests.integration.app.endpoint import running
 from tests.integration.app.using import use
 from tests.integration.sshd import SshdFactory
@@ -17,10 +19,11 @@ PROFILE = 'if [ -n "$BASH_VERSION" ] && [ -f "$HOME/.bashrc" ]; then . "$HOME/.b
 """As the same skeleton has it: what a login shell of bash reads instead of `.bashrc`."""
 
 
-async def test_node_from_nvm_behind_a_guarded_bashrc_is_found(sshd_factory: SshdFactory) -> None:
+@pytest.mark.parametrize("files", [{".bashrc": BASHRC, ".profile": PROFILE}, {".bashrc": BASHRC}], ids=" and ".join)
+async def test_node_from_nvm_behind_a_guarded_bashrc_is_found(sshd_factory: SshdFactory, files: dict[str, str]) -> None:
     sshd = sshd_factory(username="deploy", started=False)
-    (sshd.home / ".bashrc").write_text(BASHRC)
-    (sshd.home / ".profile").write_text(PROFILE)
+    for name, content in files.items():
+        (sshd.home / name).write_text(content)
     node = sshd.home / ".nvm/versions/node/v22.1.0/bin/node"
     node.parent.mkdir(parents=True)
     node.write_text("#!/bin/sh\necho v22.1.0 from $NVM_DIR\n")
