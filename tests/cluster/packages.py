@@ -28,6 +28,10 @@ SSH = {
     "sshd": "openssh-server",
     "ssh": "openssh-client",
     "sudo": "sudo",
+    "zsh": "zsh",
+    "mksh": "mksh",
+    "fish": "fish",
+    "tcsh": "tcsh",
     "google-authenticator": "libpam-google-authenticator",
 }
 """Command to package, for the integration tests' private SSH servers."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fairlead_sidecar.config import Environment, SecretValue
-from fairlead_sidecar.errors import CredentialsNotFound
+from fairlead_sidecar.errors import CredentialsInvalid, CredentialsNotFound
 from fairlead_sidecar.ssh.program import exports
 from fairlead_sidecar.ssh.shells import LoginShell
 
@@ -108,9 +108,10 @@ def configured(environment: Environment) -> dict[str, str]:
 
     Raises:
         CredentialsNotFound: The Secret or its key is missing.
+        CredentialsInvalid: It holds a NUL character.
     """
     return {
-        variable.name: read_secret(variable.secret) if variable.secret is not None else variable.value or ""
+        variable.name: _secret_variable(variable.secret) if variable.secret is not None else variable.value or ""
         for variable in environment.variables
     }
 
@@ -132,6 +133,17 @@ def read_secret(secret: SecretValue) -> str:
         raise CredentialsNotFound(
             f"The value {secret.name} is missing.", hint="Create the Secret with this key, or correct the reference."
         ) from None
+
+
+def _secret_variable(secret: SecretValue) -> str:
+    value = read_secret(secret)
+    # Shells pass over it, so what follows it would no longer be read as what it is.
+    if "\0" in value:
+        raise CredentialsInvalid(
+            f"The value {secret.name} holds a NUL character, which no variable can hold.",
+            hint="Keep binary values base64 encoded within the Secret's value.",
+        )
+    return value
 
 
 def _version(file: Path) -> tuple[int, int]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from shlex import quote
 from types import MappingProxyType
 
-from fairlead_sidecar.errors import InvalidRequest
+from fairlead_sidecar.errors import CredentialsInvalid, InvalidRequest
 from fairlead_sidecar.ssh.marker import MARKER
 from fairlead_sidecar.ssh.request import CommandRequest, RunAs, Script
 from fairlead_sidecar.ssh.shells import LoginShell
@@ -48,6 +48,7 @@ def check(request: CommandRequest) -> None:
 
     Raises:
         InvalidRequest: Empty, too long, or holding a NUL.
+        CredentialsInvalid: The password for sudo can't be one.
     """
     if request.command is not None:
         if not request.command.strip():
@@ -69,6 +70,9 @@ def check(request: CommandRequest) -> None:
         _check_text(request.working_directory, "working directory", limit=4096)
     if request.run_as is not None:
         _check_text(request.run_as.user, "user", limit=256)
+        # What follows the first line would reach the shell that sudo starts.
+        if request.run_as.password is not None and set("\n\0") & set(request.run_as.password):
+            raise CredentialsInvalid("The password for sudo is not one line of text.")
 
 
 def compose(
@@ -88,7 +92,7 @@ def compose(
         variables: What the configuration adds to the environment; here only for sudo, which drops what shells hold.
         both: Whether stderr has to say too where the command's output begins.
     """
-    shell = _UNKNOWN if shell is None else shell if shell.waits else _FALLBACK
+    shell = _UNKNOWN if shell is None else shell if shell.runs_posix else _FALLBACK
     if request.run_as is None:
         text = exports(request.environment) + _enter(request.working_directory) + _taken(nonce, both=both)
         text += _run(request, shell)
@@ -186,7 +190,8 @@ def _shell(shell: LoginShell, command: str, *, named: bool) -> str:
         return f'{choose}; exec "$fl_shell" -c {quote(command)}'
     # By the name that sshd gives it, so that its messages begin alike.
     before = f"-a {quote(shell.name)} " if named and shell.is_bash else ""
-    after = f" {quote(shell.name)}" if named and not shell.is_bash else ""
+    # What begins so is an option, and the name would be the command.
+    after = f" {quote(shell.name)}" if named and not shell.is_bash and command[:1] not in "-+" else ""
     return f"exec {before}{quote(shell.path)} -c {quote(command)}{after}"
 
 

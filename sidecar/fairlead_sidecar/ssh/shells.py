@@ -42,7 +42,12 @@ class LoginShell:
 
     @property
     def waits(self) -> bool:
-        """Whether it can be the waiting shell itself; fish and the C shells speak another language."""
+        """Whether it can be the waiting shell itself."""
+        return self.name in _PLAIN
+
+    @property
+    def runs_posix(self) -> bool:
+        """Whether commands are for it; fish and the C shells speak another language, so theirs get a POSIX shell."""
         return self.name in _POSIX
 
     @property
