@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fairlead_sidecar.config import Environment, SecretValue, Variable
-from fairlead_sidecar.errors import CredentialsNotFound, InvalidRequest
+from fairlead_sidecar.errors import CredentialsInvalid, CredentialsNotFound, InvalidRequest
 from fairlead_sidecar.ssh.request import CommandRequest
 from tests.integration.ssh.running import RunningLink, StartLink
 from tests.integration.sshd import Sshd, SshdFactory, eventually
@@ -119,6 +119,23 @@ async def test_configured_variables_and_those_of_the_call_are_set_and_show_nowhe
         assert (await task).stdout == b"hush-of-call hush-4711-configured\n"
         (server.home / "gate").unlink()
     assert (await link.run("printenv CALL")).exit_code == 1
+
+
+@pytest.mark.parametrize("shell", ["/bin/bash", "/bin/dash"])
+async def test_a_secret_that_no_variable_can_hold_is_named_and_shown_nowhere(
+    sshd_factory: SshdFactory, start_link: StartLink, tmp_path: Path, shell: str
+) -> None:
+    server = sshd_factory(username="deploy", shell=shell)
+    secret = tmp_path / "token"
+    secret.write_bytes(b"hush\0-4711")
+    link = start_link(server.sidecar_config(environment=configured(server, secret)))
+    for _ in range(2):
+        with pytest.raises(CredentialsInvalid, match="app/token holds a NUL") as failure:
+            await link.run("touch here")
+        assert "4711" not in str(failure.value)
+    assert not (server.home / "here").exists()
+    secret.write_text("hush-4712")
+    assert (await link.run("printenv TOKEN")).stdout == b"hush-4712\n"
 
 
 async def test_a_missing_secret_is_named_and_nothing_runs(

@@ -91,6 +91,14 @@ async def test_names_messages_and_signals_are_those_that_ssh_shows(
                 assert (command, ran.exit_code, ran.signal) == (command, None if signal else plain.exit_status, signal)
 
 
+async def test_options_instead_of_a_command_are_refused_by_the_shell(
+    sshd_factory: SshdFactory, start_link: StartLink
+) -> None:
+    link = start_link(sshd_factory(username="deploy", shell="/bin/dash").sidecar_config())
+    ran = await link.run("-x")
+    assert (ran.exit_code, ran.stdout) == (2, b"")
+
+
 async def test_a_command_in_no_encoding_runs_where_no_shell_waits_too(link: RunningLink) -> None:
     command = b"echo '\xff\x81'".decode("utf-8", "surrogateescape")
     burst = await asyncio.gather(*(link.run(command) for _ in range(8)))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fairlead_sidecar.config import Connection, Environment, SecretValue, Variable
-from fairlead_sidecar.errors import ConnectionLost, SudoFailed
+from fairlead_sidecar.errors import ConnectionLost, CredentialsInvalid, SudoFailed
 from fairlead_sidecar.ssh.request import CommandRequest, RunAs, Script
 from tests.integration.ssh.running import Ran, RunningLink, StartLink
 from tests.integration.sshd import PASSWORD, Sshd, SshdFactory, eventually
@@ -150,6 +150,17 @@ async def test_a_wrong_password_is_an_error_of_sudo_and_tried_once(
     assert "4711" not in str(failure.value)
     assert not (server.home / "here").exists()
     assert (await link.run("echo ok")).stdout == b"ok\n"
+
+
+async def test_a_password_of_two_lines_is_refused_before_anything_runs(
+    sshd_factory: SshdFactory, start_link: StartLink, tmp_path: Path
+) -> None:
+    server = sudo_sshd(sshd_factory, tmp_path, BY_PASSWORD)
+    link = start_link(server.sidecar_config())
+    with pytest.raises(CredentialsInvalid) as failure:
+        await sudo(link, "id", RunAs("root", f"{PASSWORD}\n+touch /home/deploy/here"))
+    assert PASSWORD not in str(failure.value)
+    assert not (server.home / "here").exists()
 
 
 async def test_sudo_that_would_ask_says_so(sshd_factory: SshdFactory, start_link: StartLink, tmp_path: Path) -> None:
