@@ -1,8 +1,10 @@
 """Running a tool for a caller: its arguments, its permission, what it works with, and its end."""
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections import Counter
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -21,6 +23,7 @@ from fairlead_sidecar.errors import (
     PermissionDenied,
     PolicyDenied,
     TokenRevoked,
+    TooBusy,
 )
 from fairlead_sidecar.protocol.caller import Callers, Context
 from fairlead_sidecar.protocol.record import Record, Recorder
@@ -35,6 +38,9 @@ logger = logging.getLogger(__name__)
 
 DENIALS = (PolicyDenied, PermissionDenied, ConfirmationRefused)
 """Errors that mean that the call was refused, not that it failed."""
+MOST_CALLS = 512
+"""Calls under way at once, those included that wait for a session of the host, for a person, or for a lost client."""
+MOST_CALLS_OF_OWNER = 128
 _T = TypeVar("_T")
 
 
@@ -62,6 +68,7 @@ class Runner:
         self._callers = callers
         self._sidecar = callers.sidecar
         self.recorder = Recorder(callers)
+        self._under_way: Counter[str] = Counter()
 
     def admit(self, ctx: Context, record: Record) -> Turn:
         """The configuration in force and the caller, noted in the record.
@@ -117,7 +124,7 @@ class Runner:
             redactor=masks,
             facts=turn.record.facts,
         )
-        with self._sidecar.work.track(caller.key, tool.permission):
+        with self._place(caller), self._sidecar.work.track(caller.key, tool.permission):
             try:
                 return masked(masks, await _cancelled_once(tool.run(call, arguments)))
             except Failed as failure:
@@ -131,6 +138,26 @@ class Runner:
             lost = f"The token lost the permission {tool.permission.value} while the call ran; the call was cancelled."
             raise PermissionDenied(lost)
         raise TokenRevoked("The token was revoked while the call ran; the call was cancelled.")
+
+    @contextlib.contextmanager
+    def _place(self, caller: Caller) -> Iterator[None]:
+        """One call's place among those under way.
+
+        Raises:
+            TooBusy: There is none.
+        """
+        if self._under_way[caller.owner] >= MOST_CALLS_OF_OWNER or self._under_way.total() >= MOST_CALLS:
+            msg = (
+                f"Too many calls are under way: {self._under_way[caller.owner]} of this token, "
+                f"{self._under_way.total()} in all."
+            )
+            raise TooBusy(msg, hint="Wait until some of them have ended.")
+        self._under_way[caller.owner] += 1
+        try:
+            yield
+        finally:
+            self._under_way[caller.owner] -= 1
+            self._under_way += Counter()  # else every owner there ever was would stay
 
     def _check_unchanged(self, turn: Turn, tool: Tool) -> None:
         """See that a call may still do what it may have done when it began: a person takes minutes to agree.

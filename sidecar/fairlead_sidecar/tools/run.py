@@ -125,7 +125,9 @@ async def run(
     if command.cancelled:
         # Not by this call, and nobody else knew of it: see `Commands.enforce`.
         call.commands.settle(command, keep=False)
-        raise Failed(PermissionDenied("The token lost a permission while the command ran; it was killed."), result)
+        raise Failed(
+            PermissionDenied("The token or the host lost what the command needs while it ran; it was killed."), result
+        )
     if command.running:
         call.facts |= {"command_id": command.id, "status": "running"}
         return result
@@ -169,10 +171,10 @@ def _start(call: Call, request: CommandRequest, live: LiveOutput | None, tool: s
         host=call.host,
         owner=owner,
         needs={Permission.EXECUTE, Permission.SUDO} if chosen else {Permission.EXECUTE},
+        tool=tool,
         facts={
             "subject": call.caller.subject,
             "token_id": call.caller.token_id,
-            "tool": tool,
             "user": request.run_as.user if request.run_as else None,
         },
         timeout=timeout,

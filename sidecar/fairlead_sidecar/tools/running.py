@@ -1,7 +1,7 @@
 """The commands that run or ran lately, and to whom they belong.
 
 A command belongs to its McpToken, whichever of that token's credentials started it: it survives a rotation and dies
-with the token, with the permissions it runs by, and with the process.
+with the token, with the permissions it runs by, with the tool that began it, and with the process.
 """
 
 import asyncio
@@ -9,7 +9,7 @@ import logging
 import secrets
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Container, Iterable
 from dataclasses import dataclass, field
 
 from fairlead_sidecar.config import Permission
@@ -38,6 +38,8 @@ class Command:
     needs: frozenset[Permission]
     """What its owner must hold for it to go on."""
     output: CommandOutput
+    tool: str
+    """The name of the tool that began it."""
     facts: dict[str, object]
     """Who and what it is, for the audit line of its end."""
     timeout: float
@@ -92,6 +94,7 @@ class Commands:
         host: str,
         owner: str,
         needs: Iterable[Permission],
+        tool: str,
         facts: dict[str, object],
         timeout: float,
         idle_timeout: float | None,
@@ -110,7 +113,8 @@ class Commands:
             owner=owner,
             needs=frozenset(needs),
             output=output,
-            facts=facts,
+            tool=tool,
+            facts=facts | {"tool": tool},
             timeout=timeout,
             idle_timeout=idle_timeout,
             task=asyncio.create_task(whole()),
@@ -167,18 +171,19 @@ class Commands:
         self._kill(command)
         await asyncio.wait([command.task])
 
-    def enforce(self, permissions: Callable[[str], frozenset[Permission]]) -> int:
-        """Kill what its owner may not run any more, forget what is over; how many were killed.
+    def enforce(self, permissions: Callable[[str], frozenset[Permission]], tools: Container[str]) -> int:
+        """Kill what may not run any more, forget what is over; how many were killed.
 
         Args:
             permissions: What an owner holds now; nothing where no token of it is in force.
+            tools: The names of those that the host offers now. A read-only host runs nothing that was begun before.
         """
         self.spool.expire()
         killed = 0
         for command in list(self._by_id.values()):
             held = permissions(command.owner)
             if command.running:
-                if not command.cancelled and not command.needs <= held:
+                if not command.cancelled and not (command.needs <= held and command.tool in tools):
                     self._kill(command)
                     killed += 1
             elif command.background and (not held or self._too_old(command)):
