@@ -122,7 +122,7 @@ class Gate:
             await self._legacy.message(inner, caller, body, response)
             return
         async with self._sidecar.sessions.streaming(caller):
-            await self._legacy.stream(inner, active.config.endpoint, response)
+            await self._legacy.stream(inner, caller, active.config.endpoint, response)
 
     def _refused_by_mcp(self, request: Request, caller: Caller, status: int | None) -> str | None:
         """The reason where MCP itself refused; messages that are merely malformed are no denials."""

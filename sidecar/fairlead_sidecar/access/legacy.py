@@ -6,13 +6,17 @@ nobody could ever get their answers.
 """
 
 import asyncio
-from typing import Any
+from collections import Counter
+from types import TracebackType
+from typing import Any, Self
 from urllib.parse import urlsplit
 from uuid import UUID
 
 from mcp.server.lowlevel.server import Server
 from mcp.server.runner import serve_loop
 from mcp.server.sse import SseServerTransport
+from mcp.shared._stream_protocols import WriteStream
+from mcp.shared.message import SessionMessage
 from mcp_types import jsonrpc_message_adapter
 from pydantic import ValidationError
 from starlette.requests import Request
@@ -24,6 +28,11 @@ from fairlead_sidecar.access.checks import Refused, Route
 from fairlead_sidecar.access.grants import Caller
 from fairlead_sidecar.config import Endpoint
 
+MOST_UNREAD = 32
+"""Messages for one owner that wait until its clients have read those before them; beyond that it is told nothing."""
+UNREAD_SECONDS = 10.0
+"""How long a message waits for them to read."""
+
 
 class LegacySse:
     """The SDK's transport; what is refused before it is reached can't be logged by it, input and all."""
@@ -31,13 +40,14 @@ class LegacySse:
     def __init__(self, server: Server[Any]) -> None:
         self._server = server
         self._open: set[asyncio.Task[None]] = set()
+        self._unread = _Unread()
         self._transport = SseServerTransport(Route.MESSAGES, max_request_body_size=MAX_BYTES)
 
-    async def stream(self, request: Request, endpoint: Endpoint, send: Send) -> None:
+    async def stream(self, request: Request, caller: Caller, endpoint: Endpoint, send: Send) -> None:
         """Open a session and serve it until its client goes. Cancelled, it leaves the kills to go on by themselves."""
         scope = {**request.scope, "root_path": _prefix(request, endpoint)}
         exchange = _Exchange(request.receive, send)
-        task = asyncio.create_task(self._serve(scope, exchange))
+        task = asyncio.create_task(self._serve(scope, caller.owner, exchange))
         self._open.add(task)
         task.add_done_callback(self._open.discard)
         try:
@@ -45,17 +55,20 @@ class LegacySse:
         finally:
             exchange.gone.set()
 
-    async def _serve(self, scope: Scope, exchange: "_Exchange") -> None:
+    async def _serve(self, scope: Scope, owner: str, exchange: "_Exchange") -> None:
         async with self._transport.connect_sse(scope, exchange.receive, exchange.send) as (read, write):
-            await serve_loop(self._server, read, write, lifespan_state={})
+            await serve_loop(self._server, read, _Counted(write, owner, self._unread), lifespan_state={})
 
     async def message(self, request: Request, caller: Caller, body: Body, send: Send) -> None:
         """Take one message into the session that the URL names.
 
         Raises:
-            Refused: There is no such session, or it is another owner's.
+            Refused: There is no such session, or it is another owner's, or nobody reads its answers.
         """
         self._check_session(request.query_params.get("session_id", ""), caller)
+        if not await self._unread.few(caller.owner):
+            message = "The answers to earlier messages are not read; read them first."
+            raise Refused("unread_answers", responses.error(503, "too_busy", message, {"Retry-After": "1"}))
         try:
             jsonrpc_message_adapter.validate_json(body.content, by_name=False)
         except ValidationError:
@@ -72,6 +85,58 @@ class LegacySse:
         if owner is None or owner["client_id"] != caller.owner:
             reason = "unknown_session" if owner is None else "foreign_session"
             raise Refused(reason, responses.error(404, "not_found", "There is no such session."))
+
+
+class _Unread:
+    """How many messages wait for whose clients to read: answers are made as fast as they are asked for, and a client
+    that reads none of them, or one now and then, must not have them pile up."""
+
+    def __init__(self) -> None:
+        self.count: Counter[str] = Counter()
+        self.read = asyncio.Event()
+
+    async def few(self, owner: str) -> bool:
+        """Wait until there are few; False where that takes too long."""
+        try:
+            async with asyncio.timeout(UNREAD_SECONDS):
+                while self.count[owner] >= MOST_UNREAD:
+                    self.read.clear()
+                    await self.read.wait()
+        except TimeoutError:
+            return False
+        return True
+
+
+class _Counted:
+    """A stream to a client, whose waiting messages are counted."""
+
+    def __init__(self, stream: WriteStream[SessionMessage], owner: str, unread: _Unread) -> None:
+        self._stream = stream
+        self._owner = owner
+        self._unread = unread
+
+    async def send(self, item: SessionMessage, /) -> None:
+        """See `WriteStream`."""
+        self._unread.count[self._owner] += 1
+        try:
+            await self._stream.send(item)
+        finally:
+            self._unread.count[self._owner] -= 1
+            self._unread.count += Counter()  # else every owner there ever was would stay
+            self._unread.read.set()
+
+    async def aclose(self) -> None:
+        """See `WriteStream`."""
+        await self._stream.aclose()
+
+    async def __aenter__(self) -> Self:
+        await self._stream.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        return await self._stream.__aexit__(kind, error, trace)
 
 
 class _Exchange:

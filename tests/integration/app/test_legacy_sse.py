@@ -11,7 +11,7 @@ import pytest
 from mcp import ClientSession
 from mcp.client.sse import sse_client
 
-from fairlead_sidecar.access import sessions
+from fairlead_sidecar.access import legacy, sessions
 from fairlead_sidecar.access.body import MAX_BYTES_WITHOUT_WRITE
 from fairlead_sidecar.config import Endpoint, Permission
 from tests.integration.app.endpoint import INITIALIZE, PATH, RunningEndpoint, call, processes, request, until
@@ -247,3 +247,26 @@ async def test_many_calls_at_once_are_all_answered(endpoint: RunningEndpoint) ->
             return (result.structured_content or {}).get("stdout")
 
         assert await asyncio.gather(*(one(number) for number in range(8))) == [f"{n}\n" for n in range(8)]
+
+
+async def test_answers_do_not_pile_up_for_a_client_that_reads_none(
+    hostless: RunningEndpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(legacy, "UNREAD_SECONDS", 0.2)
+    reader, writer = await asyncio.open_connection(*hostless.public.getsockname()[:2], limit=1000)
+    head = f"GET {PATH}/sse HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {hostless.token}\r\n\r\n"
+    writer.write(head.encode())
+    session = (await reader.readuntil(b"session_id=") and await reader.readexactly(32)).decode()
+    # Nothing is read any more: the stream's own buffer is full at once.
+    url = f"{hostless.origin}{PATH}/messages?session_id={session}"
+    accepted, status = 0, 202
+    async with hostless.http() as http:
+        assert (await http.post(url, json=INITIALIZE)).status_code == 202
+        while status == 202 and accepted < 3000:
+            status = (await http.post(url, json=request("tools/list"))).status_code
+            accepted += status == 202
+    assert status == 503
+    assert hostless.audit("denial")[-1]["outcome"] == "unread_answers"
+    assert len(asyncio.all_tasks()) < 100
+    writer.close()
+    await until(lambda: hostless.sidecar.sessions.count() == 0, "the session to end")
