@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import anyio
 import mcp_types as types
+from mcp.server.connection import Connection
 from mcp.server.session import ServerSession
 from mcp.server.subscriptions import (
     InMemorySubscriptionBus,
@@ -52,7 +53,7 @@ class Changes:
 
     def __init__(self, callers: Callers) -> None:
         self._callers = callers
-        self._sessions: set[_Watcher] = set()
+        self._sessions: dict[Connection, _Watcher] = {}
         self._streams: set[_Watcher] = set()
         self._telling: set[asyncio.Task[None]] = set()
         callers.sidecar.on_active.append(self._changed)
@@ -62,11 +63,13 @@ class Changes:
         active, caller = self._callers.who(ctx)
         if caller.is_probe:
             return
-        watcher = self._watcher(active, caller, lambda kind: _notify(ctx.session, kind))
-        # The session's own end is told nowhere in public.
-        ends = ctx.session._connection.exit_stack  # noqa: SLF001 - see above
-        self._sessions.add(watcher)
-        ends.callback(self._sessions.discard, watcher)
+        connection = ctx.session._connection  # noqa: SLF001 - nothing public stands for the session and tells its end
+        # A client may say that it is ready as often as it likes.
+        if connection in self._sessions:
+            return
+        session = ctx.session
+        self._sessions[connection] = self._watcher(active, caller, lambda kind: _notify(session, kind))
+        connection.exit_stack.callback(self._sessions.pop, connection, None)
 
     async def listen(
         self, ctx: Context, params: types.SubscriptionsListenRequestParams
@@ -98,7 +101,7 @@ class Changes:
     def _compare(self, active: Active) -> None:
         # What is seen depends on nothing of the caller but its permissions.
         known: dict[frozenset[object] | None, dict[Kind, str]] = {}
-        for watcher in (*self._sessions, *self._streams):
+        for watcher in (*self._sessions.values(), *self._streams):
             grants = active.grants
             caller = grants.current(watcher.caller.key) or grants.of_owner(watcher.caller.owner)
             key = frozenset(caller.permissions) if caller else None

@@ -147,7 +147,7 @@ async def test_a_session_outlives_the_rotation_of_its_token_and_is_still_told(ho
         await initialize(http, hostless.url)
     hostless.reconfigure(tokens=(rotated,))
     await hostless.settled()
-    (watcher,) = kept(hostless)._sessions
+    (watcher,) = kept(hostless)._sessions.values()
     before = dict(watcher.seen)
     hostless.reconfigure(groups=frozenset())
     await hostless.settled()
@@ -215,3 +215,16 @@ async def test_both_eras_say_what_changes_and_what_is_not_served(hostless: Runni
         completions=types.CompletionsCapability(),
         logging=types.LoggingCapability() if era == "legacy" else None,
     )
+
+
+async def test_a_session_that_says_often_that_it_is_ready_is_told_once(hostless: RunningEndpoint) -> None:
+    ready = {"jsonrpc": "2.0", "method": "notifications/initialized"}
+    async with hostless.http() as http:
+        session = await initialize(http, hostless.url)
+        for _ in range(5):
+            assert (await http.post(hostless.url, json=ready, headers=session)).status_code == 202
+        # Messages are taken in order, so this one comes after them.
+        assert (await http.post(hostless.url, json=request("ping"), headers=session)).status_code == 200
+        assert len(kept(hostless)._sessions) == 1
+        await http.delete(hostless.url, headers=session)
+    await until(lambda: not kept(hostless)._sessions, "the session to be forgotten")
