@@ -126,6 +126,11 @@ class Runner:
             except (PoolGone, NotTaken, FairleadError):
                 log.debug("Looking for what former sidecars left failed", exc_info=True)
             for leftover in leftovers(bytes(answer), instance, SIDECAR):
+                sudo = self._config().policy.sudo
+                # Anybody on the host can run something that looks like one, with any account in it.
+                if leftover.user is not None and (sudo.type == "Never" or leftover.user not in sudo.users):
+                    log.warning("Not ending what looks like a former sidecar's command: the policy allows no such sudo")
+                    continue
                 log.warning("Ending a command that a former sidecar left running on the host")
                 self._reaper.end(leftover.process, self._sudo(leftover.user), pool)
 

@@ -32,6 +32,10 @@ _SCRIPT = (
 )
 
 
+MOST = 100
+"""How many are ended at a time; a host could name any number."""
+
+
 @dataclass(frozen=True, slots=True)
 class Leftover:
     """A command that nobody follows."""
@@ -55,4 +59,4 @@ def leftovers(output: bytes, instance: str, sidecar: str) -> list[Leftover]:
         match = line.fullmatch(text)
         if match and match[2] != sidecar:
             found[match[1]] = Leftover(RemoteProcess(int(match[3]), match[1]), match[4] or None)
-    return list(found.values())
+    return list(found.values())[:MOST]

@@ -8,10 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from fairlead_sidecar.config import SidecarConfig
+from fairlead_sidecar.config import Policy, SidecarConfig, Sudo
+from fairlead_sidecar.ssh.marker import MARKER, instance_of
+from fairlead_sidecar.ssh.sweep import MOST, leftovers
 from tests.integration.ssh.running import StartLink
 from tests.integration.ssh.test_sudo import FREE, sudo_sshd
 from tests.integration.sshd import Sshd, SshdFactory, eventually
+
+SUDO = Policy(sudo=Sudo(type="Passwordless"))
 
 StartSidecar = Callable[..., Awaitable[asyncio.subprocess.Process]]
 
@@ -80,10 +84,39 @@ async def test_a_command_below_sudo_is_ended_too(
     sshd_factory: SshdFactory, start_sidecar: StartSidecar, start_link: StartLink, tmp_path: Path
 ) -> None:
     server = sudo_sshd(sshd_factory, tmp_path, FREE)
-    config = server.sidecar_config()
+    config = server.sidecar_config(policy=SUDO)
     former = await start_sidecar(config, "trap '' TERM HUP; sleep 85.1; true", user="root")
     await runs(server, "85.1")
     await killed(former)
     link = start_link(config)
     await link.until_connected()
     await eventually(lambda: not server.running("85.1"), "the former sidecar's command to end")
+
+
+@pytest.mark.parametrize(
+    "policy", [Policy(), SUDO.model_copy(update={"sudo": Sudo(type="Passwordless", users=("app",))})]
+)
+async def test_what_looks_like_a_command_below_sudo_gets_no_sudo_that_the_policy_does_not_allow(
+    sshd_factory: SshdFactory,
+    start_link: StartLink,
+    tmp_path: Path,
+    policy: Policy,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    server = sudo_sshd(sshd_factory, tmp_path, FREE)
+    config = server.sidecar_config(policy=policy)
+    forger = start_link(config.model_copy(update={"instance": "another"}))
+    marker = f"{MARKER}={instance_of(config.instance)}.aa.bb.$$.1"
+    command = f'exec python3 -c "import time; time.sleep(86)" 86.1 -u root "{marker}"'
+    forged = asyncio.create_task(forger.run(command, timeout=60))
+    await runs(server, "86.1")
+    link = start_link(config)
+    await link.until_connected()
+    await eventually(lambda: "the policy allows no such sudo" in caplog.text, "the sweep")
+    assert server.running("86.1")
+    forged.cancel()
+
+
+def test_a_host_that_names_very_many_leftovers_gets_no_more_than_some_of_them_ended() -> None:
+    lines = [f"found {MARKER}=abc.aa.{number:x}.{number + 1}.1 \n" for number in range(10 * MOST)]
+    assert len(leftovers("".join(lines).encode(), "abc", "cc")) == MOST
