@@ -64,8 +64,8 @@ def capture_script(nonce: str) -> str:
     return (
         f'printf "%s\\0" "$SHELL"; cat /proc/sys/kernel/random/boot_id 2>/dev/null; {mark}; '
         "case ${SHELL##*/} in "
-        "bash) SHLVL=0 \"$SHELL\" -c 'compgen -A function; compgen -a' </dev/null 2>/dev/null;; "
-        f"esac; {mark}; env -0 2>/dev/null; {mark}; "
+        f"bash) SHLVL=0 \"$SHELL\" -c 'compgen -A function; compgen -a; {mark}; exec env -0' </dev/null 2>/dev/null;; "
+        f"*) {mark};; esac; {mark}; env -0 2>/dev/null; {mark}; "
         # The marker in the middle parts the variables from what start-up files print.
         f"fl_tell='echo {nonce}; exec env -0'; fl_person={_AS_AT_A_TERMINAL!r}; "
         'case ${SHELL##*/} in csh|tcsh) set -- -c "$fl_tell";; bash) set -- -l -i -c "$fl_person; $fl_tell";; '
@@ -76,17 +76,22 @@ def capture_script(nonce: str) -> str:
 def parse_capture(output: bytes, nonce: str) -> HostFacts:
     """Read what `capture_script` wrote, as far as it came."""
     sections = output.split(nonce.encode())
-    if len(sections) < 4:
+    if len(sections) < 5:
         return HostFacts()
-    head, names, plain_text = sections[:3]
+    head, names, again_text, plain_text = sections[:4]
     path, _, boot_id = head.partition(b"\0")
     shell = LoginShell(_text(path), frozenset(_text(names).split())) if path.startswith(b"/") else None
     boot = _text(boot_id).strip()
     boot = boot if re.fullmatch(r"[0-9a-f-]{36}", boot) else ""
     # The last section but one is what followed the marker of the interactive shell; complete only with its end.
-    if len(sections) < 6 or not sections[-2].endswith(b"\0"):
+    if len(sections) < 7 or not sections[-2].endswith(b"\0"):
         return HostFacts(shell, boot)
     plain, person = _variables(plain_text), _variables(sections[-2].lstrip(b"\r\n"))
+    # What start-up files add to once more each time they run is right after the first time.
+    again = _variables(again_text)
+    person = {
+        name: plain[name] if name in plain and again.get(name) == value else value for name, value in person.items()
+    }
     return HostFacts(
         shell,
         boot,

@@ -338,10 +338,13 @@ class Pool:
         try:
             environment = self._preamble(facts)
         except FairleadError as error:
-            self._warming = False
-            if order is not None:
-                order.fail(error)
-            return False
+            # A kill needs no environment.
+            if order is None or not order.urgent:
+                self._warming = False
+                if order is not None:
+                    order.fail(error)
+                return False
+            environment = ""
         launcher = Launcher(
             new_call_id(self._instance),
             facts.shell,

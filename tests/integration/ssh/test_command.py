@@ -1,5 +1,7 @@
+import contextlib
 import time
 
+import psutil
 import pytest
 
 from fairlead_sidecar.errors import InvalidRequest, ProtocolFailure
@@ -123,8 +125,9 @@ async def test_a_waiting_shell_that_ends_by_itself_costs_no_command(
         await link.run("true")
         await eventually(lambda: server.running("fl_text"), "a waiting shell")
         for process in server.processes():
-            if any("fl_text" in word for word in process.cmdline()):
-                process.kill()
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if any("fl_text" in word for word in process.cmdline()):
+                    process.kill()
         assert (await link.run(f"echo {n}; echo {n} >>runs")).stdout == b"%d\n" % n
     assert (server.home / "runs").read_text().split() == ["0", "1", "2", "3", "4"]
 

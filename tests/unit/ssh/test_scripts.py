@@ -99,9 +99,9 @@ def test_only_a_plain_command_line_is_started_without_a_further_shell(command: s
 def test_a_capture_is_understood_as_far_as_it_came() -> None:
     nonce = "0123456789ab"
     boot = f"{'1' * 8}-2222-2222-2222-{'3' * 12}"
-    head = f"/bin/bash\0{boot}\n{nonce}f g\n{nonce}"
-    plain = f"PATH=/bin\0HOME=/h\0GONE=1\0{nonce}"
-    person = f"Welcome!\n{nonce}\nPATH=/nvm:/bin\0HOME=/h\0NVM_DIR=/n\nx\0SHLVL=1\0{nonce}"
+    head = f"/bin/bash\0{boot}\n{nonce}f g\n{nonce}MORE=xx\0{nonce}"
+    plain = f"PATH=/bin\0HOME=/h\0GONE=1\0MORE=x\0{nonce}"
+    person = f"Welcome!\n{nonce}\nPATH=/nvm:/bin\0HOME=/h\0NVM_DIR=/n\nx\0MORE=xx\0SHLVL=1\0{nonce}"
     whole = parse_capture((head + plain + person).encode(), nonce)
     assert whole.captured
     assert whole.shell == LoginShell("/bin/bash", frozenset({"f", "g"}))
