@@ -149,7 +149,7 @@ class FileError(FairleadError):
 
 
 class TooBusy(FairleadError):
-    """All SSH sessions the host allows are in use."""
+    """All SSH sessions that the host allows are in use, or too many calls are under way."""
 
     code = "host_busy"
     reason = "HostBusy"

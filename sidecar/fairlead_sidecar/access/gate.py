@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from fairlead_sidecar import audit
 from fairlead_sidecar.access import checks, page, responses
 from fairlead_sidecar.access.body import Body, Disconnected
-from fairlead_sidecar.access.budget import Budget, Lease
+from fairlead_sidecar.access.budget import LEASE_KEY, Budget, Lease
 from fairlead_sidecar.access.checks import Refused, Route
 from fairlead_sidecar.access.grants import Caller, Unauthenticated
 from fairlead_sidecar.access.legacy import LegacySse
@@ -76,6 +76,7 @@ class Gate:
     async def _exchange(
         self, request: Request, active: Active, caller: Caller, lease: Lease, response: responses.Response
     ) -> None:
+        request.scope[LEASE_KEY] = lease
         try:
             route, body = await self._admitted(request, active, caller, lease)
             if request.method == "HEAD":

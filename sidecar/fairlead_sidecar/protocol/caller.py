@@ -1,5 +1,6 @@
 """Who sent a message, and what is in force for them now."""
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +9,7 @@ from mcp.server.context import ServerRequestContext
 from mcp.shared.exceptions import MCPError
 from starlette.requests import Request
 
+from fairlead_sidecar.access.budget import LEASE_KEY, Lease
 from fairlead_sidecar.access.grants import Caller
 from fairlead_sidecar.reload import Active
 from fairlead_sidecar.sidecar import Sidecar
@@ -16,6 +18,14 @@ CALLER_KEY = "fairlead.caller"
 """Where the gate leaves the caller in the ASGI scope."""
 
 Context = ServerRequestContext[Any, Request]
+
+
+def room(ctx: Context) -> AbstractContextManager[object]:
+    """Keeps the room of the message's body taken while something goes on with what it says; several may hold it."""
+    if ctx.request is None:
+        return nullcontext()
+    lease: Lease = ctx.request.scope[LEASE_KEY]
+    return lease
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from fairlead_sidecar.errors import (
     TokenRevoked,
     TooBusy,
 )
-from fairlead_sidecar.protocol.caller import Callers, Context
+from fairlead_sidecar.protocol.caller import Callers, Context, room
 from fairlead_sidecar.protocol.record import Record, Recorder
 from fairlead_sidecar.reload import Active
 from fairlead_sidecar.tools.catalogue import withheld
@@ -40,7 +40,9 @@ DENIALS = (PolicyDenied, PermissionDenied, ConfirmationRefused)
 """Errors that mean that the call was refused, not that it failed."""
 MOST_CALLS = 512
 """Calls under way at once, those included that wait for a session of the host, for a person, or for a lost client."""
-MOST_CALLS_OF_OWNER = 128
+MOST_CALLS_OF_OWNER = 256
+SURE_CALLS = 8
+"""Calls of one owner that find a place even where others take all of them."""
 _T = TypeVar("_T")
 
 
@@ -121,10 +123,11 @@ class Runner:
             caller=caller,
             confirm=agreed,
             progress=_progress(turn.ctx),
+            room=room(turn.ctx),
             redactor=masks,
             facts=turn.record.facts,
         )
-        with self._place(caller), self._sidecar.work.track(caller.key, tool.permission):
+        with self._place(caller), call.room, self._sidecar.work.track(caller.key, tool.permission):
             try:
                 return masked(masks, await _cancelled_once(tool.run(call, arguments)))
             except Failed as failure:
@@ -146,11 +149,9 @@ class Runner:
         Raises:
             TooBusy: There is none.
         """
-        if self._under_way[caller.owner] >= MOST_CALLS_OF_OWNER or self._under_way.total() >= MOST_CALLS:
-            msg = (
-                f"Too many calls are under way: {self._under_way[caller.owner]} of this token, "
-                f"{self._under_way.total()} in all."
-            )
+        own, total = self._under_way[caller.owner], self._under_way.total()
+        if own >= MOST_CALLS_OF_OWNER or (total >= MOST_CALLS and own >= SURE_CALLS):
+            msg = f"Too many calls are under way: {own} of this token, {total} in all."
             raise TooBusy(msg, hint="Wait until some of them have ended.")
         self._under_way[caller.owner] += 1
         try:

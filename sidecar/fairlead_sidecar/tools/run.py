@@ -161,7 +161,8 @@ def _start(call: Call, request: CommandRequest, live: LiveOutput | None, tool: s
     output = CommandOutput(call.redactor, call.commands.spool.open(owner), call.limits.output_bytes, live)
 
     async def execute(output: CommandOutput) -> CommandEnd:
-        return await call.link.run_command(request, timeout=timeout, idle_timeout=idle, sink=output.feed)
+        with call.room:
+            return await call.link.run_command(request, timeout=timeout, idle_timeout=idle, sink=output.feed)
 
     # A named command with an account of its owner's choice takes no permission for it.
     chosen = request.run_as is not None and request.argv is None

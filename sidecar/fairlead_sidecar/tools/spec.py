@@ -1,6 +1,7 @@
 """What a tool is: its place in the access table, its words for the model, its types, and the function behind it."""
 
 from collections.abc import Awaitable, Callable, Collection, Coroutine
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -49,6 +50,8 @@ class Call:
     """
     progress: Callable[[float, str], Awaitable[None]] | None
     """Sends a progress notification (a value that grows, a message); None when the client asked for none."""
+    room: AbstractContextManager[object] = field(default_factory=nullcontext)
+    """Held while the arguments are in memory, by whatever goes on with them after the call."""
     redactor: Redactor = field(default_factory=Redactor)
     """Masks `policy.redact`. Results, errors and audit lines are masked anyway; what goes another way needs it."""
     facts: dict[str, Any] = field(default_factory=dict)

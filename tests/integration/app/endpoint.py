@@ -15,8 +15,10 @@ from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.server.lowlevel.server import Server
 from starlette.applications import Starlette
+from starlette.routing import Mount
 
 from fairlead_sidecar import tokens
+from fairlead_sidecar.access.gate import Gate
 from fairlead_sidecar.app import create_app
 from fairlead_sidecar.audit import AuditLog
 from fairlead_sidecar.config import Endpoint as EndpointConfig
@@ -151,6 +153,14 @@ class RunningEndpoint:
     def http(self, token: str | None = None) -> httpx.AsyncClient:
         """A plain HTTP client with the token."""
         return httpx.AsyncClient(headers=self.bearer(token) | ACCEPT, timeout=60)
+
+
+def held(endpoint: RunningEndpoint) -> int:
+    """The bytes of request bodies that are counted at the moment."""
+    (mount,) = endpoint.app.routes
+    assert isinstance(mount, Mount)
+    assert isinstance(mount.app, Gate)
+    return mount.app._budget._taken.total()
 
 
 async def initialize(http: httpx.AsyncClient, url: str) -> dict[str, str]:

@@ -6,16 +6,15 @@ import json
 from collections.abc import AsyncIterator
 
 import pytest
-from starlette.routing import Mount
 
 from fairlead_sidecar.access import body, budget
-from fairlead_sidecar.access.gate import Gate
 from fairlead_sidecar.config import Permission
 from tests.integration.app.endpoint import (
     INITIALIZE,
     PATH,
     RunningEndpoint,
     call,
+    held,
     initialize,
     modern_headers,
     request,
@@ -51,14 +50,6 @@ async def token_with(endpoint: RunningEndpoint, *permissions: Permission) -> str
     endpoint.reconfigure(tokens=(*endpoint.config.tokens, grant))
     await endpoint.settled()
     return token
-
-
-def held(endpoint: RunningEndpoint) -> int:
-    """The bytes of bodies that are counted at the moment."""
-    (mount,) = endpoint.app.routes
-    assert isinstance(mount, Mount)
-    assert isinstance(mount.app, Gate)
-    return mount.app._budget._taken.total()
 
 
 @contextlib.asynccontextmanager

@@ -5,12 +5,14 @@ from typing import Any
 
 import pytest
 
+from fairlead_sidecar.access import budget
 from fairlead_sidecar.config import NamedCommand, Policy, ToolGroup
 from fairlead_sidecar.protocol import running as runner
-from tests.integration.app.endpoint import RunningEndpoint, initialize, processes, until
+from tests.integration.app.endpoint import RunningEndpoint, held, initialize, processes, running, until
 from tests.integration.app.endpoint import call as tool_call
 from tests.integration.app.streams import events
 from tests.integration.app.using import deployed, marker, use
+from tests.integration.sshd import SshdFactory
 
 __all__ = ["deployed"]
 
@@ -40,6 +42,68 @@ async def test_calls_whose_client_left_count_for_their_token_and_for_no_other(
     await until(lambda: not processes(mark), "the commands to die with their session")
     await until(lambda: not deployed.sidecar.commands._by_id, "the calls to end")
     assert (await use(deployed, "execute_command", command="echo again"))["stdout"] == "again\n"
+
+
+async def test_calls_of_other_tokens_leave_each_token_some_places(
+    deployed: RunningEndpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "MOST_CALLS", 2)
+    monkeypatch.setattr(runner, "SURE_CALLS", 1)
+    other, grant = deployed.keyring.grant(subject="other")
+    deployed.reconfigure(tokens=(*deployed.config.tokens, grant))
+    await deployed.settled()
+    mark = marker()
+    async with deployed.client() as client:
+        calls = [
+            asyncio.create_task(client.call_tool("execute_command", {"command": f"sleep {mark}"})) for _ in range(2)
+        ]
+        await until(lambda: len(processes(mark)) == 2, "the commands to run")
+        refused = await use(deployed, "execute_command", command="echo third")
+        assert (refused["code"], deployed.audit("call")[-1]["outcome"]) == ("host_busy", "host_busy")
+        assert (await use(deployed, "execute_command", token=other, command="echo other"))["stdout"] == "other\n"
+        for call in calls:
+            call.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
+    await until(lambda: not processes(mark), "the commands to die")
+
+
+async def test_a_hundred_calls_of_one_token_find_their_places(sshd_factory: SshdFactory) -> None:
+    host = sshd_factory(username="deploy", options={"MaxSessions": "100", "MaxStartups": "100"})
+    async with running(host.sidecar_config()) as endpoint, endpoint.client() as client:
+        given = {"command": "sleep 1"}
+        results = await asyncio.gather(*(client.call_tool("execute_command", given) for _ in range(100)))
+    assert [result.is_error for result in results] == [False] * 100
+
+
+async def test_what_a_client_that_left_sent_takes_room_until_its_call_has_ended(
+    deployed: RunningEndpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(budget, "OWNER_BYTES", 400_000)
+    mark = marker()
+    large = tool_call("execute_command", command=f"sleep {mark}", stdin="x" * 300_000)
+    async with deployed.http() as http:
+        session = await initialize(http, deployed.url)
+        async with events(http, "POST", deployed.url, session, large):
+            await until(lambda: bool(processes(mark)), "the command to run")
+            assert 250_000 < held(deployed) < 300_000
+        await until(lambda: deployed.sidecar.sessions._manager._abandoned != {}, "the client to be gone")  # type: ignore[union-attr]
+        assert 250_000 < held(deployed) < 300_000
+        answer = await http.post(deployed.url, json=large | {"id": 2}, headers=session)
+        assert (answer.status_code, answer.json()["error"]) == (503, "too_busy")
+        await http.delete(deployed.url, headers=session)
+    await until(lambda: held(deployed) == 0, "the room to be given back")
+    assert not processes(mark)
+
+
+async def test_what_was_sent_to_a_command_in_the_background_takes_room_until_it_has_ended(
+    deployed: RunningEndpoint,
+) -> None:
+    command = "cat >/dev/null; until [ -e go ]; do sleep 0.02; done"
+    begun = await use(deployed, "execute_command", command=f"rm -f go; {command}", stdin="x" * 300_000, wait_seconds=0)
+    assert begun["status"] == "running"
+    assert 250_000 < held(deployed) < 300_000
+    await use(deployed, "execute_command", command="touch go")
+    await until(lambda: held(deployed) == 0, "the room to be given back")
 
 
 @pytest.mark.parametrize(
