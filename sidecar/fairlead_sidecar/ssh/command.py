@@ -50,7 +50,7 @@ async def follow(
         return None
     if launcher.sent and not launcher.exited and not launcher.refused:
         raise ConnectionLost("The connection to the host was lost while the command ran.")
-    if launcher.exit_code == NO_DIRECTORY:
+    if launcher.exit_code == NO_DIRECTORY and request.working_directory is not None:
         raise _no_directory(launcher, request)
     if request.run_as is not None and launcher.process is not None and launcher.exit_code != _ENDED_BY_ITSELF:
         raise _sudo_failed(launcher, request.run_as.user)

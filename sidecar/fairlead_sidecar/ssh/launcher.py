@@ -7,6 +7,7 @@ command is sent together with the request that starts the shell.
 """
 
 import asyncio
+import re
 from collections.abc import Callable
 
 import asyncssh
@@ -25,6 +26,7 @@ _READY = b" ready "
 _TAKEN = b" taken "
 _IN_REQUEST = 8192
 _TRICKLE_BYTES = 8192
+_SIGNAL = re.compile(r"[A-Za-z0-9@._-]{1,64}")
 _FLOOD_BYTES = 8 * 1024 * 1024
 
 # What the login shell is told to run: the marker; SHLVL, so that a bash that runs the command does not read .bashrc a
@@ -216,7 +218,8 @@ class Launcher(asyncssh.SSHClientSession[bytes]):
 
     def exit_signal_received(self, signal: str, _core_dumped: bool, _msg: str, _lang: str) -> None:
         """The command died of a signal."""
-        self.signal = signal
+        # It is shown as it comes, so it has to look like one.
+        self.signal = signal if _SIGNAL.fullmatch(signal) else "unknown"
         self._await_output()
 
     def eof_received(self) -> bool:

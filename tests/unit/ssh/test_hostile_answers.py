@@ -1,8 +1,9 @@
-"""What a host can make the sidecar say while sudo starts a command: whatever it answers comes from the outside."""
+"""What a host can make of a launcher, by whatever it answers on the channel."""
 
 from typing import cast
 
 import asyncssh
+import pytest
 
 from fairlead_sidecar.ssh.launcher import Launcher
 from fairlead_sidecar.ssh.marker import instance_of, new_call_id
@@ -42,6 +43,14 @@ async def begun() -> tuple[Launcher, Channel]:
 
     launcher.begin(compose(request, SHELL, launcher.nonce), sink)
     return launcher, channel
+
+
+@pytest.mark.parametrize(("sent", "shown"), [("TERM", "TERM"), ("\x1b[31mTERM", "unknown"), ("A" * 1000, "unknown")])
+async def test_the_name_of_a_signal_is_one_whatever_the_host_sends(sent: str, shown: str) -> None:
+    launcher, _ = await begun()
+    launcher.eof_received()
+    launcher.exit_signal_received(sent, False, "", "")
+    assert launcher.signal == shown
 
 
 async def test_the_password_is_given_to_the_first_question_only() -> None:
