@@ -12,6 +12,7 @@ import contextlib
 import itertools
 import os
 import pwd
+import random
 import shlex
 import shutil
 import signal
@@ -393,8 +394,10 @@ def require_sshd() -> None:
 def _ports() -> Iterator[int]:
     # Below the range from which the system takes its own, and another piece of it for each process that runs tests.
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    first = 10_000 + worker % 11 * 2_000
-    return itertools.cycle(range(first, first + 2_000))
+    ports = list(range(10_000 + worker % 11 * 2_000, 12_000 + worker % 11 * 2_000))
+    # Whoever runs tests beside these begins elsewhere.
+    begin = random.randrange(len(ports))
+    return itertools.cycle(ports[begin:] + ports[:begin])
 
 
 _candidates = _ports()
