@@ -104,12 +104,11 @@ class Redactor:
         """Where the longest end of `buffer` begins that is the beginning of a spelling; its length where none is."""
         undecided = len(buffer)
         for needle in self._needles:
-            position = max(0, len(buffer) - len(needle) + 1)
-            while (position := buffer.find(needle[:1], position, undecided)) >= 0:
-                if needle.startswith(buffer[position:]):
-                    undecided = position
-                    break
-                position += 1
+            start, last = max(0, len(buffer) - len(needle) + 1), max(0, len(buffer) - _BEGINNING + 1)
+            # As much as there can be of the needle is looked for: a single byte may stand everywhere in the output.
+            for size, first, end in ((_BEGINNING, start, min(undecided, last)), (1, max(start, last), undecided)):
+                position = _first_prefix(buffer, needle, size, first, end)
+                undecided = undecided if position is None else position
         return undecided
 
     def _length(self, buffer: bytes, at: int) -> int:
@@ -152,6 +151,19 @@ class Redactor:
     def stream(self) -> "RedactedStream":
         """For one stream that comes in pieces."""
         return RedactedStream(self)
+
+
+def _first_prefix(buffer: bytes, needle: bytes, size: int, start: int, end: int) -> int | None:
+    """The first place from `start` to before `end` from which on all of `buffer` is a prefix of the needle.
+
+    Its first `size` bytes are searched for, so a place with fewer bytes behind it is found only where that is 1.
+    """
+    beginning, position = needle[:size], start
+    while (position := buffer.find(beginning, position, end + len(beginning) - 1)) >= 0:
+        if needle.startswith(buffer[position:]):
+            return position
+        position += 1
+    return None
 
 
 class RedactedStream:

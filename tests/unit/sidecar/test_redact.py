@@ -190,3 +190,16 @@ def test_a_short_value_is_left_alone_and_the_log_says_so(tmp_path: Path, caplog:
     assert not redact
     assert "app/pin" in caplog.text
     assert "123" not in caplog.text
+
+
+def test_output_that_is_full_of_a_values_first_character_is_no_slower() -> None:
+    key = b"-----BEGIN PRIVATE KEY-----\n" + b"\n".join(b"%064d" % number for number in range(240))
+    stream, piece = Redactor([key]).stream(), b"-" * 32 * 1024
+
+    def seconds(piece: bytes) -> float:
+        begun = time.process_time()
+        for _ in range(20):
+            stream.feed(piece)
+        return time.process_time() - begun
+
+    assert seconds(piece) < 10 * seconds(b"x" * len(piece)) + 0.1
