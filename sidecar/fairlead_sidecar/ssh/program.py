@@ -22,6 +22,8 @@ NO_DIRECTORY = 253
 _FALLBACK = LoginShell("/bin/sh")
 _UNKNOWN = LoginShell("")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_KEPT = frozenset({"_", "BASHOPTS", "BASH_VERSINFO", "EUID", "OPTIND", "PPID", "SHELLOPTS", "SHLVL", "UID", "fl_stat"})
+"""Variables that a shell does not let others set: some end over it, others go on without."""
 # Realpath, which node applies to the script it is given, leads nowhere for a pipe.
 _INTERPRETER_OPTIONS = {"node": ("--preserve-symlinks-main",), "nodejs": ("--preserve-symlinks-main",)}
 
@@ -65,6 +67,8 @@ def check(request: CommandRequest) -> None:
     for name, value in request.environment.items():
         if not _NAME.fullmatch(name):
             raise InvalidRequest(f"{name!r} is no name of an environment variable.")
+        if name in _KEPT or name.startswith("FAIRLEAD_"):
+            raise InvalidRequest(f"The variable {name} is kept for the shell or for Fairlead.", hint="Rename it.")
         _check_text(value, f"value of {name}", limit=MAX_COMMAND_BYTES)
     if request.working_directory is not None:
         _check_text(request.working_directory, "working directory", limit=4096)

@@ -138,6 +138,17 @@ async def test_a_secret_that_no_variable_can_hold_is_named_and_shown_nowhere(
     assert (await link.run("printenv TOKEN")).stdout == b"hush-4712\n"
 
 
+@pytest.mark.parametrize("shell", ["/bin/bash", "/bin/dash"])
+async def test_a_call_cant_set_what_belongs_to_the_shell_or_marks_the_command(
+    sshd_factory: SshdFactory, start_link: StartLink, shell: str
+) -> None:
+    link = start_link(sshd_factory(username="deploy", shell=shell).sidecar_config())
+    for name in ("UID", "OPTIND", "fl_stat", "FAIRLEAD_CALL_ID"):
+        with pytest.raises(InvalidRequest, match=name):
+            await link.run(CommandRequest(command="true", environment={name: "x"}))
+    assert (await link.run(CommandRequest(command="true", environment={"UIDS": "x"}))).stderr == b""
+
+
 async def test_a_missing_secret_is_named_and_nothing_runs(
     sshd_factory: SshdFactory, start_link: StartLink, tmp_path: Path
 ) -> None:
