@@ -108,7 +108,7 @@ class Redactor:
             # As much as there can be of the needle is looked for: a single byte may stand everywhere in the output.
             for size, first, end in ((_BEGINNING, start, min(undecided, last)), (1, max(start, last), undecided)):
                 position = _first_prefix(buffer, needle, size, first, end)
-                undecided = undecided if position is None else position
+                undecided = undecided if position is None else min(undecided, position)
         return undecided
 
     def _length(self, buffer: bytes, at: int) -> int:

@@ -192,6 +192,24 @@ def test_a_short_value_is_left_alone_and_the_log_says_so(tmp_path: Path, caplog:
     assert "123" not in caplog.text
 
 
+def test_what_is_held_back_begins_where_a_value_may_begin_and_no_later() -> None:
+    dice = random.Random(7)
+
+    def some(count: int) -> bytes:
+        return bytes(dice.choice(b"ab") for _ in range(count))
+
+    for _ in range(2000):
+        redactor = Redactor([some(dice.choice((4, 11, 12, 13, 30))), some(20)])
+        needles = redactor._needles
+        buffer = some(dice.randrange(30)) + dice.choice(needles)[: dice.randrange(30)]
+        beginnings = (
+            at
+            for at in range(len(buffer))
+            if any(needle.startswith(buffer[at:]) and len(needle) > len(buffer) - at for needle in needles)
+        )
+        assert redactor.first_undecided(buffer) == next(beginnings, len(buffer)), (needles, buffer)
+
+
 def test_output_that_is_full_of_a_values_first_character_is_no_slower() -> None:
     key = b"-----BEGIN PRIVATE KEY-----\n" + b"\n".join(b"%064d" % number for number in range(240))
     stream, piece = Redactor([key]).stream(), b"-" * 32 * 1024
