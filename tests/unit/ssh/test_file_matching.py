@@ -1,9 +1,13 @@
 import time
+import tracemalloc
 
 import pytest
+from pydantic import ValidationError
 
 from fairlead_sidecar.errors import InvalidRequest
 from fairlead_sidecar.ssh.files.matching import compiled, cut, glob_matches, is_binary, matching_lines
+from fairlead_sidecar.tools.files.find import FindArguments
+from fairlead_sidecar.tools.files.search import SearchArguments
 
 
 @pytest.mark.parametrize(
@@ -83,3 +87,23 @@ def test_a_nul_makes_a_file_binary() -> None:
 def test_a_long_line_is_cut_and_says_so() -> None:
     assert cut("x" * 10, 10) == "x" * 10
     assert cut("x" * 15, 10) == "x" * 10 + "… [5 more characters]"
+
+
+def test_the_lines_of_a_large_file_are_not_all_in_memory() -> None:
+    data = b"ab\n" * 1_000_000
+    tracemalloc.start()
+    try:
+        found = matching_lines(data, compiled("zz|^ab$", literal=False, ignore_case=False), context=1, most=2)
+        assert matching_lines(data, compiled("b\\na", literal=False, ignore_case=False), context=1, most=2) == []
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert [(line.number, line.match) for line in found] == [(1, True), (2, True), (3, False)]
+    assert peak < 2 * len(data)
+
+
+@pytest.mark.parametrize("arguments", [FindArguments, SearchArguments])
+def test_a_glob_that_takes_long_to_read_is_refused(arguments: type[FindArguments | SearchArguments]) -> None:
+    given = {"path": "/", "pattern": "x"} if arguments is SearchArguments else {"path": "/"}
+    with pytest.raises(ValidationError, match="at most 1024 characters"):
+        arguments.model_validate(given | {"glob": "[" * 1025})

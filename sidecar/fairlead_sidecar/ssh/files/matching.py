@@ -2,6 +2,7 @@
 
 import fnmatch
 import posixpath
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,6 +15,9 @@ from fairlead_sidecar.ssh.files.model import FileInfo, FileType
 
 BINARY_PROBE = 8192
 """A NUL among so many first bytes makes a file a binary one, as grep and git have it."""
+
+GLOB_CHARACTERS = 1024
+"""Longest glob: the time that it takes to read one grows with its square."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,24 +121,32 @@ def matching_lines(data: bytes, pattern: Pattern, *, context: int, most: int) ->
     if pattern.search(data) is None:
         # One search for the whole file is far faster than one for each line.
         return []
-    lines = data.split(b"\n")
-    if lines and not lines[-1]:
-        lines.pop()
-    hits: list[int] = []
-    for index, line in enumerate(lines):
-        if pattern.search(line) is not None:
-            hits.append(index)
-            if len(hits) == most:
-                break
-    return [Line(index + 1, lines[index], match) for index, match in _around(hits, context, len(lines))]
+    found: list[Line] = []
+    before: deque[Line] = deque(maxlen=context)
+    hits = behind = 0
+    for number, line in enumerate(_lines(data), 1):
+        if hits < most and pattern.search(line) is not None:
+            hits, behind = hits + 1, context
+            found += [*before, Line(number, line, match=True)]
+            before.clear()
+        elif behind:
+            behind -= 1
+            found.append(Line(number, line, match=False))
+        else:
+            before.append(Line(number, line, match=False))
+        if hits == most and not behind:
+            break
+    return found
 
 
-def _around(hits: list[int], context: int, count: int) -> Iterator[tuple[int, bool]]:
-    matches, last = set(hits), -1
-    for hit in hits:
-        for index in range(max(last + 1, hit - context), min(count, hit + context + 1)):
-            yield index, index in matches
-            last = index
+def _lines(data: bytes) -> Iterator[bytes]:
+    # One after the other: all at once, short lines would take many times the room of the file.
+    position = 0
+    while position < len(data):
+        end = data.find(b"\n", position)
+        end = len(data) if end < 0 else end
+        yield data[position:end]
+        position = end + 1
 
 
 def cut(text: str, most: int) -> str:

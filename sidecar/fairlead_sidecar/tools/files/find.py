@@ -8,7 +8,7 @@ from pydantic import AwareDatetime, BaseModel, Field
 from fairlead_sidecar.config import Permission, ToolGroup
 from fairlead_sidecar.ssh.file_names import shown
 from fairlead_sidecar.ssh.files import FileInfo, FileType
-from fairlead_sidecar.ssh.files.matching import Filter
+from fairlead_sidecar.ssh.files.matching import GLOB_CHARACTERS, Filter
 from fairlead_sidecar.ssh.files.searching import Incomplete
 from fairlead_sidecar.tools.files.common import READS, Path, path_of, readable, relative
 from fairlead_sidecar.tools.files.reporting import reporting, seconds
@@ -24,7 +24,11 @@ class FindArguments(Arguments):
 
     path: Path
     glob: Annotated[
-        str | None, Field(description="Of the name, such as *.log; with a / of the path below, ** for any depth.")
+        str | None,
+        Field(
+            description="Of the name, such as *.log; with a / of the path below, ** for any depth.",
+            max_length=GLOB_CHARACTERS,
+        ),
     ] = None
     type: FileType | None = None
     min_size: Annotated[int | None, Field(ge=0)] = None

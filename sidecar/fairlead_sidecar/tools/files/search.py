@@ -6,7 +6,7 @@ from pydantic import BaseModel, Field
 
 from fairlead_sidecar.config import Permission, ToolGroup
 from fairlead_sidecar.ssh.file_names import shown
-from fairlead_sidecar.ssh.files.matching import Filter, Line, compiled, cut
+from fairlead_sidecar.ssh.files.matching import GLOB_CHARACTERS, Filter, Line, compiled, cut
 from fairlead_sidecar.ssh.files.searching import Incomplete, Query
 from fairlead_sidecar.tools.files.common import READS, Path, path_of, readable, relative
 from fairlead_sidecar.tools.files.find import MAX_DEPTH
@@ -28,7 +28,9 @@ class SearchArguments(Arguments):
     pattern: Annotated[str, Field(description="RE2, searched line by line.", min_length=1, max_length=4096)]
     literal: Annotated[bool, Field(description="The pattern is plain text.")] = False
     ignore_case: bool = False
-    glob: Annotated[str | None, Field(description="Files to search, as for find_files.")] = None
+    glob: Annotated[
+        str | None, Field(description="Files to search, as for find_files.", max_length=GLOB_CHARACTERS)
+    ] = None
     context: Annotated[int, Field(description="Lines around each match.", ge=0, le=20)] = 0
     limit: Annotated[int, Field(description="Matching lines.", ge=1, le=MAX_MATCHES)] = 100
     max_file_bytes: Annotated[int, Field(description="Larger files are skipped.", ge=1, le=MAX_FILE_BYTES)] = 2_097_152
