@@ -29,11 +29,12 @@ _TRICKLE_BYTES = 8192
 _SIGNAL = re.compile(r"[A-Za-z0-9@._-]{1,64}")
 _FLOOD_BYTES = 8 * 1024 * 1024
 
-# What the login shell is told to run: the marker; SHLVL, so that a bash that runs the command does not read .bashrc a
+# What the login shell is told to run: no tracing, which start-up files may have begun and which would show variables
+# and pass for the launcher's own lines; the marker; SHLVL, so that a bash that runs the command does not read .bashrc a
 # second time; /proc/PID/stat, by which the process is recognised later even if its number was given to another; the
 # line that says it is ready (start-up files may have written something before it). An incomplete text (the connection
 # broke) is never run.
-_BEGIN = f"export {MARKER}=@call@.$$.$PPID SHLVL=2; IFS= read -r fl_stat 2>/dev/null </proc/$$/stat; "
+_BEGIN = f"set +vx; export {MARKER}=@call@.$$.$PPID SHLVL=2; IFS= read -r fl_stat 2>/dev/null </proc/$$/stat; "
 _POSIX_SCRIPT = _BEGIN + waiting_loop()
 # `read -N` takes what is there in one system call, where `read` takes byte by byte. It counts characters.
 _BASH_SCRIPT = _BEGIN + (

@@ -138,6 +138,20 @@ async def test_a_secret_that_no_variable_can_hold_is_named_and_shown_nowhere(
     assert (await link.run("printenv TOKEN")).stdout == b"hush-4712\n"
 
 
+async def test_start_up_files_that_trace_show_nothing_of_what_is_set(
+    sshd_factory: SshdFactory, start_link: StartLink, tmp_path: Path
+) -> None:
+    server = sshd_factory(username="deploy")
+    (server.home / ".bashrc").write_text("set -vx\n")
+    secret = tmp_path / "token"
+    secret.write_text("hush-4711")
+    link = start_link(server.sidecar_config(environment=configured(server, secret)))
+    for command in ("echo ok", "id -un; true", "cat </dev/null"):
+        for _ in range(2):
+            ran = await link.run(CommandRequest(command=command, environment={"CALL": "hush-call"}))
+            assert (command, ran.stderr, ran.exit_code) == (command, b"", 0)
+
+
 @pytest.mark.parametrize("shell", ["/bin/bash", "/bin/dash"])
 async def test_a_call_cant_set_what_belongs_to_the_shell_or_marks_the_command(
     sshd_factory: SshdFactory, start_link: StartLink, shell: str
