@@ -30,6 +30,17 @@ def test_a_file_with_both_kinds_of_line_ends_is_taken_to_the_byte() -> None:
         edit(b"a\r\nb\nc\n", ("a\nb", "x"))
 
 
+def test_no_part_of_a_masked_value_can_be_found_or_changed() -> None:
+    data, redactor = b"secret=correct-horse e\n", Redactor([b"correct-horse"])
+    for old in ("correct-horse", "horse", "=corr", "-"):
+        with pytest.raises(InvalidRequest, match="does not occur"):
+            replaced(data, [Replacement(old, "x")], everywhere=True, redactor=redactor)
+    # Elsewhere it is an edit as any other.
+    one = [Replacement("e\n", "f\n"), Replacement("secret", "value")]
+    assert replaced(data, one, everywhere=False, redactor=redactor) == (b"value=correct-horse f\n", 2)
+    assert replaced(data, [Replacement("e", "~")], everywhere=True, redactor=redactor)[0] == b"s~cr~t=correct-horse ~\n"
+
+
 @pytest.mark.parametrize(
     "pairs",
     [

@@ -49,7 +49,7 @@ async def edit_file(call: Call, arguments: EditArguments) -> EditResult:
 
     def change(old: bytes) -> bytes:
         nonlocal count, new
-        new, count = replaced(old, wanted, everywhere=arguments.replace_all)
+        new, count = replaced(old, wanted, everywhere=arguments.replace_all, redactor=call.redactor)
         return new
 
     old, written = await changeable(call).edit_file(path, change, expected=remote.Expected(arguments.expected_sha256))

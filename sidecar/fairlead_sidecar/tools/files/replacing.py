@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 from fairlead_sidecar.errors import InvalidRequest
 from fairlead_sidecar.ssh.files.writing import EDITED_BYTES
+from fairlead_sidecar.tools.redact import Redactor
 
+NOTHING = Redactor()
 DIFF_CHARACTERS = 20_000
 _CONTEXT = 3
 _COMPARED_LINES = 2000
@@ -22,7 +24,9 @@ class Replacement:
     new: str
 
 
-def replaced(data: bytes, replacements: list[Replacement], *, everywhere: bool) -> tuple[bytes, int]:
+def replaced(
+    data: bytes, replacements: list[Replacement], *, everywhere: bool, redactor: Redactor = NOTHING
+) -> tuple[bytes, int]:
     r"""A file's content after the replacements, one after the other, and how many there were.
 
     A text is taken as the file spells it: where the file ends its lines with CR LF, a text with plain line feeds means
@@ -30,6 +34,8 @@ def replaced(data: bytes, replacements: list[Replacement], *, everywhere: bool) 
 
     Args:
         everywhere: Replace every occurrence; else each text must occur exactly once.
+        redactor: Of values that the caller must not see. No text occurs in them: what is found there would tell what
+            they are, and what is changed there would no longer be masked.
 
     Raises:
         InvalidRequest: The file is no UTF-8 text, or a text does not occur, or more than once, or the file would become
@@ -48,7 +54,8 @@ def replaced(data: bytes, replacements: list[Replacement], *, everywhere: bool) 
         crlf = b"\r\n" in text and b"\n" not in text.replace(b"\r\n", b"")
         if crlf:
             old, new = _with_crlf(old), _with_crlf(new)
-        found = text.count(old)
+        pieces = list(_pieces(text, redactor))
+        found = sum(piece.count(old) for piece, hidden in pieces if not hidden)
         if found == 0:
             raise InvalidRequest(
                 f"The old text of edit {number} does not occur in the file; nothing was changed.",
@@ -65,9 +72,19 @@ def replaced(data: bytes, replacements: list[Replacement], *, everywhere: bool) 
                 f"With edit {number} the file would have more than {EDITED_BYTES} bytes; nothing was changed.",
                 hint="Make fewer or shorter replacements, or use a command.",
             )
-        text = text.replace(old, new)
+        text = b"".join(piece if hidden else piece.replace(old, new) for piece, hidden in pieces)
         count += found
     return mark + text, count
+
+
+def _pieces(text: bytes, redactor: Redactor) -> Iterator[tuple[bytes, bool]]:
+    """The text in pieces, and whether each of them is a value that is masked."""
+    position = 0
+    for start, end in redactor.spans(text):
+        yield text[position:start], False
+        yield text[start:end], True
+        position = end
+    yield text[position:], False
 
 
 def difference(old: str, new: str, path: str) -> tuple[str, bool]:
