@@ -122,18 +122,19 @@ def matching_lines(data: bytes, pattern: Pattern, *, context: int, most: int) ->
         # One search for the whole file is far faster than one for each line.
         return []
     found: list[Line] = []
-    before: deque[Line] = deque(maxlen=context)
+    before: deque[tuple[int, bytes]] = deque(maxlen=context)
     hits = behind = 0
     for number, line in enumerate(_lines(data), 1):
         if hits < most and pattern.search(line) is not None:
             hits, behind = hits + 1, context
-            found += [*before, Line(number, line, match=True)]
+            found += [Line(*earlier, match=False) for earlier in before]
+            found.append(Line(number, line, match=True))
             before.clear()
         elif behind:
             behind -= 1
             found.append(Line(number, line, match=False))
         else:
-            before.append(Line(number, line, match=False))
+            before.append((number, line))
         if hits == most and not behind:
             break
     return found
