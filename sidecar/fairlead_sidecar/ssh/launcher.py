@@ -13,7 +13,7 @@ from collections.abc import Callable
 import asyncssh
 
 from fairlead_sidecar.ssh.marker import MARKER, RemoteProcess
-from fairlead_sidecar.ssh.program import Program, in_lines, in_size, prompt, say, sudo_ready, waiting_loop
+from fairlead_sidecar.ssh.program import WORDS, Program, in_lines, in_size, prompt, say, sudo_ready, waiting_loop
 from fairlead_sidecar.ssh.result import Sink, Stream
 from fairlead_sidecar.ssh.shells import LoginShell
 
@@ -34,7 +34,7 @@ _FLOOD_BYTES = 8 * 1024 * 1024
 # second time; /proc/PID/stat, by which the process is recognised later even if its number was given to another; the
 # line that says it is ready (start-up files may have written something before it). An incomplete text (the connection
 # broke) is never run.
-_BEGIN = f"set +vx; export {MARKER}=@call@.$$.$PPID SHLVL=2; IFS= read -r fl_stat 2>/dev/null </proc/$$/stat; "
+_BEGIN = f"set +vx; export {MARKER}=@call@.$$.$PPID SHLVL=2; {WORDS}; IFS= read -r fl_stat 2>/dev/null </proc/$$/stat; "
 _POSIX_SCRIPT = _BEGIN + waiting_loop()
 # `read -N` takes what is there in one system call, where `read` takes byte by byte. It counts characters.
 _BASH_SCRIPT = _BEGIN + (

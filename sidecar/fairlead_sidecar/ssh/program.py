@@ -17,6 +17,9 @@ from fairlead_sidecar.ssh.shells import LoginShell
 
 MAX_COMMAND_BYTES = 120_000
 """Linux takes at most 128 KiB in one argument (MAX_ARG_STRLEN in execve(2)), and the login shell gets it as one."""
+WORDS = "fl_ready=ready fl_taken=taken"
+"""Sets what a waiting shell says. A stranger that start-up files put in its place, and that takes what it reads for a
+program of its own, can't say it."""
 NO_DIRECTORY = 253
 """Exit code of a shell that could not enter the working directory; it has not taken the command then."""
 _FALLBACK = LoginShell("/bin/sh")
@@ -137,7 +140,7 @@ def prompt(nonce: str) -> bytes:
 
 def say(nonce: str, what: str) -> str:
     """Shell text that writes a line for the launcher: `ready` or `taken` with the process, which it has read."""
-    return f'printf "%s\\n" "{nonce} {what} $$ $fl_stat"; '
+    return f'printf "%s\\n" "{nonce} $fl_{what} $$ $fl_stat"; '
 
 
 def sudo_ready(nonce: str) -> bytes:
@@ -215,7 +218,7 @@ def _script(script: Script, closed: str) -> str:
 def _sudo(run_as: RunAs, nonce: str) -> str:
     ask = "-n" if run_as.password is None else f"-S -p {quote(prompt(nonce).decode())}"
     ready = "" if run_as.password is None else f'printf "%s\\n" "{nonce} sudo"; '
-    inner = f'export "$1" SHLVL=2; {ready}{waiting_loop()}'
+    inner = f'export "$1" SHLVL=2; {WORDS}; {ready}{waiting_loop()}'
     return f'exec sudo {ask} -u {quote(run_as.user)} -- /bin/sh -c {quote(inner)} sh "{MARKER}=${MARKER}"'
 
 

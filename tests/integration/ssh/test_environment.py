@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fairlead_sidecar.config import Environment, SecretValue, Variable
-from fairlead_sidecar.errors import CredentialsInvalid, CredentialsNotFound, InvalidRequest
+from fairlead_sidecar.errors import CredentialsInvalid, CredentialsNotFound, InvalidRequest, ProtocolFailure
 from fairlead_sidecar.ssh.request import CommandRequest
 from tests.integration.ssh.running import RunningLink, StartLink
 from tests.integration.sshd import Sshd, SshdFactory, eventually
@@ -136,6 +136,18 @@ async def test_a_secret_that_no_variable_can_hold_is_named_and_shown_nowhere(
     assert not (server.home / "here").exists()
     secret.write_text("hush-4712")
     assert (await link.run("printenv TOKEN")).stdout == b"hush-4712\n"
+
+
+@pytest.mark.parametrize("command", ["touch here", "touch here; true", "echo ok"])
+async def test_another_shell_that_start_up_files_put_in_place_takes_no_command(
+    sshd_factory: SshdFactory, start_link: StartLink, command: str
+) -> None:
+    server = sshd_factory(username="deploy")
+    (server.home / ".bashrc").write_text("exec dash\n")
+    link = start_link(server.sidecar_config())
+    with pytest.raises(ProtocolFailure, match="runs no commands"):
+        await link.run(command, timeout=5)
+    assert not (server.home / "here").exists()
 
 
 async def test_start_up_files_that_trace_show_nothing_of_what_is_set(
