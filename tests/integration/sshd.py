@@ -143,6 +143,18 @@ class Sshd:
         }
         return JumpHost(**{**fields, **changes})
 
+    async def bare_connection(self) -> asyncssh.SSHClientConnection:
+        """A connection of asyncssh alone, to compare with."""
+        return await asyncssh.connect(
+            self.address,
+            self.port,
+            username=self.username,
+            client_keys=[self.client_key],
+            known_hosts=asyncssh.import_known_hosts(f"[{self.address}]:{self.port} {self.host_key}\n"),
+            config=None,
+            agent_path=None,
+        )
+
     def authorize(self, *keys: asyncssh.SSHKey, prefix: str = "") -> None:
         """Let exactly these keys log in; `prefix` is an authorized_keys option list, e.g. `command="…"`."""
         lines = [f"{prefix} {key.export_public_key().decode().strip()}".strip() for key in keys]

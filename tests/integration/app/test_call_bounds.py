@@ -1,6 +1,7 @@
 """What one token's calls may take from the sidecar and from other tokens."""
 
 import asyncio
+from functools import partial
 from typing import Any
 
 import pytest
@@ -15,6 +16,12 @@ from tests.integration.app.using import deployed, marker, use
 from tests.integration.sshd import SshdFactory
 
 __all__ = ["deployed"]
+
+
+def _run(mark: str, count: int) -> bool:
+    """Whether so many commands with this mark run."""
+    return len(processes(mark)) == count
+
 
 LIMIT = 2.0
 """Seconds that a change of the policy may take."""
@@ -33,7 +40,7 @@ async def test_calls_whose_client_left_count_for_their_token_and_for_no_other(
         for number in (1, 2):
             message = tool_call("execute_command", command=f"sleep {mark}") | {"id": number}
             async with events(http, "POST", deployed.url, session, message):
-                await until(lambda count=number: len(processes(mark)) == count, "the command to run")  # type: ignore[misc]
+                await until(partial(_run, mark, number), "the command to run")
         refused = await use(deployed, "execute_command", command="echo third")
         assert (refused["code"], refused["retriable"]) == ("host_busy", True)
         assert refused["message"] == "Too many calls are under way: 2 of this token, 2 in all."
@@ -86,7 +93,9 @@ async def test_what_a_client_that_left_sent_takes_room_until_its_call_has_ended(
         async with events(http, "POST", deployed.url, session, large):
             await until(lambda: bool(processes(mark)), "the command to run")
             assert 250_000 < held(deployed) < 300_000
-        await until(lambda: deployed.sidecar.sessions._manager._abandoned != {}, "the client to be gone")  # type: ignore[union-attr]
+        manager = deployed.sidecar.sessions._manager
+        assert manager is not None
+        await until(lambda: manager._abandoned != {}, "the client to be gone")
         assert 250_000 < held(deployed) < 300_000
         answer = await http.post(deployed.url, json=large | {"id": 2}, headers=session)
         assert (answer.status_code, answer.json()["error"]) == (503, "too_busy")

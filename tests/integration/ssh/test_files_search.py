@@ -318,13 +318,13 @@ async def test_a_pipe_in_the_place_of_a_file_does_not_stop_other_files(server: S
             looks += path.endswith("/spot")
             if looks == 2:
                 # The first look resolved the path, the second one is the last before it is opened.
-                client.lstat = real  # type: ignore[method-assign]
+                client.lstat = real  # type: ignore[method-assign]  # to act between two looks
                 (server.home / "spot").unlink()
                 os.mkfifo(server.home / "spot")
                 (server.home / "spot").chmod(0o666)
             return attributes
 
-        client.lstat = lstat  # type: ignore[method-assign,assignment]
+        client.lstat = lstat  # type: ignore[method-assign,assignment]  # as above
     with pytest.raises(CommandTimedOut):
         await quick.read_file("spot", max_bytes=10)
     assert (await files.read_file("other", max_bytes=10)).data == b"x"

@@ -68,9 +68,7 @@ async def test_names_messages_and_signals_are_those_that_ssh_shows(
     script.chmod(0o755)
     link = start_link(server.sidecar_config())
     await link.until_connected()
-    async with asyncssh.connect(
-        server.address, server.port, username="deploy", client_keys=[server.client_key], known_hosts=None, config=None
-    ) as ssh:
+    async with await server.bare_connection() as ssh:
         for command in (
             "./script",
             "./missing",

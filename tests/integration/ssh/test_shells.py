@@ -9,7 +9,7 @@ import pytest
 
 from fairlead_sidecar.ssh.request import CommandRequest, Script
 from tests.integration.ssh.running import Ran, RunningLink, StartLink
-from tests.integration.sshd import Sshd, SshdFactory, eventually
+from tests.integration.sshd import SshdFactory, eventually
 
 POSIX = ["/bin/bash", "/bin/dash", "/usr/bin/zsh", "/usr/bin/mksh"]
 FOREIGN = ["/usr/bin/tcsh", "/usr/bin/fish"]
@@ -73,18 +73,6 @@ def seen(ran: Ran) -> tuple[bytes, bytes, int | None, str | None]:
     return ran.stdout, ran.stderr, ran.exit_code, ran.signal
 
 
-async def connect(server: Sshd) -> asyncssh.SSHClientConnection:
-    return await asyncssh.connect(
-        server.address,
-        server.port,
-        username=server.username,
-        client_keys=[server.client_key],
-        known_hosts=None,
-        config=None,
-        agent_path=None,
-    )
-
-
 def settled(outcome: tuple[bytes, bytes, int | None, str | None]) -> tuple[bytes, bytes, int | None, str | None]:
     """An outcome without process numbers and names of temporary files."""
     stdout, stderr, code, signal = outcome
@@ -96,7 +84,7 @@ async def test_every_command_ends_as_over_ssh(sshd_factory: SshdFactory, start_l
     assert shutil.which(shell), f"this machine has no {shell}"
     server = sshd_factory(username="deploy", shell=shell, options={"MaxSessions": "50"})
     link = start_link(server.sidecar_config())
-    async with await connect(server) as connection:
+    async with await server.bare_connection() as connection:
         expected = {command: settled(await bare(connection, command)) for command in COMMANDS}
     # One after the other they meet waiting shells; all at once, most are sent with the request for one.
     alone = {command: settled(seen(await link.run(command))) for command in COMMANDS}
