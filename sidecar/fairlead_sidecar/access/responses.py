@@ -59,6 +59,7 @@ class Response:
         """Of the answer, once it began."""
         self.started = False
         self.finished = False
+        """Whether the server has all of it; what still waits may yet be held up by a cancellation."""
 
     async def __call__(self, message: Message) -> None:
         """Pass a message on, now or soon."""
@@ -74,11 +75,9 @@ class Response:
                 return
             await self._replace(self._replaced)
             return
-        elif not message.get("more_body"):
-            self.finished = True
         self._waiting.append(message)
         self._size += len(message.get("body", b""))
-        if self.finished or self._size > FLUSH_BYTES:
+        if _is_last(message) or self._size > FLUSH_BYTES:
             await self._write()
         elif self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(FLUSH_SECONDS, self._write_soon)
@@ -99,21 +98,32 @@ class Response:
         self._flush = None
         if not flush.cancelled() and flush.exception() is not None:
             logger.warning("An answer could not be written: %r", flush.exception())
+        if self._waiting and self._timer is None:
+            # It came while the client did not read.
+            self._write_soon()
 
     async def _write(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._flush is not None and self._flush is not asyncio.current_task():
+        while self._flush is not None and self._flush is not asyncio.current_task():
             # It waits for the client to read.
             await asyncio.wait([self._flush])
         waiting, self._waiting, self._size = self._waiting, [], 0
-        bodies = [message for message in waiting if message["type"] == "http.response.body"]
-        if len(waiting) > len(bodies):
-            await self._send(waiting[0])
-        if bodies:
-            body = b"".join(message.get("body", b"") for message in bodies)
-            await self._send({**bodies[-1], "body": body})
+        if self.finished:
+            return
+        try:
+            if waiting and waiting[0]["type"] == "http.response.start":
+                await self._send(waiting[0])
+                waiting = waiting[1:]
+            if waiting:
+                body = b"".join(message.get("body", b"") for message in waiting)
+                await self._send({**waiting[-1], "body": body})
+                self.finished = _is_last(waiting[-1])
+        except asyncio.CancelledError:
+            # The server waited for the client and took nothing: whoever ends the answer sends this before.
+            self._waiting = waiting + self._waiting
+            raise
 
     async def _replace(self, start: Message) -> None:
         status = HTTPStatus(start["status"])
@@ -124,6 +134,10 @@ class Response:
         self._replaced, self.started, self.finished = None, True, True
         await self._send({**start, "headers": headers})
         await self._send({"type": "http.response.body", "body": content})
+
+
+def _is_last(message: Message) -> bool:
+    return message["type"] == "http.response.body" and not message.get("more_body")
 
 
 def _is_json(start: Message) -> bool:

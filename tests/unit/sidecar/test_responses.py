@@ -89,6 +89,60 @@ async def test_order_is_kept_while_the_client_is_slow() -> None:
     assert client.messages[-1]["more_body"] is False
 
 
+async def test_what_came_while_the_client_was_slow_is_written_once_it_reads() -> None:
+    client = Client()
+    response = Response(client)
+    client.reads.clear()
+    await response(START)
+    await client.written()  # the head, which now waits for the client
+    await response(body(b"event"))
+    await asyncio.wait([asyncio.create_task(client.is_written_to.wait())], timeout=10 * FLUSH_SECONDS)
+    client.reads.set()
+    async with asyncio.timeout(5):
+        while client.bodies != [b"event"]:
+            await client.written()
+            await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("slow", [True, False])
+async def test_an_answer_cut_behind_its_last_message_still_ends_once(slow: bool) -> None:
+    client = Client()
+    response = Response(client)
+    client.reads.clear()
+    await response(START)
+    if slow:
+        await client.written()  # the head is being written by itself; the end stands behind it
+    last = asyncio.create_task(response(body(b"answer", more=False)))
+    if not slow:
+        await client.written()
+    await asyncio.wait([last], timeout=10 * FLUSH_SECONDS)
+    last.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await last
+    assert not response.finished
+    client.reads.set()
+    await response(body(b"", more=False))
+    assert client.messages == [START, body(b"answer", more=False)]
+    assert response.finished
+
+
+async def test_an_end_that_was_being_written_when_its_sender_was_cut_is_not_written_again() -> None:
+    client = Client()
+    response = Response(client)
+    client.reads.clear()
+    await response(START)
+    await client.written()
+    last = asyncio.create_task(response(body(b"answer", more=False)))
+    await asyncio.wait([last], timeout=10 * FLUSH_SECONDS)
+    last.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await last
+    client.reads.set()
+    ends = [response(body(b"", more=False)), response(body(b"", more=False))]
+    await asyncio.wait_for(asyncio.gather(*ends), 5)
+    assert client.messages == [START, body(b"answer", more=False)]
+
+
 async def test_an_answer_that_was_given_up_is_not_written() -> None:
     client = Client()
     response = Response(client)
