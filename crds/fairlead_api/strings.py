@@ -93,7 +93,9 @@ VARIABLE_PATTERN = "^[A-Za-z_][A-Za-z0-9_]*$"
 
 def _check_variable_name(name: str) -> str:
     if not re.fullmatch(VARIABLE_PATTERN, name) or name.startswith("FAIRLEAD_"):
-        raise ValueError(f"{name!r} is no name for a variable: letters, digits and '_', not beginning with FAIRLEAD_")
+        raise ValueError(
+            f"{name!r} is no name for a variable: letters, digits and '_', not beginning with a digit or FAIRLEAD_"
+        )
     return name
 
 

@@ -126,7 +126,7 @@ def _directory(context: click.Context, parameter: click.Parameter, value: str | 
 @click.option(
     "--secrets",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Directory that stands for the Secrets that the host file names: <name>/<key> holds a value.",
+    help="Directory that stands for the Secrets that --config names: <name>/<key> holds a value.",
 )
 @click.pass_context
 def serve(context: click.Context, /, destination: Destination, port: int | None, **flags: Any) -> None:
@@ -141,7 +141,7 @@ def serve(context: click.Context, /, destination: Destination, port: int | None,
                                                prints what to paste into clients
       fairlead serve --stdio deploy@web-01     for clients that start it themselves
       fairlead serve --read-only web-01        nothing that changes the host
-      fairlead serve --allow '^systemctl (status|restart) ' web-01
+      fairlead serve --allow '^systemctl status [a-z-]+$' web-01
       fairlead serve --config web-01.yaml web-01
                                                policy, named commands, limits
 

@@ -53,15 +53,27 @@ def describe(file: Path | None, flags: Iterable[Said]) -> HostFile:
     try:
         found = HostFile.model_validate(content)
     except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg'].removeprefix('Value error, ')}"
-            for problem in error.errors()[:5]
-        )
+        problems = "; ".join(_problems(error))
         raise HostFileError(prefix + problems) from error
     for place, pattern in found.policy.patterns():
         if problem := pattern_problem(pattern):
             raise HostFileError(f"{prefix}policy.{place}: {pattern!r} is no RE2 pattern: {problem}")
     return found
+
+
+def _problems(error: ValidationError) -> list[str]:
+    """What is wrong, by place, in words for somebody who knows RemoteHosts but not this program's libraries."""
+    found: dict[tuple[int | str, ...], str] = {}
+    for problem in error.errors():
+        place = problem["loc"]
+        if problem["type"] == "extra_forbidden":
+            found[place] = "no such field"
+        elif problem["type"] == "missing":
+            found[place] = "is needed"
+        # Where an entry is wrong, pydantic also counts the list without it.
+        elif not (problem["type"] == "too_short" and any(other[: len(place)] == place for other in found)):
+            found[place] = problem["msg"].removeprefix("Value error, ")
+    return [f"{'.'.join(str(part) for part in place)}: {text}" for place, text in found.items()][:5]
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -73,6 +85,11 @@ def _read(file: Path) -> dict[str, Any]:
         raise HostFileError(f"{file} is no YAML: {error}") from error
     if not isinstance(content, dict):
         raise HostFileError(f"{file} must hold environment, tools, policy or limits, as a RemoteHost's spec does")
+    if "spec" in content:
+        raise HostFileError(
+            f"{file} is a whole RemoteHost: leave only environment, tools, policy and limits from below its spec, "
+            "at the file's top level"
+        )
     return content
 
 

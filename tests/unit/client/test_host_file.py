@@ -125,7 +125,9 @@ def test_what_is_said_twice_is_refused(file: Path, secrets: Path, flags: dict[st
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("polcy: {}", "polcy: Extra inputs are not permitted"),
+        ("polcy: {}", "polcy: no such field"),
+        ("policy: {redact: [{}]}", "policy.redact.0.secretKeyRef: is needed"),
+        ("kind: RemoteHost\nspec: {policy: {readOnly: true}}", "is a whole RemoteHost: leave only environment"),
         ("policy: {readOnly: 5, sudo: {type: Password}}", "needs passwordSecretRef"),
         ("policy: []", "policy: Input should be"),
         ("- a", "must hold environment, tools, policy or limits"),
@@ -140,6 +142,12 @@ def test_a_file_that_makes_no_sense_is_refused_with_the_place(file: Path, text: 
     found = refusal(host_file=file)
     assert problem in found
     assert str(file) in found
+
+
+def test_a_wrong_entry_of_a_list_is_the_only_thing_complained_of(file: Path) -> None:
+    file.write_text("tools: {groups: [Shell]}")
+
+    assert refusal(host_file=file) == f"{file}: tools.groups.0: Input should be 'Connection', 'Execute' or 'Files'"
 
 
 def test_missing_values_are_named(file: Path, secrets: Path) -> None:
