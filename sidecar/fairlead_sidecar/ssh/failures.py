@@ -173,7 +173,7 @@ def from_os(place: str, error: OSError, stage: Stage) -> HostUnreachable:
     if isinstance(error, socket.gaierror):
         return HostUnreachable(
             f"The host name of {place} can't be resolved: {error.strerror}.",
-            hint="Check the address and the cluster's DNS.",
+            hint="Check the address, and the DNS of where Fairlead runs.",
         )
     if isinstance(error, ConnectionRefusedError) or "Connect call failed" in str(error):
         return HostUnreachable(

@@ -1,5 +1,6 @@
 """The credentials of the person who runs `fairlead serve`, found as `ssh` finds them (ssh_config(5))."""
 
+import contextlib
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -101,8 +102,19 @@ def resolve(target: Target, auth: LocalAccount) -> list[LocalHop]:
         ) from error
     except (asyncssh.KeyImportError, OSError) as error:
         raise CredentialsInvalid(
-            f"An identity can't be read: {error}.", hint="Correct `-i`, or IdentityFile in the SSH configuration."
+            f"{_culprit(auth)} can't be read: {error}.", hint="Correct `-i`, or IdentityFile in the SSH configuration."
         ) from error
+
+
+def _culprit(auth: LocalAccount) -> str:
+    # The library's complaint about what a file holds doesn't name the file.
+    for file in auth.identity_files:
+        with contextlib.suppress(asyncssh.KeyEncryptionError, OSError):
+            try:
+                asyncssh.read_private_key(file)
+            except asyncssh.KeyImportError:
+                return f"The identity {file}"
+    return "An identity"
 
 
 def _chain(

@@ -73,6 +73,14 @@ async def test_identity_of_the_command_line_is_used(person: Person, sshd: Sshd, 
         assert await output_of(served, "echo in") == "in\n"
 
 
+def test_an_identity_that_holds_no_key_is_named(person: Person, sshd: Sshd, tmp_path: Path) -> None:
+    person.knows(sshd)
+    good, bad = person.has_key(sshd.client_key, "good"), tmp_path / "no-key"
+    bad.write_text("not a key\n")
+    said = refused(person, f"--identity={good}", f"--identity={bad}", f"deploy@{sshd.address}:{sshd.port}")
+    assert f"The identity {bad} can't be read" in said
+
+
 async def test_ssh_config_and_known_hosts_of_the_command_line_are_used(
     person: Person, sshd: Sshd, tmp_path: Path
 ) -> None:

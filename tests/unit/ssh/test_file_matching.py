@@ -79,6 +79,11 @@ def test_what_is_no_re2_is_refused_with_a_reason(pattern: str) -> None:
         compiled(pattern, literal=False, ignore_case=False)
 
 
+def test_a_pattern_that_is_no_re2_is_quoted_as_it_was_given() -> None:
+    with pytest.raises(InvalidRequest, match=r"missing \): \(a\.$"):
+        compiled("(a", literal=False, ignore_case=False)
+
+
 def test_a_nul_makes_a_file_binary() -> None:
     assert is_binary(b"a\0b")
     assert not is_binary("grün".encode("latin1"))

@@ -105,6 +105,7 @@ def compiled(pattern: str, *, literal: bool, ignore_case: bool) -> Pattern:
     except (re2.error, UnicodeEncodeError) as error:
         detail = error.args[0] if isinstance(error, re2.error) and error.args else error
         reason = detail.decode(errors="replace") if isinstance(detail, bytes) else str(detail)
+        reason = reason.replace(source, pattern)  # as it was given
         raise InvalidRequest(
             f"pattern is not a regular expression of RE2: {reason}.", hint="Correct it, or search with `literal`."
         ) from None
