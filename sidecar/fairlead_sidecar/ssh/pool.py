@@ -411,12 +411,14 @@ class Pool:
         self._starting -= 1
         asyncio.get_running_loop().call_later(STARTUP_SECONDS, self._check_start, launcher)
         self._drop_cancelled()
-        queue = self._urgent or (None if self._facts_awaited else self._waiting)
+        stale = launcher in self._stale
+        # A kill needs none of what has changed; a command would run with what no longer holds.
+        queue = self._urgent or (None if self._facts_awaited or stale else self._waiting)
         if queue:
             order = queue.popleft()
             order.prepare(launcher)
             order.given(launcher)
-        elif self._draining or len(self._warm) >= WARM or launcher in self._stale:
+        elif self._draining or len(self._warm) >= WARM or stale:
             launcher.close()
         else:
             self._warm.append(launcher)
