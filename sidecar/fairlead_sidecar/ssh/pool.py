@@ -26,7 +26,7 @@ from fairlead_sidecar.ssh.member import Member
 from fairlead_sidecar.ssh.order import Order
 from fairlead_sidecar.ssh.sftp import OPEN_SECONDS, SharedSftp
 
-WARM = 3
+WARM = 4
 """Shells that wait ahead of need, per pool."""
 FACTS_SECONDS = 2.0
 """How long the first commands of a connection wait for its environment."""
@@ -36,8 +36,9 @@ IDLE_SECONDS = 30.0
 """After which a connection beyond the first is closed."""
 CLOSE_SECONDS = 1.0
 _LOOK_AGAIN = 0.05
-_REFILL_AFTER_END = 0.002
-"""The answer goes out first; then, while the client is at work, the next shell is started."""
+_REFILL_AFTER_END = 0.01
+"""Where one call follows the other at once, starting shells would only hold up the next: wait for a pause, or until
+none is left."""
 _REFILL_AFTER_BEGIN = 0.03
 
 log = logging.getLogger(__name__)
