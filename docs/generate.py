@@ -82,7 +82,9 @@ def _kind(field: dict[str, Any]) -> str:
     if "enum" in field:
         return ", ".join("null" if value is None else f"`{value}`" for value in field["enum"])
     kind = field.get("type") or " or ".join(choice["type"] for choice in field["anyOf"])
-    return kind if isinstance(kind, str) else " or ".join(kind)
+    members = field.get("items", {}).get("properties")
+    of = " of {" + ", ".join(f"`{name}`" for name in members) + "}" if members else ""
+    return (kind if isinstance(kind, str) else " or ".join(kind)) + of
 
 
 def _meaning(field: dict[str, Any]) -> str:
