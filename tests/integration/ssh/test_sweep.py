@@ -6,6 +6,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
 from fairlead_sidecar.config import Policy, SidecarConfig, Sudo
@@ -45,7 +46,17 @@ async def killed(process: asyncio.subprocess.Process) -> None:
 
 
 async def runs(server: Sshd, *arguments: str) -> None:
-    await eventually(lambda: all(server.running(one) for one in arguments), f"{arguments} to run")
+    """Wait for the commands themselves: the shell that becomes one, and has its text, may still end with its client."""
+
+    def sleeping() -> set[str]:
+        found = set()
+        for process in server.processes():
+            with contextlib.suppress(psutil.Error):
+                if process.name() == "sleep":
+                    found.update(process.cmdline())
+        return found
+
+    await eventually(lambda: sleeping().issuperset(arguments), f"{arguments} to run")
 
 
 async def test_a_command_of_a_killed_sidecar_is_ended_by_the_next(
