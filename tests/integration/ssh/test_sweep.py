@@ -48,15 +48,15 @@ async def killed(process: asyncio.subprocess.Process) -> None:
 async def runs(server: Sshd, *arguments: str) -> None:
     """Wait for the commands themselves: the shell that becomes one, and has its text, may still end with its client."""
 
-    def sleeping() -> set[str]:
+    def words() -> set[str]:
         found = set()
         for process in server.processes():
             with contextlib.suppress(psutil.Error):
-                if process.name() == "sleep":
+                if process.name() not in {"bash", "dash", "sh"}:
                     found.update(process.cmdline())
         return found
 
-    await eventually(lambda: sleeping().issuperset(arguments), f"{arguments} to run")
+    await eventually(lambda: words().issuperset(arguments), f"{arguments} to run")
 
 
 async def test_a_command_of_a_killed_sidecar_is_ended_by_the_next(
