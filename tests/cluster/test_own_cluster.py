@@ -145,7 +145,8 @@ def test_two_clusters_live_side_by_side_and_one_goes_without_a_trace(cluster: St
     with Path(f"/proc/{description.namespace_holder}/ns/pid").open() as namespace:
         assert len(_members(namespace.fileno())) > 5
         own.down(other)
-        assert not _members(namespace.fileno())
+        # They have ended; the last one is still there until its parent has collected it.
+        wait_until(lambda: not _members(namespace.fileno()), "the processes to be collected", timeout=5)
     assert not list(tmp_path.iterdir())
     assert not _traces() - before
     assert not [path for path in Path("/sys/fs/cgroup").rglob(other.name) if path.is_dir()]
