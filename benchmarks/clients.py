@@ -32,7 +32,10 @@ async def start(
 ) -> AsyncIterator[tuple[Client, psutil.Process]]:
     """Start a server that speaks MCP on its stdin and stdout; a client of it, and its process."""
     before = set(psutil.Process().children())
-    parameters = StdioServerParameters(command=command[0], args=list(command[1:]), env=dict(environment))
+    # In its own home: some write their logs to where they are started.
+    parameters = StdioServerParameters(
+        command=command[0], args=list(command[1:]), env=dict(environment), cwd=environment["HOME"]
+    )
     async with Client(stdio_client(parameters, errlog=log), mode=era) as client:
         [process] = [child for child in psutil.Process().children() if child not in before]
         yield client, process
