@@ -119,7 +119,8 @@ class Pool:
             self.renew()
         while self._warm:
             launcher = self._warm.popleft()
-            if not launcher.ended.is_set():
+            # One that has exited is not ended before its last output is there.
+            if not (launcher.exited or launcher.ended.is_set()):
                 order.prepare(launcher)
                 order.given(launcher)
                 self._refill_in(_REFILL_AFTER_BEGIN)

@@ -1,9 +1,11 @@
 """The link comes back by itself and takes new configurations without a pause."""
 
 import asyncio
+import contextlib
 import time
 
 import asyncssh
+import psutil
 import pytest
 
 from fairlead_sidecar.config import Connection, PinnedHostKeys, Target
@@ -233,6 +235,9 @@ async def test_nothing_is_left_on_the_host_when_the_link_ends(sshd: Sshd, start_
 
 def _connections(server: Sshd) -> int:
     """TCP connections that clients hold to this server."""
-    listener = {process.pid for process in server.connection_processes()}
-    children = [process for process in server.connection_processes() if process.ppid() not in listener]
-    return len(children)
+    parents: dict[int, int] = {}
+    for process in server.connection_processes():
+        # A connection may end while we look.
+        with contextlib.suppress(psutil.NoSuchProcess):
+            parents[process.pid] = process.ppid()
+    return sum(parent not in parents for parent in parents.values())
