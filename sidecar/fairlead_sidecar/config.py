@@ -24,6 +24,8 @@ JUMP_HOSTS_DIRECTORY = Path("/etc/fairlead/jump-hosts")
 VALUES_DIRECTORY = Path("/etc/fairlead/values")
 """Below it one directory for each Secret that variables, redaction and the sudo password name, and in it one file for
 each key."""
+MCP_SERVERS_DIRECTORY = Path("/etc/fairlead/mcp-servers")
+"""Below it one directory for each upstream server of type SSH, named like the server: its credentials."""
 SPOOL_DIRECTORY = Path("/var/spool/fairlead")
 """An emptyDir for the output of commands that is too long for a result."""
 CONFIG_KEY = "config.json"
@@ -51,6 +53,8 @@ class Permission(StrEnum):
     WRITE = "Write"
     SUDO = "Sudo"
     """Beside Execute: run commands as another account."""
+    CALL = "Call"
+    """Use the MCP servers that live on the host: their tools, prompts and resources."""
 
 
 class Target(Model):
@@ -243,6 +247,80 @@ class Limits(Model):
     """How long a command goes on whose client lost its connection (handshake protocols) before it is killed."""
 
 
+class StdioServer(Model):
+    """An MCP server that is started on the host and speaks on its standard input and output."""
+
+    type: Literal["Stdio"] = "Stdio"
+    command: str
+    """The program, found as in the account's login shell; no shell parses it."""
+    args: tuple[str, ...] = ()
+    variables: tuple[Variable, ...] = ()
+    """Beside those of the login shell and of `Environment`; never part of an argument list."""
+    working_directory: str | None = None
+    """Absolute; None: that of `Environment`, or the account's home."""
+
+
+class Header(Model):
+    """A header of every HTTP request: exactly one of `value` and `secret`."""
+
+    name: str
+    value: str | None = None
+    secret: SecretValue | None = None
+
+
+class HttpServer(Model):
+    """An MCP server that listens on HTTP where the host can reach it; the connection goes through the SSH link."""
+
+    type: Literal["HTTP"] = "HTTP"
+    url: str
+    """`http` or `https`, as seen from the host: `http://127.0.0.1:8080/mcp`."""
+    transport: Literal["StreamableHTTP", "SSE"] = "StreamableHTTP"
+    headers: tuple[Header, ...] = ()
+
+
+class KeyServer(Model):
+    """A key server, as m2m-mcp-server-ssh-server has one: it tells the server's host key and takes our public key.
+
+    It is asked through the SSH link, so its answer is as trustworthy as the host.
+    """
+
+    type: Literal["KeyServer"] = "KeyServer"
+    url: str
+    """Its root, as seen from the host: `http://127.0.0.1:8000`."""
+
+
+class SshServer(Model):
+    """An SSH server that speaks MCP on the standard input and output of its session; reached through the SSH link."""
+
+    type: Literal["SSH"] = "SSH"
+    target: Target
+    """The address as seen from the host."""
+    auth: SecretFiles
+    host_key: Annotated[PinnedHostKeys | AuthorityHostKeys | KeyServer, Field(discriminator="type")]
+    command: str | None = None
+    """What to ask the server to execute; None: its shell, which is what an MCP-only server offers."""
+
+
+class McpServer(Model):
+    """An MCP server that lives on the host, or that the host can reach (an upstream server)."""
+
+    name: str
+    """Lower-case letters, digits and `-`; tools are called `<name>__<tool>`."""
+    isolation: Literal["Shared", "PerSession"] = "Shared"
+    """Shared: one session with it for all clients. PerSession: one for each client session (handshake protocols) or
+    token (modern protocol), for servers that keep state."""
+    start_timeout: float = 30.0
+    """Seconds from the start to the end of the MCP handshake."""
+    server: Annotated[StdioServer | HttpServer | SshServer, Field(discriminator="type")]
+
+
+class ToolSelection(Model):
+    """Which tools a token sees: names with `*` and `?` as wildcards; deny wins; `allow` None restricts nothing."""
+
+    allow: tuple[str, ...] | None = None
+    deny: tuple[str, ...] = ()
+
+
 class TokenGrant(Model):
     """One bearer token: its hash and what it may do. Expiry is enforced by the sidecar's own clock."""
 
@@ -253,6 +331,8 @@ class TokenGrant(Model):
     secret_sha256: str
     """Hex SHA-256 of the whole token string. The token holds 256 random bits, so a plain hash is enough."""
     permissions: frozenset[Permission]
+    tools: ToolSelection = ToolSelection()
+    """Binds all tools, the host's own and those of upstream servers."""
     expires_at: AwareDatetime | None = None
 
     def expired(self, now: datetime) -> bool:
@@ -294,6 +374,8 @@ class SidecarConfig(Model):
     groups: frozenset[ToolGroup] = frozenset(ToolGroup)
     policy: Policy = Policy()
     limits: Limits = Limits()
+    mcp_servers: tuple[McpServer, ...] = ()
+    """In the order in which they are listed to agents."""
     tokens: tuple[TokenGrant, ...] = ()
     probe_sha256: str | None = None
     """Hex SHA-256 of the operator's probe token, which may only initialize, discover and list."""

@@ -36,6 +36,25 @@ class LinkStatus(Model):
     """When this state and reason began."""
 
 
+class McpServerStatus(Model):
+    """One upstream server, in the words of its condition."""
+
+    name: str
+    ready: bool
+    reason: str
+    """`Ready`, `Starting`, or the reason of an `UpstreamError` of `fairlead_sidecar.errors`: `CommandNotFound`, …"""
+    message: str
+    """A sentence for people: what is wrong and what to do."""
+    server_name: str | None = None
+    """What the server calls itself, with its version, as told in the MCP handshake; None before that."""
+    server_version: str | None = None
+    protocol_version: str | None = None
+    """The MCP version in use with it."""
+    tool_count: int = 0
+    since: AwareDatetime
+    """When this state and reason began."""
+
+
 class Statusz(Model):
     """One snapshot."""
 
@@ -50,3 +69,5 @@ class Statusz(Model):
     missing_values: tuple[str, ...] = ()
     """Mounted values that the configuration names and that are not there, as `<secret>/<key>`."""
     tool_count: int
+    mcp_servers: tuple[McpServerStatus, ...] = ()
+    """In the order of the configuration."""

@@ -16,6 +16,7 @@ SCOPES: dict[Permission, str] = {
     Permission.EXECUTE: "fairlead:execute",
     Permission.WRITE: "fairlead:write",
     Permission.SUDO: "fairlead:sudo",
+    Permission.CALL: "fairlead:call",
 }
 """The OAuth scope that stands for each permission."""
 

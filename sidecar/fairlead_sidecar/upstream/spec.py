@@ -1,0 +1,133 @@
+"""What the parts of this package are to each other: a wire, a session on it, a server with its sessions, all servers.
+
+Messages stay what they are on the wire, dicts in the protocol's own spelling: what passes through is not modelled, so
+nothing of it is lost.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from mcp.shared._stream_protocols import ReadStream, WriteStream
+from mcp.shared.message import SessionMessage
+
+from fairlead_sidecar.config import McpServer
+from fairlead_sidecar.statusz import McpServerStatus
+from fairlead_sidecar.upstream.errors import UpstreamError
+
+Json = dict[str, Any]
+
+
+class Wire(Protocol):
+    """A connection that carries MCP messages, of whatever transport."""
+
+    read: ReadStream[SessionMessage | Exception]
+    """Ends with the connection; an `Exception` stands for a message that could not be read."""
+    write: WriteStream[SessionMessage]
+
+    def fault(self) -> UpstreamError | None:
+        """Why it ended, or what is wrong with it, where it knows more than that it did; with the last lines that a
+        stdio server wrote to its standard error."""
+
+
+OpenWire = Callable[[], AbstractAsyncContextManager[Wire]]
+"""Opens one; on leaving, whatever it started on the host is ended.
+
+Raises:
+    UpstreamError: It can't be opened.
+"""
+
+
+class Interaction(Protocol):
+    """What the client behind one request can do for a server while the server works on it."""
+
+    capabilities: Json
+    """The client's capabilities as it declared them (`elicitation`, `sampling`, `roots`)."""
+
+    async def progress(self, params: Json) -> None:
+        """Pass on `notifications/progress`; the token in `params` is already the client's own."""
+
+    async def notify(self, method: str, params: Json | None) -> None:
+        """Pass on another notification that belongs to the request, such as `notifications/message`."""
+
+    async def ask(self, method: str, params: Json | None) -> Json:
+        """Let the client answer `elicitation/create`, `sampling/createMessage` or `roots/list`.
+
+        Raises:
+            MCPError: The client refuses or can't.
+        """
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """What a server offers, as it last told, unprefixed; empty while it is down."""
+
+    tools: tuple[Json, ...] = ()
+    prompts: tuple[Json, ...] = ()
+    resources: tuple[Json, ...] = ()
+    templates: tuple[Json, ...] = ()
+    capabilities: Json = field(default_factory=dict)
+    """Its server capabilities."""
+    server_info: Json = field(default_factory=dict)
+    """`name`, `version`, `title`, … of the handshake."""
+    instructions: str = ""
+    protocol_version: str = ""
+
+
+class Session(Protocol):
+    """One MCP session with an upstream server; several callers may share it, each request is correlated anew."""
+
+    catalogue: Catalogue
+
+    async def request(self, method: str, params: Json | None, interaction: Interaction | None = None) -> Json:
+        """Send a request, and return its result as it came.
+
+        A caller that is cancelled cancels the request at the server. What the server asks or tells while it works on
+        it goes to `interaction`; of several requests under way, one whose messages can't be told apart from another's
+        (a server-side question of a stdio server with calls of two clients) is refused to the server.
+
+        Raises:
+            MCPError: The server's own error, unchanged.
+            UpstreamError: The server could not be reached, ended, or broke the protocol.
+        """
+
+    async def notify(self, method: str, params: Json | None) -> None:
+        """Send a notification."""
+
+
+class Upstream(Protocol):
+    """One configured server: started, watched, started again."""
+
+    spec: McpServer
+    catalogue: Catalogue
+    """Of the shared session, or of the one that tells what a PerSession server offers."""
+
+    def status(self) -> McpServerStatus:
+        """How it stands now."""
+
+    async def session(self, client: str) -> Session:
+        """The session that serves a client; opened where there is none yet.
+
+        Args:
+            client: Names the client session (handshake protocols) or the token's owner (modern protocol).
+
+        Raises:
+            UpstreamError: It is not to be had; the message says why.
+        """
+
+    async def client_gone(self, client: str) -> None:
+        """End what is held for a client session that has ended."""
+
+
+class Upstreams(Protocol):
+    """All servers of a host, in the configuration's order."""
+
+    on_change: list[Callable[[], None]]
+    """Called whenever a status or a catalogue has changed."""
+    on_notification: list[Callable[[str, str, Json | None], Awaitable[None]]]
+    """Called with (server name, method, params) for what a server tells that belongs to no request: log messages,
+    `notifications/resources/updated`. Its changes of lists are seen in its catalogue and come by `on_change`."""
+
+    def all(self) -> Mapping[str, Upstream]:
+        """The servers by name."""
