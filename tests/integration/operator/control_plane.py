@@ -96,6 +96,11 @@ def control_plane(directory: Path) -> Iterator[ControlPlane]:
         stack.enter_context(_process(directory, programs["kube-apiserver"], api))
         plane = ControlPlane(directory, programs, port, configs["admin"], configs["operator"])
         _until_ready(plane)
+        # Before the garbage collector starts: of kinds that come later it learns only half a minute after.
+        plane.kubectl("apply", "-f", str(CRDS / "remotehosts.yaml"), "-f", str(CRDS / "mcptokens.yaml"))
+        plane.kubectl(
+            "wait", "--for=condition=Established", "crd/remotehosts.fairlead.dev", "crd/mcptokens.fairlead.dev"
+        )
         manager = {
             "kubeconfig": configs["admin"],
             "authentication-kubeconfig": configs["admin"],
@@ -109,10 +114,6 @@ def control_plane(directory: Path) -> Iterator[ControlPlane]:
         }
         stack.enter_context(_process(directory, programs["kube-controller-manager"], manager))
         plane.kubectl("create", "namespace", OPERATOR_NAMESPACE)
-        plane.kubectl("apply", "-f", str(CRDS / "remotehosts.yaml"), "-f", str(CRDS / "mcptokens.yaml"))
-        plane.kubectl(
-            "wait", "--for=condition=Established", "crd/remotehosts.fairlead.dev", "crd/mcptokens.fairlead.dev"
-        )
         plane.apply(*_roles())
         yield plane
 
