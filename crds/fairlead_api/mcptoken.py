@@ -23,6 +23,7 @@ class Permission(StrEnum):
     EXECUTE = "Execute"
     WRITE = "Write"
     SUDO = "Sudo"
+    CALL = "Call"
 
 
 class HostSelection(ApiModel):
@@ -83,7 +84,8 @@ class McpTokenSpec(ApiModel):
             max_length=16,
             description="What the token may do: View (state of the connection), Read (read and list files), Execute"
             " (run commands, hence whatever the account may do), Write (write files), Sudo (beside Execute: run them as"
-            " the other accounts that the host's policy.sudo allows).",
+            " the other accounts that the host's policy.sudo allows), Call (use the MCP servers that live on the"
+            " host).",
         ),
         ListType("set"),
     ]
