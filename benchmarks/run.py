@@ -5,10 +5,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from benchmarks.peers.catalogue import peers as installed_peers
-from benchmarks.peers.install import cache, installed
+from benchmarks.peers.install import installed
 from benchmarks.rows import concurrent, files, first, link, one_shot, output, sleeps, tool_list
 from benchmarks.rows.section import Result
 from benchmarks.stage import MAX_SESSIONS, Stage, cause, private_sshd
+from tests.installing import cache
 
 SECTIONS: dict[str, Callable[[Stage], Awaitable[Result]]] = {
     "first": first.measure,
