@@ -129,3 +129,11 @@ class SecretNotFound(UpstreamError):
     reason = "SecretNotFound"
     retriable = False
     default_hint = "Create the Secret with the key that the message names."
+
+
+class TooManySessions(UpstreamError):
+    """PerSession: as many sessions with the server are open as Fairlead keeps."""
+
+    code = "mcp_server_too_many_sessions"
+    reason = "TooManySessions"
+    default_hint = "Close other clients, or wait: a session that is not used for 10 minutes is ended."

@@ -23,7 +23,8 @@ class Wire(Protocol):
     """A connection that carries MCP messages, of whatever transport."""
 
     read: ReadStream[SessionMessage | Exception]
-    """Ends with the connection; an `Exception` stands for a message that could not be read."""
+    """Ends with the connection; an `Exception` stands for a message that could not be read. An `UpstreamError` fails the
+    requests under way, since one of them may have been answered by it; any other exception is only logged."""
     write: WriteStream[SessionMessage]
 
     def fault(self) -> UpstreamError | None:
@@ -106,11 +107,13 @@ class Upstream(Protocol):
     def status(self) -> McpServerStatus:
         """How it stands now."""
 
-    async def session(self, client: str) -> Session:
+    async def session(self, client: str, capabilities: Json | None = None) -> Session:
         """The session that serves a client; opened where there is none yet.
 
         Args:
             client: Names the client session (handshake protocols) or the token's owner (modern protocol).
+            capabilities: What the client can do, as it declared: a PerSession server is told so when its session is
+                opened. None: all that Fairlead can pass on.
 
         Raises:
             UpstreamError: It is not to be had; the message says why.
@@ -125,9 +128,11 @@ class Upstreams(Protocol):
 
     on_change: list[Callable[[], None]]
     """Called whenever a status or a catalogue has changed."""
-    on_notification: list[Callable[[str, str, Json | None], Awaitable[None]]]
-    """Called with (server name, method, params) for what a server tells that belongs to no request: log messages,
-    `notifications/resources/updated`. Its changes of lists are seen in its catalogue and come by `on_change`."""
+    on_notification: list[Callable[[str, str | None, str, Json | None], Awaitable[None]]]
+    """Called with (server name, client, method, params) for what a server tells that belongs to no request: log
+    messages, `notifications/resources/updated`. The client is the one it is meant for, as `Upstream.session` names it:
+    the owner of a PerSession session; None where it is for everybody. Changes of lists are seen in the catalogue and
+    come by `on_change`."""
 
     def all(self) -> Mapping[str, Upstream]:
         """The servers by name."""
