@@ -1,0 +1,83 @@
+"""JSON-RPC messages as bytes, and answers that stand for a server that can't answer.
+
+Results of 10 MB and more pass, so no step here makes a copy that it can do without.
+"""
+
+from mcp.shared.exceptions import MCPError
+from mcp_types import (
+    CONNECTION_CLOSED,
+    ErrorData,
+    JSONRPCError,
+    JSONRPCMessage,
+    JSONRPCNotification,
+    JSONRPCRequest,
+    JSONRPCResponse,
+    RequestId,
+    jsonrpc_message_adapter,
+)
+from pydantic import ValidationError
+from pydantic_core import from_json
+
+from fairlead_sidecar.ssh.failures import quoted
+from fairlead_sidecar.upstream.errors import ProtocolError, UpstreamError
+
+MAX_MESSAGE_BYTES = 64 * 1024 * 1024
+"""Of one message from a server; a longer one is an error, before it is all held."""
+
+
+def parse(data: bytes | bytearray) -> JSONRPCMessage:
+    """Read one message.
+
+    Raises:
+        ProtocolError: It is no JSON, or no JSON-RPC message.
+    """
+    try:
+        # Straight to Python's objects: the adapter's own JSON parser holds every long string once more.
+        value = from_json(data, cache_strings="keys")
+    except ValueError as error:
+        raise ProtocolError(f"The server sent something that is no JSON ({_reason(error)}): {_start(data)}.") from None
+    try:
+        return jsonrpc_message_adapter.validate_python(value, by_name=False)
+    except ValidationError:
+        raise ProtocolError(f"The server sent JSON that is no JSON-RPC message: {_start(data)}.") from None
+
+
+def render(message: JSONRPCMessage) -> bytes:
+    """Write one message as a single line of JSON, without a line end."""
+    return message.model_dump_json(by_alias=True, exclude_unset=True).encode()
+
+
+def failure(request_id: RequestId, error: UpstreamError) -> JSONRPCError:
+    """The answer to a request that the server can't answer; `upstream_failure` finds the error in it again."""
+    # The object itself, not its words: nothing that a server sends can be mistaken for it.
+    data = ErrorData(code=CONNECTION_CLOSED, message=error.message, data=error)
+    return JSONRPCError(jsonrpc="2.0", id=request_id, error=data)
+
+
+def upstream_failure(error: MCPError) -> UpstreamError | None:
+    """The failure that a wire answered a request with; None: the error is the server's own."""
+    data = error.error.data
+    return type(data)(data.message, hint=data.hint) if isinstance(data, UpstreamError) else None
+
+
+def request_id_of(message: JSONRPCMessage) -> RequestId | None:
+    """The id of a request; None for every other message."""
+    return message.id if isinstance(message, JSONRPCRequest) else None
+
+
+def is_answer(message: JSONRPCMessage) -> bool:
+    """Whether it answers a request."""
+    return isinstance(message, (JSONRPCResponse, JSONRPCError))
+
+
+def is_notification(message: JSONRPCMessage, method: str) -> bool:
+    """Whether it is this notification."""
+    return isinstance(message, JSONRPCNotification) and message.method == method
+
+
+def _start(data: bytes | bytearray) -> str:
+    return quoted(bytes(data[:400]).decode(errors="replace"))
+
+
+def _reason(error: ValueError) -> str:
+    return str(error)[:100]
