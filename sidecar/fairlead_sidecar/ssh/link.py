@@ -10,6 +10,7 @@ from fairlead_sidecar.config import SidecarConfig, Target
 from fairlead_sidecar.errors import ConnectionLost, HostUnreachable, LinkError
 from fairlead_sidecar.ssh.backoff import Backoff
 from fairlead_sidecar.ssh.credentials import FilesVersion
+from fairlead_sidecar.ssh.direct import DirectStream, Tunnel
 from fairlead_sidecar.ssh.limit import SessionLimit
 from fairlead_sidecar.ssh.login import Login, Progress, login, new_progress
 from fairlead_sidecar.ssh.marker import instance_of
@@ -69,6 +70,9 @@ class Link:
         self._was_up = False
         self._reaper = Reaper(self._current)
         self._runner = Runner(self._up_by, lambda: self._config, self._reaper, self.observer)
+        self.tunnel = Tunnel(lambda: self._ready(asyncio.get_running_loop().time() + CALL_WAIT_SECONDS))
+        """For `asyncssh.connect(tunnel=…)`: an SSH connection to where the host can reach; errors as with
+        `open_connection`."""
         self._limit = SessionLimit()
         self._works: set[asyncio.Task[None]] = set()
         """What is asked of the host besides the commands."""
@@ -184,6 +188,16 @@ class Link:
             yield client
         finally:
             pool.release_sftp()
+
+    async def open_connection(self, host: str, port: int) -> DirectStream:
+        """A TCP connection from the host to an address that it can reach. The caller sets the deadline, and closes it.
+
+        Raises:
+            LinkError: There is no connection to the host.
+            ForwardingRefused: The host's SSH server does not let it through.
+            NotListening: The address does not accept connections.
+        """
+        return await self.tunnel.open(host, port)
 
     # --- for calls ---
 
@@ -364,6 +378,8 @@ class Link:
         self._was_up = False
         if pool is not None:
             if drain:
+                # What comes through them is of the host that is left.
+                pool.direct.abort()
                 self._drain(pool)
             else:
                 pool.abort()

@@ -19,6 +19,8 @@ class Member:
         """Whether what was written to stdout never arrives after what was written to stderr later."""
         self.granted = 0
         """Open for commands and kills."""
+        self.channels = 0
+        """TCP connections through it, open or being opened; they are no sessions."""
         self.refusals = 0
         """In a row."""
         self.idle_since: float | None = None

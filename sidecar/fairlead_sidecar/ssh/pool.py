@@ -16,6 +16,7 @@ import asyncssh
 from fairlead_sidecar.config import Environment
 from fairlead_sidecar.errors import FairleadError, TooBusy
 from fairlead_sidecar.ssh.command import not_a_shell, not_ready
+from fairlead_sidecar.ssh.direct import DirectChannels
 from fairlead_sidecar.ssh.environment import HostFacts, configured, preamble, secrets_version
 from fairlead_sidecar.ssh.growth import Growth
 from fairlead_sidecar.ssh.launcher import WINDOW, Launcher
@@ -94,6 +95,7 @@ class Pool:
         self._refill: asyncio.TimerHandle | None = None
         self._growth = Growth(login, self._grown)
         self._sftp = SharedSftp(self._members, make_room=self._make_room_for_sftp, on_closed=self._session_ended)
+        self.direct = DirectChannels(self._members, self._close_if_unused)
         self._patience = asyncio.get_running_loop().call_later(FACTS_SECONDS, self._wait_no_more)
         self._facts_awaited = True
         self._add(first)
@@ -261,7 +263,7 @@ class Pool:
     def _busy(self, member: Member) -> bool:
         idle = sum(self._owner.get(launcher) is member for launcher in self._warm)
         idle += self._sftp.idle_on(member)
-        return member.sessions > idle
+        return member.sessions > idle or member.channels > 0
 
     # --- waiting shells ---
 
