@@ -2,7 +2,14 @@
 
 from fairlead_api.auth import AuthType, DeletionPolicy, HostKeyType, KeyAlgorithm
 from fairlead_api.base import API_VERSION, GROUP, VERSION
-from fairlead_api.conditions import HostCondition, HostReason, TokenCondition, TokenReason
+from fairlead_api.conditions import (
+    HostCondition,
+    HostReason,
+    McpServerCondition,
+    McpServerReason,
+    TokenCondition,
+    TokenReason,
+)
 from fairlead_api.endpoint import EndpointType
 from fairlead_api.host_policy import ToolGroup
 from fairlead_api.mcptoken import DEFAULT_TTL, McpToken, McpTokenSpec, McpTokenStatus, Permission
@@ -25,6 +32,8 @@ __all__ = [
     "HostReason",
     "KeyAlgorithm",
     "LabelSelector",
+    "McpServerCondition",
+    "McpServerReason",
     "McpToken",
     "McpTokenSpec",
     "McpTokenStatus",

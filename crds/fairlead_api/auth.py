@@ -76,6 +76,19 @@ class Auth(TypedUnion):
     ] = None
 
 
+class SecretAuthType(StrEnum):
+    """Where the credentials come from."""
+
+    SECRET = "Secret"  # noqa: S105 a kind of object, no password
+
+
+class OwnAuth(TypedUnion):
+    """The credentials of a login to another server than the host: `type`, and the member of that name."""
+
+    type: Annotated[SecretAuthType, Field(description="Where the credentials come from.")]
+    secret: Annotated[SecretAuth | None, Field(description="With type Secret: your own credentials.")] = None
+
+
 class HostKeyType(StrEnum):
     """How the host's key is verified."""
 

@@ -41,6 +41,12 @@ class TokenCondition(Documented):
     READY = "Ready", "The Secret holds the token, and every host that it is for accepts it."
 
 
+class McpServerCondition(Documented):
+    """The condition types of an MCP server in status.mcpServers of a RemoteHost."""
+
+    READY = "Ready", "The MCP handshake with the server succeeded: agents can use it."
+
+
 class HostReason(Documented):
     """The reasons in a RemoteHost's conditions."""
 
@@ -131,6 +137,50 @@ class HostReason(Documented):
         "NoPublicURL",
         "Neither spec.endpoint nor the operator's default says where: the endpoint is reachable by its Service only.",
     )
+
+
+class McpServerReason(Documented):
+    """The reasons in the Ready condition of an MCP server."""
+
+    READY = "Ready", "The server works."
+    STARTING = "Starting", "It is being started or connected to, for the first time or again."
+    SECRET_NOT_FOUND = (
+        "SecretNotFound",
+        "A variable, a header or the credentials name a Secret, or a key in one, that doesn't exist.",
+    )
+    COMMAND_NOT_FOUND = (
+        "CommandNotFound",
+        "Stdio: the account's login shell finds no such program, or may not execute it.",
+    )
+    START_FAILED = (
+        "StartFailed",
+        "Stdio: the program ended before it answered; the message holds the last lines of its standard error.",
+    )
+    EXITED = "Exited", "The server worked, and then ended or closed its connection. It is started anew by itself."
+    NOT_LISTENING = "NotListening", "HTTP, SSH: nothing accepts connections at the address."
+    FORWARDING_REFUSED = (
+        "ForwardingRefused",
+        "HTTP, SSH: the host's SSH server doesn't let connections through (AllowTcpForwarding, PermitOpen).",
+    )
+    ENDPOINT_NOT_FOUND = (
+        "EndpointNotFound",
+        "HTTP: something answers there, but no MCP server at this path, or not with this transport.",
+    )
+    UNAUTHORIZED = "Unauthorized", "HTTP: the server wants another credential (401, 403): see headers."
+    HOST_KEY_MISMATCH = "HostKeyMismatch", "SSH: the server presented a key that hostKey doesn't trust."
+    AUTHENTICATION_FAILED = "AuthenticationFailed", "SSH: the server refused the login."
+    NOT_RESPONDING = "NotResponding", "The server didn't answer the MCP handshake within startTimeout."
+    PROTOCOL_ERROR = (
+        "ProtocolError",
+        "What the server sends isn't MCP; often a stdio server that writes its log to standard output.",
+    )
+    TOO_MANY_SESSIONS = "TooManySessions", "PerSession: as many sessions with the server are open as Fairlead keeps."
+    FAILED = "Failed", "It failed in another way, which the message tells."
+
+    LINK_DOWN = "LinkDown", "There is no SSH connection to the host; the host's own conditions say why."
+    POD_NOT_READY = "PodNotReady", "The pod that holds the connection doesn't answer; the host's Ready says why."
+    CONFIGURATION_PENDING = "ConfigurationPending", "The pod hasn't loaded the newest configuration yet."
+    SUSPENDED = "Suspended", "spec.suspended of the host is true."
 
 
 class TokenReason(Documented):

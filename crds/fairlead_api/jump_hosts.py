@@ -1,15 +1,12 @@
 """The servers on the way to a host."""
 
-from enum import StrEnum
 from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from fairlead_api.auth import HostKey
+from fairlead_api.auth import HostKey, OwnAuth
 from fairlead_api.base import ApiModel, Cel
-from fairlead_api.references import SecretAuth
 from fairlead_api.strings import Address, HostName, Username
-from fairlead_api.unions import TypedUnion
 
 MAX_JUMP_HOSTS = 8
 """At most so many servers on the way, those of referenced hosts counted."""
@@ -23,19 +20,6 @@ class HostRef(ApiModel):
     name: Annotated[
         HostName, Field(description="Name of a RemoteHost of the same namespace; it may be suspended, too.")
     ]
-
-
-class JumpAuthType(StrEnum):
-    """Where the credentials come from."""
-
-    SECRET = "Secret"  # noqa: S105 a kind of object, no password
-
-
-class JumpAuth(TypedUnion):
-    """The credentials of the login: `type`, and the member of that name."""
-
-    type: Annotated[JumpAuthType, Field(description="Where the credentials come from.")]
-    secret: Annotated[SecretAuth | None, Field(description="With type Secret: your own credentials.")] = None
 
 
 class JumpHost(ApiModel):
@@ -70,7 +54,7 @@ class JumpHost(ApiModel):
     ] = None
     port: Annotated[int | None, Field(ge=1, le=65535, description="TCP port of the SSH server. Absent: 22.")] = None
     username: Annotated[Username | None, Field(description="The account to log in to.")] = None
-    auth: Annotated[JumpAuth | None, Field(description="How to log in.")] = None
+    auth: Annotated[OwnAuth | None, Field(description="How to log in.")] = None
     host_key: Annotated[HostKey | None, Field(description="How the server proves that it is the right one.")] = None
 
     @model_validator(mode="after")

@@ -2,14 +2,14 @@
 
 from datetime import timedelta
 from enum import StrEnum
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime, Field, model_validator
 
 from fairlead_api.base import API_VERSION, ApiModel, Cel, ListType, ObservedModel
 from fairlead_api.meta import Condition, LabelSelector, ObjectMeta
 from fairlead_api.quantities import DurationBetween
-from fairlead_api.strings import HostName, ObjectName, Subject
+from fairlead_api.strings import HostName, ObjectName, Subject, ToolGlob
 
 DEFAULT_TTL = timedelta(hours=720)
 """How long a token lives whose spec says neither `ttl` nor `expirationTime`."""
@@ -58,6 +58,37 @@ class HostSelection(ApiModel):
         return name in (self.names or ()) or (self.selector is not None and self.selector.matches(labels))
 
 
+class ToolSelection(ApiModel):
+    """Tools by their names, with wildcards."""
+
+    rules = (Cel("has(self.allow) || has(self.deny)", "is empty: set allow or deny, or remove tools"),)
+
+    allow: Annotated[
+        tuple[ToolGlob, ...] | None,
+        Field(
+            min_length=1,
+            max_length=128,
+            description="Only tools whose names match one of these are there for the token. Absent: no restriction.",
+        ),
+        ListType("set"),
+    ] = None
+    deny: Annotated[
+        tuple[ToolGlob, ...] | None,
+        Field(
+            min_length=1,
+            max_length=128,
+            description="Tools whose names match one of these are not, whatever `allow` says. Absent: none is denied.",
+        ),
+        ListType("set"),
+    ] = None
+
+    @model_validator(mode="after")
+    def _check_lists(self) -> Self:
+        if self.allow is None and self.deny is None:
+            raise ValueError("allow or deny is needed")
+        return self
+
+
 class McpTokenSpec(ApiModel):
     """Who the token is for, what it may do where, and for how long."""
 
@@ -89,6 +120,13 @@ class McpTokenSpec(ApiModel):
         ),
         ListType("set"),
     ]
+    tools: Annotated[
+        ToolSelection | None,
+        Field(
+            description="Which of the tools that the permissions open are there for the token: the hosts' own, and"
+            " those of their MCP servers as `<server>__<tool>`. Absent: all."
+        ),
+    ] = None
     ttl: Annotated[
         timedelta | None,
         DurationBetween("1s", "8760h"),

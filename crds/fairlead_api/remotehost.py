@@ -1,15 +1,17 @@
 """RemoteHost: one host, its SSH connection, and the MCP endpoint that serves it."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from fairlead_api.auth import Auth, HostKey
-from fairlead_api.base import API_VERSION, ApiModel, ListType, ObservedModel
+from fairlead_api.base import API_VERSION, ApiModel, ListType, ObservedModel, refuse_repeated
 from fairlead_api.endpoint import Endpoint
 from fairlead_api.environment import Environment
 from fairlead_api.host_policy import Connection, Limits, Policy, Tools
 from fairlead_api.jump_hosts import MAX_JUMP_HOSTS, JumpHost
+from fairlead_api.mcp_server_status import McpServerStatus
+from fairlead_api.mcp_servers import MAX_MCP_SERVERS, McpServer
 from fairlead_api.meta import Condition, ObjectMeta
 from fairlead_api.resources import Sidecar
 from fairlead_api.strings import Address, Username
@@ -53,6 +55,16 @@ class RemoteHostSpec(ApiModel):
         Field(description="What may be done on the host, whoever asks. Absent: whatever the account may do."),
     ] = None
     limits: Annotated[Limits, Field(description="Bounds of one call.")] = Limits()
+    mcp_servers: Annotated[
+        tuple[McpServer, ...] | None,
+        Field(
+            min_length=1,
+            max_length=MAX_MCP_SERVERS,
+            description="MCP servers that live on the host, or that it can reach: agents get their tools, prompts and"
+            " resources here, with a token that has the permission Call. Absent: none.",
+        ),
+        ListType("map", ("name",)),
+    ] = None
     endpoint: Annotated[
         Endpoint | None,
         Field(description="Where the MCP endpoint is served. Absent: as the operator's default endpoint says."),
@@ -62,6 +74,11 @@ class RemoteHostSpec(ApiModel):
         bool,
         Field(description="true: no pod and no connection; the object, its generated key and its URL are kept."),
     ] = False
+
+    @model_validator(mode="after")
+    def _check_names(self) -> Self:
+        refuse_repeated(server.name for server in self.mcp_servers or ())
+        return self
 
 
 class EndpointAddress(ObservedModel):
@@ -108,6 +125,11 @@ class RemoteHostStatus(ObservedModel):
         Field(max_length=256, description="The identification of the SSH server, such as SSH-2.0-OpenSSH_9.2p1."),
     ] = None
     tool_count: Annotated[int | None, Field(ge=0, description="How many tools the endpoint offers.")] = None
+    mcp_servers: Annotated[
+        tuple[McpServerStatus, ...],
+        Field(max_length=MAX_MCP_SERVERS, description="How the servers of spec.mcpServers stand."),
+        ListType("map", ("name",)),
+    ] = ()
 
 
 class RemoteHost(ApiModel):

@@ -170,6 +170,39 @@ Url = Annotated[
 ]
 """The public URL of an endpoint."""
 
+HostUrl = Annotated[
+    str,
+    Field(min_length=8, max_length=512),
+    Cel(
+        "self.matches('^https?://([^]/?#@:\\\\s[]+|\\\\[[0-9A-Fa-f:.]+\\\\])(:[1-9][0-9]{0,4})?([/?][^#\\\\s]*)?$')"
+        " && isURL(self)",
+        "must be a full URL as seen from the host, such as http://127.0.0.1:8080/mcp: http or https, without user,"
+        " password (use headers), fragment or spaces",
+    ),
+]
+"""The URL of something that the host can reach."""
+
+McpServerName = Annotated[
+    str,
+    Field(min_length=1, max_length=32),
+    Cel(
+        "self.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
+        "must be lower-case letters, digits and '-', beginning with a letter, not ending with '-'",
+    ),
+]
+"""The name of an MCP server of a host, which becomes the prefix of its tools."""
+
+ToolGlob = Annotated[
+    str,
+    Field(min_length=1, max_length=128),
+    Cel(
+        "self.matches('^[A-Za-z0-9_.*?-]+$')",
+        "must be the name of a tool, in which * stands for any characters and ? for one, such as hn__*: letters,"
+        " digits and _ . -",
+    ),
+]
+"""Names of tools, with wildcards."""
+
 LabelKey = Annotated[
     str,
     Field(min_length=1, max_length=317),

@@ -10,8 +10,8 @@ from fairlead_api.base import ApiModel, Cel
 
 
 def _member_name(value: str) -> str:
-    """The member that belongs to a value of `type`, as written: `Secret` -> `secret`."""
-    return value[0].lower() + value[1:]
+    """The member that belongs to a value of `type`, as written: `Secret` -> `secret`, `HTTP` -> `http`."""
+    return value.lower() if value.isupper() else value[0].lower() + value[1:]
 
 
 class TypedUnion(ApiModel):

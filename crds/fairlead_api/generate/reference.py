@@ -4,7 +4,15 @@ from collections.abc import Iterator
 from typing import Any
 
 from fairlead_api.base import GROUP, VALIDATIONS, VERSION
-from fairlead_api.conditions import Documented, HostCondition, HostReason, TokenCondition, TokenReason
+from fairlead_api.conditions import (
+    Documented,
+    HostCondition,
+    HostReason,
+    McpServerCondition,
+    McpServerReason,
+    TokenCondition,
+    TokenReason,
+)
 from fairlead_api.generate.crd import Kind, schema_of
 
 _STRICTNESS = (
@@ -49,6 +57,8 @@ def conditions_page() -> str:
     tables: tuple[tuple[str, type[Documented]], ...] = (
         ("Conditions of a RemoteHost", HostCondition),
         ("Reasons in a RemoteHost's conditions", HostReason),
+        ("Conditions of an MCP server (`status.mcpServers` of a RemoteHost)", McpServerCondition),
+        ("Reasons in an MCP server's condition", McpServerReason),
         ("Conditions of an McpToken", TokenCondition),
         ("Reasons in an McpToken's conditions", TokenReason),
     )

@@ -193,6 +193,7 @@ def test_a_status_is_written_in_camel_case_without_absent_fields() -> None:
             }
         ],
         "addresses": [],
+        "mcpServers": [],
         "hostKeyFingerprint": "SHA256:abc",
     }
 

@@ -141,7 +141,14 @@ def test_every_failure_of_the_ssh_link_is_a_documented_reason() -> None:
 
 @pytest.mark.parametrize(
     "words",
-    [conditions.HostCondition, conditions.HostReason, conditions.TokenCondition, conditions.TokenReason],
+    [
+        conditions.HostCondition,
+        conditions.HostReason,
+        conditions.McpServerCondition,
+        conditions.McpServerReason,
+        conditions.TokenCondition,
+        conditions.TokenReason,
+    ],
     ids=lambda words: words.__name__,
 )
 def test_every_condition_and_reason_is_explained(words: type[conditions.Documented]) -> None:
