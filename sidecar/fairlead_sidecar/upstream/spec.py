@@ -23,8 +23,8 @@ class Wire(Protocol):
     """A connection that carries MCP messages, of whatever transport."""
 
     read: ReadStream[SessionMessage | Exception]
-    """Ends with the connection; an `Exception` stands for a message that could not be read. An `UpstreamError` fails the
-    requests under way, since one of them may have been answered by it; any other exception is only logged."""
+    """Ends with the connection; an `Exception` stands for a message that could not be read. An `UpstreamError` fails
+    the requests under way, since it may have been the answer to any of them; any other exception is only logged."""
     write: WriteStream[SessionMessage]
 
     def fault(self) -> UpstreamError | None:
