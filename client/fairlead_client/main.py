@@ -2,7 +2,11 @@
 
 import click
 
-from fairlead_client.serve.command import serve
+from fairlead_sidecar import lazy_modules
+
+lazy_modules.install()
+
+from fairlead_client.serve.command import serve  # noqa: E402 - what it imports is lazy from here on
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

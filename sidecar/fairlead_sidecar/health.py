@@ -1,6 +1,6 @@
 """The internal application: health, status and metrics, for the kubelet, the operator and Prometheus."""
 
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+import prometheus_client
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -38,7 +38,10 @@ def create_internal_app(sidecar: Sidecar) -> Starlette:
         return JSONResponse(status.model_dump(mode="json"))
 
     async def metrics(_request: Request) -> Response:
-        return Response(generate_latest(sidecar.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+        return Response(
+            prometheus_client.generate_latest(sidecar.metrics.registry),
+            media_type=prometheus_client.CONTENT_TYPE_LATEST,
+        )
 
     return Starlette(
         routes=[
