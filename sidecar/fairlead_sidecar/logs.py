@@ -6,8 +6,10 @@ import sys
 from datetime import UTC, datetime
 
 _QUIET = {
-    # These would write what is not ours to log: commands (asyncssh), session ids and bodies (mcp), URLs (httpx).
+    # These would write what is not ours to log: commands (asyncssh), session ids and bodies (mcp), URLs and headers (httpx2).
     "asyncssh": logging.WARNING,
+    "httpcore2": logging.WARNING,
+    "httpx2": logging.WARNING,
     "mcp": logging.WARNING,
     "sse_starlette": logging.WARNING,
     "uvicorn": logging.WARNING,
