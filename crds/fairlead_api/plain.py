@@ -8,7 +8,7 @@ from typing import Any
 from fairlead_api.base import ApiModel
 from fairlead_api.references import SecretKeyRef
 
-_RENAMED = {"value_from": "secret", "password_secret_ref": "password"}
+_RENAMED = {"env": "variables", "value_from": "secret", "password_secret_ref": "password"}
 _REFERENCE = "secret_key_ref"
 
 

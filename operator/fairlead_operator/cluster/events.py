@@ -2,6 +2,8 @@
 
 import logging
 import secrets
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 from fairlead_api.base import API_VERSION
@@ -16,6 +18,25 @@ logger = logging.getLogger(__name__)
 CONTROLLER = "fairlead.dev/operator"
 _NOTE_LIMIT = 1000
 """The API server takes 1024 bytes."""
+QUIET_FOR = 600.0
+"""Seconds for which the same is not told again of a subject that comes and goes."""
+
+
+class Told:
+    """What was told of late, so that what flaps does not fill the list of Events."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._until: dict[tuple[str, str], float] = {}
+
+    def again(self, uid: str, subject: str) -> bool:
+        """Whether this was told of the object within the last minutes; from now on it was."""
+        now = self._clock()
+        self._until = {told: until for told, until in self._until.items() if until > now}
+        if (uid, subject) in self._until:
+            return True
+        self._until[uid, subject] = now + QUIET_FOR
+        return False
 
 
 class Events:
@@ -24,9 +45,12 @@ class Events:
     def __init__(self, api: Api, instance: str) -> None:
         self._api = api
         self._instance = instance
+        self._told = Told()
 
     async def announce(self, kind: str, about: Host | Token, announcement: Announcement) -> None:
-        """Write one Event about an object of ours."""
+        """Write one Event about an object of ours, unless it would repeat what was told of its subject just now."""
+        if announcement.subject and self._told.again(about.uid, announcement.subject):
+            return
         note = announcement.message.encode()[:_NOTE_LIMIT].decode(errors="ignore")
         body = {
             "apiVersion": EVENTS.api_version,

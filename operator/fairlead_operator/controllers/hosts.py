@@ -19,7 +19,7 @@ from fairlead_operator.controllers.runtime import Runtime, Runtimes
 from fairlead_operator.controllers.store import Store
 from fairlead_operator.controllers.troubles import RETRY_DELETING, Troubles, Unusable
 from fairlead_operator.credentials.owned import SecretMetadata
-from fairlead_operator.reconcile.conditions import GRACE, Findings, hindered, host_findings, recheck_in, unreadable
+from fairlead_operator.reconcile.conditions import Findings, hindered, host_findings, recheck_in, unreadable
 from fairlead_operator.reconcile.deployment import deployment
 from fairlead_operator.reconcile.endpoint import Endpoint, resolve_endpoint
 from fairlead_operator.reconcile.host_config import revokes, sidecar_config, with_grants
@@ -29,7 +29,7 @@ from fairlead_operator.reconcile.jumps import Hop, NoWay, way
 from fairlead_operator.reconcile.mounts import Mounted, mounted
 from fairlead_operator.reconcile.names import child_name
 from fairlead_operator.reconcile.objects import Host, Key, read_host
-from fairlead_operator.reconcile.observed import HostObservation, Obstacle
+from fairlead_operator.reconcile.observed import GRACE, HostObservation, Obstacle
 from fairlead_operator.reconcile.service import service
 from fairlead_operator.settings import Settings
 from fairlead_sidecar import tokens

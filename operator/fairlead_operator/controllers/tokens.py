@@ -16,11 +16,11 @@ from fairlead_operator.controllers.runtime import Runtimes
 from fairlead_operator.controllers.store import Store
 from fairlead_operator.credentials.owned import NotWritten, OwnedSecrets, Wanted
 from fairlead_operator.reconcile import token as desired
-from fairlead_operator.reconcile.conditions import GRACE
 from fairlead_operator.reconcile.host_status import differs
 from fairlead_operator.reconcile.labels import TOKEN_LABEL
 from fairlead_operator.reconcile.names import token_secret_name
 from fairlead_operator.reconcile.objects import Host, Key, Token, expiration, read_token
+from fairlead_operator.reconcile.observed import GRACE
 from fairlead_operator.reconcile.transitions import by_type
 from fairlead_sidecar import tokens
 from fairlead_sidecar.config import TokenGrant

@@ -2,20 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 from fairlead_api.conditions import HostCondition, HostReason
 from fairlead_api.meta import ConditionStatus
 from fairlead_api.remotehost import RemoteHostSpec
 from fairlead_operator.reconcile.endpoint import Endpoint
+from fairlead_operator.reconcile.mcp_server_status import passing_since
 from fairlead_operator.reconcile.objects import Host, Key
-from fairlead_operator.reconcile.observed import HostObservation, Obstacle, SidecarView
+from fairlead_operator.reconcile.observed import GRACE, HostObservation, Obstacle, SidecarView
 from fairlead_operator.reconcile.transitions import Finding, by_type, false, true, unknown
 from fairlead_sidecar.statusz import LinkState, LinkStatus, Statusz
-
-GRACE = timedelta(seconds=5)
-"""How long a pod may be silent, or a configuration on its way, before a host that worked is no longer Ready."""
 
 Findings = dict[str, Finding | None]
 """None: what was found before is kept."""
@@ -87,6 +84,7 @@ def recheck_in(seen: HostObservation) -> float | None:
     link = seen.view.statusz.link if seen.view.statusz else None
     if link is not None and link.state is LinkState.CONNECTING:
         pending.append(link.since)
+    pending += passing_since(seen)
     waits = [(moment + GRACE - seen.now).total_seconds() for moment in pending]
     return min((wait + 0.05 for wait in waits if wait > 0), default=None)
 
@@ -159,7 +157,7 @@ def _credentials(case: _Case) -> Finding | None:
         return false(
             HostReason.SECRET_NOT_FOUND,
             f"Missing keys of Secrets, written as <secret>/<key>: {missing}. Add them to the Secrets, or mend the"
-            " references in spec.environment and spec.policy.",
+            " references in spec.environment, spec.policy and spec.mcpServers.",
         )
     return finding
 

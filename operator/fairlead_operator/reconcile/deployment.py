@@ -7,7 +7,7 @@ from fairlead_api.base import API_VERSION
 from fairlead_api.remotehost import RemoteHostSpec
 from fairlead_operator.reconcile.jumps import Hop
 from fairlead_operator.reconcile.labels import host_labels, pod_selector
-from fairlead_operator.reconcile.mounts import CREDENTIAL_KEYS, value_keys
+from fairlead_operator.reconcile.mounts import CREDENTIAL_KEYS, mcp_server_secrets, value_keys
 from fairlead_operator.reconcile.names import child_name, credentials_secret_name
 from fairlead_operator.reconcile.objects import Host
 from fairlead_operator.reconcile.service import INTERNAL_PORT_NAME, PUBLIC_PORT_NAME
@@ -17,6 +17,7 @@ from fairlead_sidecar.config import (
     CREDENTIALS_DIRECTORY,
     INTERNAL_PORT,
     JUMP_HOSTS_DIRECTORY,
+    MCP_SERVERS_DIRECTORY,
     PUBLIC_PORT,
     SPOOL_DIRECTORY,
     VALUES_DIRECTORY,
@@ -75,7 +76,12 @@ def _pod(host: Host, spec: RemoteHostSpec, hops: tuple[Hop, ...], settings: Sett
     ]
     jumps = [(hop.secret, str(index), CREDENTIAL_KEYS) for index, hop in enumerate(hops)]
     values = [(name, name, tuple(keys)) for name, keys in value_keys(spec).items()]
-    for name, parts, directory in (("jump-hosts", jumps, JUMP_HOSTS_DIRECTORY), ("values", values, VALUES_DIRECTORY)):
+    servers = [(secret, name, CREDENTIAL_KEYS) for name, secret in mcp_server_secrets(spec).items()]
+    for name, parts, directory in (
+        ("jump-hosts", jumps, JUMP_HOSTS_DIRECTORY),
+        ("mcp-servers", servers, MCP_SERVERS_DIRECTORY),
+        ("values", values, VALUES_DIRECTORY),
+    ):
         if parts:
             volumes.append(_projected_volume(name, parts))
             mounts.append({"name": name, "mountPath": str(directory), "readOnly": True})

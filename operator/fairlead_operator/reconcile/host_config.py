@@ -6,10 +6,12 @@ from typing import Any
 
 from fairlead_api.base import API_VERSION
 from fairlead_api.mcptoken import Permission as ApiPermission
+from fairlead_api.mcptoken import ToolSelection as ApiToolSelection
 from fairlead_api.remotehost import RemoteHostSpec
 from fairlead_operator.reconcile.endpoint import Endpoint
 from fairlead_operator.reconcile.jumps import Hop, trusted_keys
 from fairlead_operator.reconcile.labels import host_labels
+from fairlead_operator.reconcile.mcp_server_config import mcp_servers
 from fairlead_operator.reconcile.names import child_name, credentials_secret_name
 from fairlead_operator.reconcile.objects import Host
 from fairlead_operator.reconcile.policy_config import environment, groups, limits, policy
@@ -66,6 +68,7 @@ def sidecar_config(
         groups=groups(spec.tools.groups if spec.tools else None),
         policy=policy(spec.policy),
         limits=limits(spec.limits),
+        mcp_servers=mcp_servers(spec.mcp_servers),
         tokens=_sorted(grants),
         probe_sha256=probe_sha256,
         spool_directory=sidecar.SPOOL_DIRECTORY,
@@ -92,12 +95,21 @@ def revokes(before: Iterable[sidecar.TokenGrant], after: Iterable[sidecar.TokenG
 def _less(before: sidecar.TokenGrant, after: sidecar.TokenGrant) -> bool:
     shorter = after.expires_at is not None and (before.expires_at is None or after.expires_at < before.expires_at)
     other = (before.uid, before.secret_sha256) != (after.uid, after.secret_sha256)
-    return other or shorter or not before.permissions <= after.permissions
+    # Which of two selections lets more through is hard to tell: another one counts as less.
+    fewer = after.tools not in (before.tools, sidecar.ToolSelection())
+    return other or shorter or fewer or not before.permissions <= after.permissions
 
 
 def permissions(granted: Iterable[ApiPermission]) -> frozenset[sidecar.Permission]:
     """The API's permissions in the sidecar's words."""
     return frozenset(sidecar.Permission(permission.value) for permission in granted)
+
+
+def tool_selection(tools: ApiToolSelection | None) -> sidecar.ToolSelection:
+    """The tools that a token sees, in the sidecar's words; None: all that its permissions open."""
+    if tools is None:
+        return sidecar.ToolSelection()
+    return sidecar.ToolSelection(allow=tools.allow, deny=tools.deny or ())
 
 
 def config_secret(host: Host, rendered: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from fairlead_api.conditions import HostCondition, HostReason
 from fairlead_api.meta import ConditionStatus
 from fairlead_operator.reconcile.conditions import Findings
 from fairlead_operator.reconcile.endpoint import Endpoint, internal_url
+from fairlead_operator.reconcile.mcp_server_status import mcp_server_announcements, mcp_servers_status
 from fairlead_operator.reconcile.names import child_name
 from fairlead_operator.reconcile.objects import Host
 from fairlead_operator.reconcile.observed import HostObservation
@@ -23,6 +24,7 @@ FIELDS = (
     "hostKeyFingerprint",
     "sshServerVersion",
     "toolCount",
+    "mcpServers",
 )
 _EXPECTED = frozenset({HostReason.POD_NOT_READY, HostReason.SUSPENDED})
 """Reasons for not being Ready that need nobody's attention."""
@@ -42,12 +44,15 @@ def host_status(host: Host, endpoint: Endpoint | None, seen: HostObservation, fi
         "observedGeneration": host.generation,
         "conditions": conditions(findings, by_type(host.status), host.generation, seen.now),
     }
-    for field in ("url", "addresses", "publicKey", "hostKeyFingerprint", "sshServerVersion", "toolCount"):
+    for field in FIELDS[2:]:
         if field in host.status:
             status[field] = host.status[field]
     if endpoint is None:
         return status
     status |= _link_fields(seen)
+    status.pop("mcpServers", None)
+    if host.spec is not None and (servers := mcp_servers_status(host, host.spec, seen)):
+        status["mcpServers"] = servers
     if seen.public_key is not None:
         status["publicKey"] = seen.public_key
     else:
@@ -111,4 +116,4 @@ def announcements(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[A
     exposed = changed(HostCondition.EXPOSED, previous, after["conditions"])
     if exposed is not None and exposed["reason"] in _EXPOSED_WARNINGS:
         result.append(Announcement("Warning", exposed["reason"], exposed["message"]))
-    return result
+    return result + mcp_server_announcements(before, after)

@@ -29,10 +29,17 @@ def secret_value(reference: SecretKeyRef) -> SecretValue:
 
 
 def value_references(spec: RemoteHostSpec) -> Iterator[SecretKeyRef]:
-    """The keys of Secrets that variables, the sudo password and redaction name."""
+    """The keys of Secrets that variables, headers, the sudo password and redaction name."""
     for variable in spec.environment.variables or ():
         if variable.value_from is not None:
             yield variable.value_from.secret_key_ref
+    for server in spec.mcp_servers or ():
+        for variable in (server.stdio.env if server.stdio else None) or ():
+            if variable.value_from is not None:
+                yield variable.value_from.secret_key_ref
+        for header in (server.http.headers if server.http else None) or ():
+            if header.value_from is not None:
+                yield header.value_from.secret_key_ref
     if spec.policy is None:
         return
     if spec.policy.sudo is not None and spec.policy.sudo.password_secret_ref is not None:
@@ -49,15 +56,26 @@ def value_keys(spec: RemoteHostSpec) -> Mapping[str, list[str]]:
     return {name: sorted(keys[name]) for name in sorted(keys)}
 
 
+def mcp_server_secrets(spec: RemoteHostSpec) -> Mapping[str, str]:
+    """MCP server of type SSH -> the Secret with the credentials of the login there."""
+    return {
+        server.name: server.ssh.auth.secret.name
+        for server in spec.mcp_servers or ()
+        if server.ssh is not None and server.ssh.auth.secret is not None
+    }
+
+
 def mounted(host: str, spec: RemoteHostSpec, hops: Iterable[Hop]) -> list[Mounted]:
     """The Secrets that a host's pod mounts besides its configuration; the one with its own credentials comes first."""
     found = [Mounted(credentials_secret_name(host, spec), "spec.auth")]
     found += [Mounted(hop.secret, f"the jump host {hop.name}") for hop in hops]
+    found += [Mounted(secret, f"the MCP server {name}") for name, secret in mcp_server_secrets(spec).items()]
     found += [Mounted(name, f"the values of {', '.join(keys)}") for name, keys in value_keys(spec).items()]
     return found
 
 
 def direct_secrets(host: str, spec: RemoteHostSpec) -> frozenset[str]:
-    """The Secrets that a spec names itself, those of its inline jump hosts included."""
+    """The Secrets that a spec names itself, those of its inline jump hosts and MCP servers included."""
     inline = {jump.auth.secret.name for jump in spec.jump_hosts or () if jump.auth and jump.auth.secret}
-    return frozenset({credentials_secret_name(host, spec), *inline, *value_keys(spec)})
+    servers = mcp_server_secrets(spec).values()
+    return frozenset({credentials_secret_name(host, spec), *inline, *servers, *value_keys(spec)})

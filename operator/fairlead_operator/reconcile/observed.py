@@ -1,12 +1,15 @@
 """What was found out about a host, from which its conditions follow."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from fairlead_api.conditions import HostReason
 from fairlead_operator.reconcile.mounts import Mounted
 from fairlead_operator.reconcile.objects import Key
 from fairlead_sidecar.statusz import Statusz
+
+GRACE = timedelta(seconds=5)
+"""How long a pod may be silent, or a configuration on its way, before what worked no longer counts as working."""
 
 
 @dataclass(frozen=True)

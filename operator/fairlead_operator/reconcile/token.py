@@ -10,7 +10,7 @@ from fairlead_api.base import API_VERSION
 from fairlead_api.conditions import TokenCondition, TokenReason
 from fairlead_api.mcptoken import McpTokenSpec
 from fairlead_api.meta import ConditionStatus
-from fairlead_operator.reconcile.host_config import permissions
+from fairlead_operator.reconcile.host_config import permissions, tool_selection
 from fairlead_operator.reconcile.labels import token_labels
 from fairlead_operator.reconcile.names import token_secret_name
 from fairlead_operator.reconcile.objects import Host, Token, expiration
@@ -78,6 +78,7 @@ def grant(token: Token, spec: McpTokenSpec, minted: Minted) -> TokenGrant | None
         subject=spec.subject,
         secret_sha256=minted.sha256,
         permissions=permissions(spec.permissions),
+        tools=tool_selection(spec.tools),
         expires_at=expiration(token.created, spec),
     )
 

@@ -27,6 +27,8 @@ class Announcement:
     """`Normal` or `Warning`."""
     reason: str
     message: str
+    subject: str = ""
+    """What it is about, where the same may happen again and again; empty: each is to be written."""
 
 
 def true(reason: str, message: str) -> Finding:

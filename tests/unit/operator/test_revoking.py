@@ -5,7 +5,7 @@ import pytest
 
 from fairlead_operator.reconcile.host_config import revokes
 from fairlead_operator.reconcile.patterns import unusable_pattern
-from fairlead_sidecar.config import Permission, TokenGrant
+from fairlead_sidecar.config import Permission, TokenGrant, ToolSelection
 from tests.unit.operator.states import host
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -27,6 +27,8 @@ GRANT = TokenGrant(
         {"permissions": frozenset({Permission.VIEW})},
         {"expires_at": NOW - timedelta(seconds=1)},
         {"uid": "2"},
+        {"tools": ToolSelection(allow=("hn__*",))},
+        {"tools": ToolSelection(deny=("hn__*",))},
     ],
     ids=lambda change: str(next(iter(change))),
 )

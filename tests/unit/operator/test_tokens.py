@@ -14,7 +14,7 @@ from fairlead_operator.reconcile.token import (
     token_secret,
     token_status,
 )
-from fairlead_sidecar.config import TokenGrant
+from fairlead_sidecar.config import TokenGrant, ToolSelection
 from tests.unit.operator.golden_files import Golden
 from tests.unit.operator.states import NOW, body, host, later
 
@@ -82,6 +82,22 @@ def test_any_time_of_the_calendar_can_be_an_end_and_is_shown_in_utc(written: str
     assert TokenGrant.model_validate_json(told.model_dump_json()) == told
     observed = TokenObservation(now=NOW, minted=MINTED, hosts=("web-01",))
     assert token_status(some, observed, token_findings(some, observed))["expirationTime"] == shown
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        (None, ToolSelection()),
+        ({"allow": ["hn__*"]}, ToolSelection(allow=("hn__*",))),
+        ({"deny": ["*delete*", "x"]}, ToolSelection(deny=("*delete*", "x"))),
+    ],
+)
+def test_sidecars_are_told_which_tools_a_token_sees(written: Any, told: ToolSelection) -> None:
+    some = token(**{} if written is None else {"tools": written})
+    assert some.spec is not None
+    made = grant(some, some.spec, MINTED)
+    assert made is not None
+    assert made.tools == told
 
 
 def test_a_suspended_token_is_told_to_nobody() -> None:
