@@ -7,7 +7,6 @@ dropped, and the result says which kinds there were.
 
 import unicodedata
 from enum import StrEnum
-from functools import cache
 
 
 class Hidden(StrEnum):
@@ -26,10 +25,11 @@ class Hidden(StrEnum):
 _BIDI = frozenset({"LRE", "RLE", "PDF", "LRO", "RLO", "LRI", "RLI", "FSI", "PDI"})
 _BIDI_MARKS = "\N{LEFT-TO-RIGHT MARK}\N{RIGHT-TO-LEFT MARK}\N{ARABIC LETTER MARK}"
 _CATEGORIES = frozenset({"Cc", "Cf", "Zl", "Zp"})
-_PLANES_WITH_FORMAT_CHARACTERS = (0x0, 0x1, 0xE)
+_PLAIN = frozenset({*map(chr, range(0x20, 0x7F)), "\n", "\t"})
+"""What nearly all text is made of, and is never hidden."""
 # Letters and marks that Unicode wants not to be shown at all; Python's database does not have that property. The
 # variation selectors 1 to 16 stay: they choose between two looks of a visible character.
-_NOT_SHOWN = "\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0" + "".join(map(chr, range(0xE0100, 0xE01F0)))
+_NOT_SHOWN = frozenset({*"\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0", *map(chr, range(0xE0100, 0xE01F0))})
 
 
 def visible(text: str) -> tuple[str, list[Hidden]]:
@@ -37,7 +37,7 @@ def visible(text: str) -> tuple[str, list[Hidden]]:
 
     Line feeds, tabs and the line ends of DOS stay as they are.
     """
-    hidden = set(text) & _hidden()
+    hidden = {character for character in set(text) - _PLAIN if _is_hidden(character)}
     kinds = set()
     for character in hidden:
         if character != "\r":
@@ -51,16 +51,9 @@ def visible(text: str) -> tuple[str, list[Hidden]]:
     return text, sorted(kinds)
 
 
-@cache
-def _hidden() -> frozenset[str]:
-    """All characters that are made visible; of the carriage returns, those before a line feed pass."""
-    characters = (
-        chr(point)
-        for plane in _PLANES_WITH_FORMAT_CHARACTERS
-        for point in range(plane << 16, (plane + 1) << 16)
-        if unicodedata.category(chr(point)) in _CATEGORIES
-    )
-    return frozenset({*characters, *_NOT_SHOWN} - {"\n", "\t"})
+def _is_hidden(character: str) -> bool:
+    """Whether a character is made visible; of the carriage returns, those before a line feed pass."""
+    return character in _NOT_SHOWN or unicodedata.category(character) in _CATEGORIES
 
 
 def _kind(character: str) -> Hidden:
