@@ -9,6 +9,7 @@ command is sent together with the request that starts the shell.
 import asyncio
 import re
 from collections.abc import Callable
+from typing import Protocol
 
 import asyncssh
 
@@ -45,8 +46,30 @@ _BASH_SCRIPT = _BEGIN + (
 _BASH_AT_ONCE = _BEGIN + 'IFS= @locale@read -rN @size@ fl_text && eval "$fl_text"; exit 255'
 
 
+class Holder(Protocol):
+    """Who follows a command whose input stays open."""
+
+    @property
+    def paused(self) -> bool:
+        """Whether output waits for its reader."""
+
+    def taken(self) -> None:
+        """The shell becomes the command now."""
+
+    def eof_received(self) -> None:
+        """All output is there."""
+
+    def pause_writing(self) -> None:
+        """Too much input waits to be sent."""
+
+    def resume_writing(self) -> None:
+        """There is room again."""
+
+
 class Launcher(asyncssh.SSHClientSession[bytes]):
     """One channel: first the waiting shell, then the command."""
+
+    holder: Holder | None = None
 
     def __init__(
         self,
@@ -147,6 +170,11 @@ class Launcher(asyncssh.SSHClientSession[bytes]):
         return self._channel is not None
 
     @property
+    def channel(self) -> asyncssh.SSHClientChannel[bytes] | None:
+        """What the server gave."""
+        return self._channel
+
+    @property
     def exited(self) -> bool:
         """Whether the command's end was reported."""
         return self.exit_code is not None or self.signal is not None
@@ -226,10 +254,22 @@ class Launcher(asyncssh.SSHClientSession[bytes]):
     def eof_received(self) -> bool:
         """All output is there."""
         self._eof = True
+        if self.holder is not None:
+            self.holder.eof_received()
         if self.exited:
             self.ended.set()
         # The server closes the channel soon; an end of our input would be one packet more.
         return True
+
+    def pause_writing(self) -> None:
+        """Too much input waits to be sent."""
+        if self.holder is not None:
+            self.holder.pause_writing()
+
+    def resume_writing(self) -> None:
+        """There is room again."""
+        if self.holder is not None:
+            self.holder.resume_writing()
 
     def connection_lost(self, _exc: Exception | None) -> None:
         """The channel is gone, in order or with its connection."""
@@ -253,7 +293,7 @@ class Launcher(asyncssh.SSHClientSession[bytes]):
             if data:
                 self._channel.write(data)
             if self._program is not None:
-                if self._program.stdin and self._program.password is None:
+                if self._program.stdin and not self._program.stdin_open and self._program.password is None:
                     self._channel.write_eof()
                 self.sent = True
         except OSError:
@@ -295,6 +335,8 @@ class Launcher(asyncssh.SSHClientSession[bytes]):
         self._passing[stream] = True
         if stream == "stdout":
             self.taken = True
+            if self.holder is not None:
+                self.holder.taken()
             if self._program is not None and not self._program.both:
                 self._passing["stderr"] = True
         return rest
@@ -311,7 +353,7 @@ class Launcher(asyncssh.SSHClientSession[bytes]):
                 self._let_in = True
                 self._early["stdout"][:] = self._early["stdout"].partition(answer)[2]
                 self._channel.write((program.inner or b"") + program.stdin)
-                if program.stdin:
+                if program.stdin and not program.stdin_open:
                     self._channel.write_eof()
             elif asked > self._passwords:
                 self._passwords = asked
@@ -341,6 +383,8 @@ class Launcher(asyncssh.SSHClientSession[bytes]):
         if self.ended.is_set():
             return
         fresh = self._received - before
+        if self.holder is not None and self.holder.paused:
+            fresh, at_exit, rounds = 1, self._received, 0
         if fresh == 0 or (rounds > 1 and fresh < _TRICKLE_BYTES) or self._received - at_exit > _FLOOD_BYTES:
             self.ended.set()
             self.close()

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 
 import asyncssh
 
@@ -11,6 +11,7 @@ from fairlead_sidecar.errors import ConnectionLost, HostUnreachable, LinkError
 from fairlead_sidecar.ssh.backoff import Backoff
 from fairlead_sidecar.ssh.credentials import FilesVersion
 from fairlead_sidecar.ssh.direct import DirectStream, Tunnel
+from fairlead_sidecar.ssh.held import Held, Holds, OnStderr
 from fairlead_sidecar.ssh.limit import SessionLimit
 from fairlead_sidecar.ssh.login import Login, Progress, login, new_progress
 from fairlead_sidecar.ssh.marker import instance_of
@@ -70,6 +71,7 @@ class Link:
         self._was_up = False
         self._reaper = Reaper(self._current)
         self._runner = Runner(self._up_by, lambda: self._config, self._reaper, self.observer)
+        self._holds = Holds(self._up_by, lambda: self._config, self._reaper, self.observer)
         self.tunnel = Tunnel(lambda: self._ready(asyncio.get_running_loop().time() + CALL_WAIT_SECONDS))
         """For `asyncssh.connect(tunnel=…)`: an SSH connection to where the host can reach; errors as with
         `open_connection`."""
@@ -108,6 +110,7 @@ class Link:
         finally:
             for work in self._works:
                 work.cancel()
+            await self._holds.close()
             await self._reaper.close()
             pools, self._pool = [*self._former, *([self._pool] if self._pool else [])], None
             # Else calls that still come would wait for a pool without ever giving way.
@@ -168,6 +171,24 @@ class Link:
             LinkError: There is no connection, or it broke while the command ran.
         """
         return await self._runner.run(request, timeout=timeout, idle_timeout=idle_timeout, sink=sink)
+
+    def hold(
+        self, request: CommandRequest, *, timeout: float, on_stderr: OnStderr
+    ) -> AbstractAsyncContextManager[Held]:
+        """Run a command whose input stays open until the context is left.
+
+        Leaving ends its input, and after `GRACE_SECONDS` the command itself with all its processes, and those that it
+        leaves behind when it exits; where the connection is lost, as soon as there is one again.
+
+        Args:
+            request: What to run; input that it holds is given first.
+            timeout: Seconds within which it has to have been started.
+            on_stderr: Gets what it writes to its standard error.
+
+        Raises:
+            InvalidRequest, SudoFailed, TooBusy, LinkError: As `run_command`, while it is started.
+        """
+        return self._holds.hold(request, timeout=timeout, on_stderr=on_stderr)
 
     @asynccontextmanager
     async def sftp(self) -> AsyncIterator[asyncssh.SFTPClient]:
@@ -380,6 +401,7 @@ class Link:
             if drain:
                 # What comes through them is of the host that is left.
                 pool.direct.abort()
+                self._holds.leave(pool)
                 self._drain(pool)
             else:
                 pool.abort()

@@ -67,6 +67,8 @@ class Pool:
         self.max_connections = max_connections
         self.facts: HostFacts | None = None
         """What shells say about themselves; None until they have answered, or did not in time."""
+        self.answered = asyncio.Event()
+        """They have answered, or never will."""
         self._instance = instance
         self._environment = environment
         self._limit = limit
@@ -135,6 +137,7 @@ class Pool:
     def learned(self, facts: HostFacts) -> None:
         """The account's shells told about themselves: commands go on, in shells that know it."""
         self.facts = facts
+        self.answered.set()
         self._patience.cancel()
         self._facts_awaited = False
         self.renew()

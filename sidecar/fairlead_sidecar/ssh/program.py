@@ -42,6 +42,8 @@ class Program:
     password: bytes | None = field(default=None, repr=False)
     """What sudo is given when it asks."""
     stdin: bytes = field(default=b"", repr=False)
+    stdin_open: bool = False
+    """Whether more input follows."""
     both: bool = True
     """Whether stderr says too where the command's output begins."""
     public: bool = False
@@ -104,7 +106,7 @@ def compose(
         text = exports(request.environment) + _enter(request.working_directory) + _taken(nonce, both=both)
         text += _run(request, shell)
         public = request.script is None and not request.environment and not request.stdin
-        return Program(_encode(text), stdin=request.stdin, both=both, public=public)
+        return Program(_encode(text), stdin=request.stdin, stdin_open=request.stdin_open, both=both, public=public)
     inner = exports({**variables, **request.environment}) + _enter(request.working_directory) + _taken(nonce, both=True)
     inner += _run(request, shell, own_shell=False)
     return Program(
@@ -112,6 +114,7 @@ def compose(
         inner=in_lines(_encode(inner)),
         password=None if request.run_as.password is None else _encode(request.run_as.password),
         stdin=request.stdin,
+        stdin_open=request.stdin_open,
     )
 
 
@@ -174,13 +177,13 @@ def _taken(nonce: str, *, both: bool) -> str:
 
 def _run(request: CommandRequest, shell: LoginShell, *, own_shell: bool = True) -> str:
     """Text that becomes the command; `own_shell` when the reading shell is the account's own."""
-    closed = "" if request.stdin else " </dev/null"
+    closed = "" if request.stdin or request.stdin_open else " </dev/null"
     if request.argv is not None:
         return f"exec {_words(request.argv)}{closed}"
     if request.script is not None:
         return _script(request.script, closed)
     command = (request.command or "").strip(" \t\n") if own_shell else request.command or ""
-    if own_shell and not request.stdin and shell.builtin(command):
+    if own_shell and closed and shell.builtin(command):
         return f"{command}\nexit"
     again = _shell(shell, request.command or "", named=own_shell) + closed
     program = shell.program(command) if own_shell else None

@@ -62,6 +62,10 @@ class Reaper:
         """Kill what somebody else left, if that is possible now."""
         self._spawn(self._end(process, run_as, pool), name=_NOW)
 
+    def clear(self, launcher: Launcher, run_as: RunAs | None, pool: Pool, target: Target) -> asyncio.Task[None]:
+        """End what a command that has exited left behind, found by its marker: its number may be another's by now."""
+        return self._spawn(self._clear(_Orphan(_process(launcher), run_as, target), pool), name=_NOW)
+
     def connected(self) -> None:
         """There is a connection: carry out what was put off."""
         current = self._current()
@@ -99,6 +103,11 @@ class Reaper:
             self._put_off_until_connected(_Orphan(_process(launcher), run_as, target))
             self.connected()
         launcher.close()
+
+    async def _clear(self, orphan: _Orphan, pool: Pool) -> None:
+        if not await self._deliver(pool, orphan.process, orphan.run_as, reconnected=True):
+            self._put_off_until_connected(orphan)
+            self.connected()
 
     async def _end(self, process: RemoteProcess, run_as: RunAs | None, pool: Pool) -> None:
         await self._deliver(pool, process, run_as, reconnected=False)

@@ -37,4 +37,6 @@ class CommandRequest:
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Variables beside those of the login shell and of the configuration; never part of an argument list."""
     stdin: bytes = field(default=b"", repr=False)
+    stdin_open: bool = False
+    """Whether more input follows; else what `stdin` holds is all."""
     run_as: RunAs | None = None
