@@ -8,10 +8,13 @@ from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from functools import cache
 
+from fairlead_sidecar.access.grants import Caller
+from fairlead_sidecar.access.selection import selected
 from fairlead_sidecar.access.sessions import Sessions
 from fairlead_sidecar.access.work import Item, Work
 from fairlead_sidecar.audit import AuditLog
 from fairlead_sidecar.config import Permission
+from fairlead_sidecar.head_start import HeadStart
 from fairlead_sidecar.metrics import Metrics
 from fairlead_sidecar.reload import Active, ConfigRefused, ConfigSource, activate
 from fairlead_sidecar.ssh.link import Link
@@ -35,9 +38,12 @@ class Sidecar:
     Args:
         source: Where the configuration comes from; may have none yet.
         audit: Where calls and denials are written; standard output by default.
+        head_start: The link, where it was begun already; it ends with `running`.
     """
 
-    def __init__(self, source: ConfigSource, *, audit: AuditLog | None = None) -> None:
+    def __init__(
+        self, source: ConfigSource, *, audit: AuditLog | None = None, head_start: HeadStart | None = None
+    ) -> None:
         self.audit = audit or AuditLog()
         self.work = Work()
         self.sessions = Sessions()
@@ -55,6 +61,7 @@ class Sidecar:
         self.on_command_end: list[Callable[[Command], None]] = []
         """Called whenever a command ended that no call waited for."""
         self._source = source
+        self._head_start = head_start
         self._config_error: str | None = None
         self._followed: Active | None = None
         self._follow_wanted = asyncio.Event()
@@ -106,6 +113,8 @@ class Sidecar:
             await self.drain()
             if self._link_task is not None:
                 tasks.append(self._link_task)
+            elif self._head_start is not None:
+                await self._head_start.close()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -176,9 +185,13 @@ class Sidecar:
             listener(active)
         self._look_for_values()
         if self.link is None:
-            self.link = Link(active.config, on_change=self._bump, observer=self.metrics)
-            self._link_task = asyncio.create_task(self._keep_link(self.link))
-            self._followed = active
+            begun = self._head_start or HeadStart(active.config)
+            self.link = begun.take_over(self._bump, self.metrics)
+            self._link_task = asyncio.create_task(begun.keep())
+            if begun.config == active.config:
+                self._followed = active
+            else:
+                self._follow_wanted.set()
         else:
             self._follow_wanted.set()
         if active.fault is None:
@@ -186,14 +199,6 @@ class Sidecar:
         else:
             logger.error("Configuration %s is in force with everything denied: %s", active.digest[:12], active.fault)
         self._bump()
-
-    async def _keep_link(self, link: Link) -> None:
-        while True:
-            try:
-                await link.run()
-            except Exception:  # a fault in the link must show in the log and heal, not silence the host for good
-                logger.exception("The link failed; it is started anew")
-            await asyncio.sleep(1)
 
     async def _follow(self) -> None:
         """Let the link take over changes, apart from `_watch` so that a slow login never delays a revocation."""
@@ -205,7 +210,7 @@ class Sidecar:
                 continue
             try:
                 await link.reconfigure(active.config)
-            except Exception:  # as in _keep_link
+            except Exception:  # as with the link itself
                 logger.exception("The link could not take over the configuration")
             self._followed = active
             self._bump()
@@ -224,14 +229,23 @@ class Sidecar:
 
         def condemned(item: Item) -> bool:
             caller = active.grants.current(item.key)
-            return caller is None or (item.needs is not None and item.needs not in caller.permissions)
+            if caller is None or (item.needs is not None and item.needs not in caller.permissions):
+                return True
+            return item.tool is not None and not selected(caller.tools, item.tool)
 
         @cache
+        def owner_now(owner: str) -> Caller | None:
+            return active.grants.of_owner(owner)
+
         def permissions(owner: str) -> frozenset[Permission]:
-            caller = active.grants.of_owner(owner)
+            caller = owner_now(owner)
             return frozenset() if caller is None else caller.permissions
 
-        ended = self.work.cut(condemned) + self.commands.enforce(permissions, active.tools)
+        def offered(owner: str, tool: str) -> bool:
+            caller = owner_now(owner)
+            return tool in active.tools and caller is not None and selected(caller.tools, tool)
+
+        ended = self.work.cut(condemned) + self.commands.enforce(permissions, offered)
         if ended:
             logger.info("Ended %d streams and calls whose token is no longer valid for them", ended)
         await self.sessions.keep(active.grants.owners())

@@ -83,8 +83,8 @@ class Body:
             if message["type"] != "http.request":
                 return message
 
-    def method_and_tool(self) -> tuple[str | None, str | None]:
-        """The JSON-RPC method and, for `tools/call`, the tool's name; None where it is not what it should be.
+    def method_and_target(self) -> tuple[str | None, str | None]:
+        """The JSON-RPC method and what it is about, `name` or else `uri`; None where it is not what it should be.
 
         A first look for a good answer at the HTTP level; the tool's own check does not rely on it.
         """
@@ -95,5 +95,5 @@ class Body:
         if not isinstance(message, dict) or not isinstance(message.get("method"), str):
             return None, None
         params = message.get("params")
-        name = params.get("name") if isinstance(params, dict) else None
-        return message["method"], name if isinstance(name, str) else None
+        target = params.get("name", params.get("uri")) if isinstance(params, dict) else None
+        return message["method"], target if isinstance(target, str) else None

@@ -1,5 +1,6 @@
 """What a request must satisfy before MCP sees it, each check on its own."""
 
+from dataclasses import dataclass
 from enum import StrEnum
 
 from mcp.server.transport_security import TransportSecurityMiddleware, TransportSecuritySettings
@@ -10,9 +11,11 @@ from fairlead_sidecar.access import responses
 from fairlead_sidecar.access.body import MAX_BYTES, MAX_BYTES_WITHOUT_WRITE, SECONDS, Body, TooLarge, TooSlow
 from fairlead_sidecar.access.budget import Lease, NoRoom
 from fairlead_sidecar.access.grants import Caller
+from fairlead_sidecar.access.selection import not_selected, selected
 from fairlead_sidecar.config import Permission, SidecarConfig
 from fairlead_sidecar.reload import Active
 from fairlead_sidecar.tools.catalogue import SCOPES, scope_text
+from fairlead_sidecar.upstream.names import SEPARATOR, Names
 
 
 class Route(StrEnum):
@@ -28,8 +31,19 @@ class Route(StrEnum):
 
 METHODS = {Route.MCP: ("GET", "POST", "DELETE"), Route.SSE: ("GET",), Route.MESSAGES: ("POST",)}
 """The HTTP methods that they answer; HEAD where there is GET."""
+SERVERS = "/servers/"
+"""Below it each upstream server has an endpoint of its own: `/servers/<name>/mcp`."""
 PROBE_METHODS = frozenset({"initialize", "notifications/initialized", "ping", "server/discover", "tools/list"})
 """What the operator's probe credential may do."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """What a request's path leads to."""
+
+    route: Route
+    server: str | None = None
+    """The upstream server whose own endpoint it is; None: all that the host has."""
 
 
 class Refused(Exception):
@@ -66,15 +80,19 @@ async def check_host(request: Request, config: SidecarConfig) -> None:
         raise Refused("host_not_allowed", responses.error(421, "misdirected_request", message))
 
 
-def find_route(request: Request, active: Active) -> Route:
+def find_place(request: Request, active: Active, caller: Caller) -> Place:
     """What the path leads to, where HTTP method and media type are right for it.
 
     Raises:
-        Refused: There is nothing that answers such a request.
+        Refused: There is nothing that answers such a request, or nothing that this caller may know of.
     """
     base = active.mcp_path.removesuffix(Route.MCP)
     path = request.scope["path"].removesuffix("/")
     route = next((route for route in Route if path == base + route), None)
+    server = None
+    if route is None and path.startswith(base + SERVERS) and path.endswith(Route.MCP):
+        route, server = Route.MCP, path.removeprefix(base + SERVERS).removesuffix(Route.MCP)
+        _check_server(server, active, caller)
     if route is None:
         message = f"There is nothing here; MCP is served at {active.mcp_path}."
         raise Refused("not_found", responses.error(404, "not_found", message))
@@ -86,7 +104,17 @@ def find_route(request: Request, active: Active) -> Route:
     if request.method == "POST" and not request.headers.get("content-type", "").lower().startswith("application/json"):
         message = "Send Content-Type: application/json."
         raise Refused("unsupported_media_type", responses.error(415, "unsupported_media_type", message))
-    return route
+    return Place(route, server)
+
+
+def _check_server(name: str, active: Active, caller: Caller) -> None:
+    if not caller.is_probe and Permission.CALL not in caller.permissions:
+        raise _insufficient(caller, Permission.CALL, "The host's MCP servers", None)
+    names = [server.name for server in active.config.mcp_servers]
+    if name not in names:
+        known = f"its MCP servers are: {', '.join(names)}" if names else "it has none"
+        message = f"The host has no MCP server of this name; {known}."
+        raise Refused("unknown_server", responses.error(404, "not_found", message))
 
 
 async def read_body(request: Request, caller: Caller, lease: Lease) -> Body:
@@ -113,8 +141,14 @@ async def read_body(request: Request, caller: Caller, lease: Lease) -> Body:
         raise Refused("too_many_bytes", responses.error(503, "too_busy", message, {"Retry-After": "1"})) from None
 
 
-def check_permission(active: Active, caller: Caller, method: str | None, tool_name: str | None) -> None:
-    """Whether the caller may send this JSON-RPC method, and for `tools/call` this tool's name.
+def check_permission(
+    active: Active, caller: Caller, method: str | None, target: str | None, server: str | None = None
+) -> None:
+    """Whether the caller may send this JSON-RPC method, and for `tools/call` call the tool of this name.
+
+    Args:
+        target: The name or URI that the message is about.
+        server: The upstream server whose own endpoint it came to.
 
     Raises:
         Refused: It may not.
@@ -124,14 +158,41 @@ def check_permission(active: Active, caller: Caller, method: str | None, tool_na
             message = f"The probe credential may not use {ascii(method)[:60]}".replace('"', "")
             raise Refused("probe_forbidden", responses.insufficient_scope("", message))
         return
-    if method == "resources/read":
-        # A resource is what `read_file` reads.
-        tool_name = "read_file"
-    elif method != "tools/call" or tool_name is None:
+    name = _tool_name(active, method, target, server)
+    if name is None:
         return
-    tool = active.tools.get(tool_name)
-    if tool is None or tool.permission in caller.permissions:
+    tool = active.tools.get(name)
+    if tool is None and (SEPARATOR not in name or not active.config.mcp_servers):
         return
-    message = f"{tool_name} needs the permission {tool.permission.value} (scope {SCOPES[tool.permission]})"
-    scope = scope_text({*caller.permissions, tool.permission})
-    raise Refused("insufficient_scope", responses.insufficient_scope(scope, message), tool=tool_name)
+    permission = Permission.CALL if tool is None else tool.permission
+    if permission not in caller.permissions:
+        raise _insufficient(caller, permission, name, name)
+    if not selected(caller.tools, name):
+        error = not_selected(name)
+        answer = responses.error(403, error.code, f"{error.message} {error.hint}")
+        raise Refused(error.code, answer, tool=name)
+
+
+def _tool_name(active: Active, method: str | None, target: str | None, server: str | None) -> str | None:
+    """The tool that is to be called, by its name among all tools; None where it is none."""
+    if method == "tools/call" and target is not None:
+        return target if server is None else Names(server, [target]).aggregate(target)
+    own = target is None or not active.config.mcp_servers or target.startswith(f"ssh://{active.config.name}/")
+    # A resource of the host's own is what `read_file` reads.
+    return "read_file" if method == "resources/read" and server is None and own else None
+
+
+def _insufficient(caller: Caller, permission: Permission, what: str, tool: str | None) -> Refused:
+    needs = "need" if tool is None else "needs"
+    message = f"{_quotable(what)} {needs} the permission {permission.value} (scope {SCOPES[permission]})"
+    scope = scope_text({*caller.permissions, permission})
+    return Refused("insufficient_scope", responses.insufficient_scope(scope, message), tool=tool)
+
+
+def _quotable(name: str) -> str:
+    """A name that a client sent, fit for a header."""
+    return (
+        "".join(character if character.isascii() and character.isprintable() else "?" for character in name[:128])
+        .replace('"', "")
+        .replace("\\", "")
+    )

@@ -16,11 +16,11 @@ from fairlead_sidecar import audit
 from fairlead_sidecar.access import checks, page, responses
 from fairlead_sidecar.access.body import Body, Disconnected
 from fairlead_sidecar.access.budget import LEASE_KEY, Budget, Lease
-from fairlead_sidecar.access.checks import Refused, Route
+from fairlead_sidecar.access.checks import Place, Refused, Route
 from fairlead_sidecar.access.grants import Caller, Unauthenticated
 from fairlead_sidecar.access.legacy import LegacySse
 from fairlead_sidecar.access.sessions import NoSession, session_user
-from fairlead_sidecar.protocol.caller import CALLER_KEY
+from fairlead_sidecar.protocol.caller import CALLER_KEY, SERVER_KEY
 from fairlead_sidecar.reload import Active
 from fairlead_sidecar.sidecar import Sidecar
 
@@ -78,10 +78,10 @@ class Gate:
     ) -> None:
         request.scope[LEASE_KEY] = lease
         try:
-            route, body = await self._admitted(request, active, caller, lease)
+            place, body = await self._admitted(request, active, caller, lease)
             if request.method == "HEAD":
                 await Response(media_type="text/event-stream")(request.scope, body.receive, response)
-            elif route is Route.MCP:
+            elif place.route is Route.MCP:
                 await self._streamable(request, active, caller, body, response)
             else:
                 await self._with_sse(request, active, caller, body, response)
@@ -95,21 +95,22 @@ class Gate:
         except Disconnected:
             return
 
-    async def _admitted(self, request: Request, active: Active, caller: Caller, lease: Lease) -> tuple[Route, Body]:
-        route = checks.find_route(request, active)
+    async def _admitted(self, request: Request, active: Active, caller: Caller, lease: Lease) -> tuple[Place, Body]:
+        place = checks.find_place(request, active, caller)
+        request.scope[SERVER_KEY] = place.server
         if request.method == "POST":
             body = await checks.read_body(request, caller, lease)
-            checks.check_permission(active, caller, *body.method_and_tool())
-            return route, body
+            checks.check_permission(active, caller, *body.method_and_target(), place.server)
+            return place, body
         if caller.is_probe and request.method == "GET":
             checks.check_permission(active, caller, "GET", None)
-        return route, Body(b"", request.receive)
+        return place, Body(b"", request.receive)
 
     async def _streamable(
         self, request: Request, active: Active, caller: Caller, body: Body, response: responses.Response
     ) -> None:
-        place = self._sidecar.sessions.opening(caller) if _opens_session(request) else contextlib.nullcontext()
-        async with place:
+        opening = self._sidecar.sessions.opening(caller) if _opens_session(request) else contextlib.nullcontext()
+        async with opening:
             await self._mcp(_scope(request, caller), body.receive, response)
         reason = self._refused_by_mcp(request, caller, response.status)
         if reason is not None:
@@ -188,7 +189,7 @@ def _unauthorized(request: Request, active: Active, refusal: Unauthenticated) ->
 
 
 def _scope(request: Request, caller: Caller) -> Scope:
-    return {**request.scope, "user": session_user(caller), CALLER_KEY: caller}
+    return {**request.scope, "user": session_user(caller, request.scope.get(SERVER_KEY)), CALLER_KEY: caller}
 
 
 def _opens_session(request: Request) -> bool:

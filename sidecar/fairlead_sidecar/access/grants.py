@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from fairlead_sidecar import tokens
-from fairlead_sidecar.config import Permission, SidecarConfig, TokenGrant
+from fairlead_sidecar.access.selection import selected
+from fairlead_sidecar.config import Permission, SidecarConfig, TokenGrant, ToolSelection
 
 
 class Unauthenticated(Exception):
@@ -25,6 +26,9 @@ class Unauthenticated(Exception):
         self.token_id = token_id
 
 
+ALL_TOOLS = ToolSelection()
+
+
 @dataclass(frozen=True)
 class Caller:
     """Whoever presented an accepted credential."""
@@ -38,6 +42,11 @@ class Caller:
     permissions: frozenset[Permission]
     is_probe: bool = False
     """The operator's own check: may only initialize, ping, discover and list."""
+    tools: ToolSelection = ALL_TOOLS
+
+    def may_use(self, permission: Permission, tool: str) -> bool:
+        """Whether it may call a tool that needs this permission."""
+        return permission in self.permissions and selected(self.tools, tool)
 
 
 LOCAL_CALLER = Caller(
@@ -115,6 +124,7 @@ def _caller(grant: TokenGrant) -> Caller:
         subject=grant.subject,
         token_id=grant.id,
         permissions=grant.permissions,
+        tools=grant.tools,
     )
 
 

@@ -23,14 +23,18 @@ class NoSession(Exception):
     """There is no place for another session; the message says why."""
 
 
-def session_user(caller: Caller) -> AuthenticatedUser:
-    """The user that the SDK binds a session to: nobody else can use it, a rotated token of the same owner can."""
-    return _user(caller.owner)
+def session_user(caller: Caller, server: str | None = None) -> AuthenticatedUser:
+    """The user that the SDK binds a session to: nobody else can use it, a rotated token of the same owner can.
+
+    Args:
+        server: The upstream server at whose own endpoint the session is opened; it is of use only there.
+    """
+    return _user(caller.owner, server)
 
 
 @functools.lru_cache(maxsize=256)
-def _user(owner: str) -> AuthenticatedUser:
-    return AuthenticatedUser(AccessToken(token="", client_id=owner, scopes=[]))
+def _user(owner: str, server: str | None) -> AuthenticatedUser:
+    return AuthenticatedUser(AccessToken(token="", client_id=owner, scopes=[], subject=server))
 
 
 class Sessions:
@@ -121,12 +125,13 @@ class Sessions:
         if self._manager is not None:
             self._manager.cancel_abandoned(grace)
 
-    async def keep(self, owners: AbstractSet[str]) -> None:
-        """End every session whose owner is not among `owners`."""
+    async def keep(self, owners: AbstractSet[str], servers: AbstractSet[str] = frozenset()) -> None:
+        """End every session whose owner is not among `owners`, or whose upstream server is not among `servers`."""
         if self._manager is None:
             return
         instances, bound = self._manager._server_instances, self._manager._session_owners  # noqa: SLF001 - as above
         for session_id, transport in list(instances.items()):
             owner = bound.get(session_id)
-            if owner is None or owner["client_id"] not in owners:
+            server = None if owner is None else owner["subject"]
+            if owner is None or owner["client_id"] not in owners or (server is not None and server not in servers):
                 await self._manager._discard_session(session_id, transport)  # noqa: SLF001 - as above

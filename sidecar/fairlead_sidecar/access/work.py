@@ -18,6 +18,8 @@ class Item:
     """The credential, as in `Caller.key`."""
     needs: Permission | None
     """The permission that the running tool needs; None for an HTTP exchange."""
+    tool: str | None = None
+    """The running tool's name; None where it is no tool that runs."""
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
 
 
@@ -29,9 +31,9 @@ class Work:
         self._ended = asyncio.Event()
 
     @contextlib.contextmanager
-    def track(self, key: str, needs: Permission | None = None) -> Iterator[anyio.CancelScope]:
+    def track(self, key: str, needs: Permission | None = None, tool: str | None = None) -> Iterator[anyio.CancelScope]:
         """Run the block until it ends by itself or is cut; then the yielded scope has `cancelled_caught`."""
-        item = Item(key=key, needs=needs)
+        item = Item(key=key, needs=needs, tool=tool)
         self._items.add(item)
         try:
             with item.scope:

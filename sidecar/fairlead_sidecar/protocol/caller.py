@@ -17,6 +17,9 @@ from fairlead_sidecar.sidecar import Sidecar
 CALLER_KEY = "fairlead.caller"
 """Where the gate leaves the caller in the ASGI scope."""
 
+SERVER_KEY = "fairlead.server"
+"""Where the gate leaves the name of the upstream server whose own endpoint a message came to; None: all of them."""
+
 Context = ServerRequestContext[Any, Request]
 
 
@@ -26,6 +29,11 @@ def room(ctx: Context) -> AbstractContextManager[object]:
         return nullcontext()
     lease: Lease = ctx.request.scope[LEASE_KEY]
     return lease
+
+
+def alone(ctx: Context) -> str | None:
+    """The upstream server that the client sees alone; None where it sees all that the host has."""
+    return None if ctx.request is None else ctx.request.scope.get(SERVER_KEY)
 
 
 @dataclass(frozen=True)
@@ -51,7 +59,11 @@ class Callers:
             raise MCPError(code=types.INVALID_REQUEST, message="The credential is no longer valid.")
         return active, caller
 
+    def current(self, caller: Caller) -> Caller | None:
+        """The caller as it now stands; None where its credential is gone."""
+        active = self.sidecar.active
+        return None if active is None else active.grants.current(caller.key)
+
     def revoked(self, caller: Caller | None) -> bool:
         """Whether the caller's credential is gone by now."""
-        active = self.sidecar.active
-        return caller is not None and active is not None and active.grants.current(caller.key) is None
+        return caller is not None and self.sidecar.active is not None and self.current(caller) is None

@@ -93,7 +93,7 @@ def available(active: Active, caller: Caller) -> list[Prompt]:
 
     def has(name: str) -> bool:
         tool = active.tools.get(name)
-        return tool is not None and tool.permission in caller.permissions
+        return tool is not None and caller.may_use(tool.permission, name)
 
     return [prompt for prompt in PROMPTS.values() if all(has(name) for name in prompt.needs)]
 

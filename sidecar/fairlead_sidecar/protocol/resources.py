@@ -71,7 +71,7 @@ def path_of(uri: str, config: SidecarConfig) -> str:
 def served(active: Active, caller: Caller) -> bool:
     """Whether the caller may read files of the host at all."""
     tool = active.tools.get(READ_TOOL)
-    return tool is not None and tool.permission in caller.permissions
+    return tool is not None and caller.may_use(tool.permission, READ_TOOL)
 
 
 def entry_points(active: Active, caller: Caller) -> list[types.Resource]:

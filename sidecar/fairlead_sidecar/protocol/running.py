@@ -14,6 +14,7 @@ from mcp.shared.exceptions import MCPError
 from pydantic import ValidationError
 
 from fairlead_sidecar.access.grants import Caller
+from fairlead_sidecar.access.selection import not_selected, selected
 from fairlead_sidecar.config import Permission
 from fairlead_sidecar.errors import (
     Cancelled,
@@ -104,6 +105,8 @@ class Runner:
         active, caller = turn.active, turn.caller
         if tool.permission not in caller.permissions:
             raise PermissionDenied(f"The token does not have the permission {tool.permission.value}.")
+        if not selected(caller.tools, tool.name):
+            raise not_selected(tool.name)
         arguments = _arguments(tool, given)
         if self._sidecar.link is None:
             raise FairleadError("The link was not started yet.")
@@ -127,7 +130,7 @@ class Runner:
             redactor=masks,
             facts=turn.record.facts,
         )
-        with self._place(caller), call.room, self._sidecar.work.track(caller.key, tool.permission):
+        with self.place(caller), call.room, self._sidecar.work.track(caller.key, tool.permission, tool.name):
             try:
                 return masked(masks, await _cancelled_once(tool.run(call, arguments)))
             except Failed as failure:
@@ -135,15 +138,22 @@ class Runner:
             except FairleadError as error:
                 raise masked_error(masks, error) from None
         # Only a cut of our own ends the block early without an exception.
+        raise self.cut(caller, tool.permission, tool.name)
+
+    def cut(self, caller: Caller, permission: Permission, tool: str) -> FairleadError:
+        """Why a call was ended from here while it ran."""
         if self._sidecar.draining:
-            raise Cancelled("The sidecar is shutting down; the call was cancelled.")
-        if not self._callers.revoked(caller):
-            lost = f"The token lost the permission {tool.permission.value} while the call ran; the call was cancelled."
-            raise PermissionDenied(lost)
-        raise TokenRevoked("The token was revoked while the call ran; the call was cancelled.")
+            return Cancelled("The sidecar is shutting down; the call was cancelled.")
+        current = self._callers.current(caller)
+        if current is None:
+            return TokenRevoked("The token was revoked while the call ran; the call was cancelled.")
+        if permission not in current.permissions:
+            lost = f"The token lost the permission {permission.value} while the call ran; the call was cancelled."
+            return PermissionDenied(lost)
+        return PermissionDenied(f"The token lost the tool {tool} while the call ran; the call was cancelled.")
 
     @contextlib.contextmanager
-    def _place(self, caller: Caller) -> Iterator[None]:
+    def place(self, caller: Caller) -> Iterator[None]:
         """One call's place among those under way.
 
         Raises:
@@ -169,7 +179,8 @@ class Runner:
         """
         active, caller = self._callers.who(turn.ctx)
         same_policy = active.config.policy == turn.active.config.policy and tool.name in active.tools
-        if not same_policy or not turn.caller.permissions <= caller.permissions:
+        same_tools = caller.tools == turn.caller.tools
+        if not same_policy or not same_tools or not turn.caller.permissions <= caller.permissions:
             msg = "What may be done here was changed while a person was asked; nothing was done."
             raise PolicyDenied(msg, hint="Send the call again to have it checked anew.")
 

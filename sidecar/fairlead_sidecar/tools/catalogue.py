@@ -33,7 +33,7 @@ def withheld(config: SidecarConfig) -> dict[str, Tool]:
 
 def offered(tools: Mapping[str, Tool], caller: Caller) -> list[Tool]:
     """Those of a host's tools that the caller sees; the operator's probe counts them all."""
-    return [tool for tool in tools.values() if caller.is_probe or tool.permission in caller.permissions]
+    return [tool for tool in tools.values() if caller.is_probe or caller.may_use(tool.permission, tool.name)]
 
 
 def _of_groups(config: SidecarConfig) -> dict[str, Tool]:

@@ -9,7 +9,7 @@ import logging
 import secrets
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Container, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 
 from fairlead_sidecar.config import Permission
@@ -171,19 +171,20 @@ class Commands:
         self._kill(command)
         await asyncio.wait([command.task])
 
-    def enforce(self, permissions: Callable[[str], frozenset[Permission]], tools: Container[str]) -> int:
+    def enforce(self, permissions: Callable[[str], frozenset[Permission]], offered: Callable[[str, str], bool]) -> int:
         """Kill what may not run any more, forget what is over; how many were killed.
 
         Args:
             permissions: What an owner holds now; nothing where no token of it is in force.
-            tools: The names of those that the host offers now. A read-only host runs nothing that was begun before.
+            offered: Whether an owner may use the tool of a name on this host now. A read-only host runs nothing that
+                was begun before.
         """
         self.spool.expire()
         killed = 0
         for command in list(self._by_id.values()):
             held = permissions(command.owner)
             if command.running:
-                if not command.cancelled and not (command.needs <= held and command.tool in tools):
+                if not command.cancelled and not (command.needs <= held and offered(command.owner, command.tool)):
                     self._kill(command)
                     killed += 1
             elif command.background and (not held or self._too_old(command)):
