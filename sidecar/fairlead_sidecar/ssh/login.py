@@ -11,6 +11,7 @@ from fairlead_sidecar.errors import HostUnreachable, LinkError
 from fairlead_sidecar.ssh import failures
 from fairlead_sidecar.ssh.failures import Stage
 from fairlead_sidecar.ssh.hostkeys import TrustedHostKeys
+from fairlead_sidecar.ssh.lean import LeanConnection
 from fairlead_sidecar.ssh.prompts import Answers
 from fairlead_sidecar.ssh.route import Hop, place_of, plan_hops
 from fairlead_sidecar.ssh.totp import OneTimeCodes
@@ -49,6 +50,7 @@ class Events(asyncssh.SSHClient):
 
     def connection_made(self, conn: asyncssh.SSHClientConnection) -> None:
         """TCP is there."""
+        LeanConnection.improve(conn)
         self._connection = conn
 
     def validate_host_public_key(self, _host: str, _addr: str, _port: int, key: asyncssh.SSHKey) -> bool:
