@@ -24,7 +24,12 @@ class Wire(Protocol):
 
     read: ReadStream[SessionMessage | Exception]
     """Ends with the connection; an `Exception` stands for a message that could not be read. An `UpstreamError` fails
-    the requests under way, since it may have been the answer to any of them; any other exception is only logged."""
+    the requests under way, since it may have been the answer to any of them; any other exception is only logged.
+
+    Where the transport knows to which request a message of the server belongs (HTTP: it came on the request's response
+    stream), this is one of the SDK's context streams (`mcp.shared._context_streams`), and the message is put into it in
+    the context in which the request was sent: a task that `write.send` starts has that by itself.
+    """
     write: WriteStream[SessionMessage]
 
     def fault(self) -> UpstreamError | None:
@@ -79,7 +84,9 @@ class Catalogue:
 class Session(Protocol):
     """One MCP session with an upstream server; several callers may share it, each request is correlated anew."""
 
-    catalogue: Catalogue
+    @property
+    def catalogue(self) -> Catalogue:
+        """What the server offers."""
 
     async def request(self, method: str, params: Json | None, interaction: Interaction | None = None) -> Json:
         """Send a request, and return its result as it came.
@@ -101,8 +108,10 @@ class Upstream(Protocol):
     """One configured server: started, watched, started again."""
 
     spec: McpServer
-    catalogue: Catalogue
-    """Of the shared session, or of the one that tells what a PerSession server offers."""
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """Of the shared session, or of the one that tells what a PerSession server offers."""
 
     def status(self) -> McpServerStatus:
         """How it stands now."""

@@ -1,0 +1,201 @@
+"""One upstream server: started, watched, started again, with its sessions."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from fairlead_sidecar.config import HttpServer, McpServer
+from fairlead_sidecar.ssh.backoff import Backoff
+from fairlead_sidecar.statusz import McpServerStatus
+from fairlead_sidecar.upstream.errors import LinkDown, Starting, UpstreamError
+from fairlead_sidecar.upstream.server_private import PrivateSessions
+from fairlead_sidecar.upstream.session import ProbeEnded, Setup, UpstreamSession, open_session
+from fairlead_sidecar.upstream.spec import Catalogue, Interaction, Json, OpenWire, Session
+
+logger = logging.getLogger(__name__)
+
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
+"""Seconds between two attempts to start it."""
+STEADY = 60.0
+"""Seconds that it must have worked for its next end to count as the first one."""
+CLOSE_TIMEOUT = 10.0
+"""Seconds that ending it may take."""
+
+OnNotification = Callable[[str, str | None, str, Json | None], Awaitable[None]]
+
+
+class ClientSession:
+    """A session as one client has it: what it asks for is counted as this client's."""
+
+    def __init__(self, session: UpstreamSession, client: str) -> None:
+        self._session = session
+        self._client = client
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """See `spec.Session`."""
+        return self._session.catalogue
+
+    async def request(self, method: str, params: Json | None, interaction: Interaction | None = None) -> Json:
+        """See `spec.Session`."""
+        return await self._session.request(method, params, interaction, client=self._client)
+
+    async def notify(self, method: str, params: Json | None) -> None:
+        """See `spec.Session`."""
+        await self._session.notify(method, params)
+
+
+class UpstreamServer:
+    """See `spec.Upstream`.
+
+    Args:
+        spec: The server as configured.
+        open_wire: Opens a connection to it.
+        on_change: Called when its status or its catalogue has changed.
+        on_notification: Called with (server, client, method, params); see `Upstreams.on_notification`.
+    """
+
+    def __init__(
+        self, spec: McpServer, open_wire: OpenWire, on_change: Callable[[], None], on_notification: OnNotification
+    ) -> None:
+        self.spec = spec
+        self._open_wire = open_wire
+        self._on_change = on_change
+        self._on_notification = on_notification
+        # The SSE transport is older than the modern protocol.
+        self._probe = not (isinstance(spec.server, HttpServer) and spec.server.transport == "SSE")
+        self._session: UpstreamSession | None = None
+        self._subscribers: dict[str, set[str | None]] = {}
+        self._fault: UpstreamError | None = LinkDown("There is no SSH connection to the host.")
+        self._since = datetime.now(UTC)
+        self._main: asyncio.Task[None] | None = None
+        self._private = PrivateSessions(spec.name, self._open_private)
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """See `spec.Upstream`."""
+        return self._session.catalogue if self._session is not None else Catalogue()
+
+    def status(self) -> McpServerStatus:
+        """See `spec.Upstream`."""
+        catalogue, fault = self.catalogue, self._fault
+        name, version = catalogue.server_info.get("name"), catalogue.server_info.get("version")
+        return McpServerStatus(
+            name=self.spec.name,
+            ready=fault is None,
+            reason=fault.reason if fault is not None else "Ready",
+            message=f"{fault.message} {fault.hint}".strip() if fault is not None else "It works.",
+            server_name=name if isinstance(name, str) else None,
+            server_version=version if isinstance(version, str) else None,
+            protocol_version=catalogue.protocol_version or None,
+            tool_count=len(catalogue.tools),
+            since=self._since,
+        )
+
+    async def session(self, client: str, capabilities: Json | None = None) -> Session:
+        """See `spec.Upstream`."""
+        if self._fault is not None or self._session is None:
+            raise self._why()
+        if self.spec.isolation == "Shared":
+            return ClientSession(self._session, client)
+        return ClientSession(await self._private.get(client, capabilities), client)
+
+    async def client_gone(self, client: str) -> None:
+        """See `spec.Upstream`."""
+        await self._private.end(client)
+        if self._session is not None and self.spec.isolation == "Shared":
+            await self._session.forget(client)
+
+    def start(self) -> None:
+        """Keep it running from now on: the link is up."""
+        if self._main is None or self._main.done():
+            self._report(Starting("It is being started."))
+            self._main = asyncio.create_task(self._keep())
+
+    async def stop(self, why: UpstreamError) -> None:
+        """End its sessions, within a bound; calls that are under way fail."""
+        main, self._main = self._main, None
+        if main is not None:
+            main.cancel()
+        self._down(why)
+        await self._private.close()
+        if main is not None:
+            await asyncio.wait({main}, timeout=CLOSE_TIMEOUT)
+            if not main.done():
+                logger.warning("MCP server %s could not be ended within %g s", self.spec.name, CLOSE_TIMEOUT)
+
+    async def _keep(self) -> None:
+        pauses = Backoff(first=FIRST_PAUSE * 2, cap=LONGEST_PAUSE)
+        while True:
+            begun = time.monotonic()
+            try:
+                fault = await self._once()
+            except ProbeEnded:
+                # Some servers end at any request before the handshake: no fault of theirs, so no pause either.
+                logger.info("MCP server %s ended when asked for the modern protocol", self.spec.name)
+                self._probe = False
+                continue
+            except UpstreamError as error:
+                fault = error
+            except Exception as error:  # a fault in one server's session must show, and heal, like any other
+                logger.exception("The session with MCP server %s failed", self.spec.name)
+                fault = UpstreamError(f"The session failed: {type(error).__name__}.")
+            self._down(fault)
+            await self._private.close()
+            if time.monotonic() - begun > STEADY:
+                pauses.reset()
+            await asyncio.sleep(pauses.next())
+
+    async def _once(self) -> UpstreamError:
+        """Start it and stay with it; why it ended."""
+        async with open_session(self._open_wire, self._setup(None, None)) as session:
+            await session.subscribe_again(self._subscribers)
+            self._session = session
+            self._report(None)
+            logger.info(
+                "MCP server %s is ready: %d tools, MCP %s",
+                self.spec.name,
+                len(session.catalogue.tools),
+                session.catalogue.protocol_version,
+            )
+            try:
+                return await session.ended()
+            finally:
+                self._subscribers = session.subscribers()
+
+    def _setup(self, client: str | None, capabilities: Json | None) -> Setup:
+        async def notified(whom: str | None, method: str, params: Json | None) -> None:
+            await self._on_notification(self.spec.name, client or whom, method, params)
+
+        return Setup(
+            server=self.spec.name,
+            start_timeout=self.spec.start_timeout,
+            probe=self._probe,
+            capabilities=capabilities,
+            on_catalogue=self._on_change if client is None else lambda: None,
+            on_notification=notified,
+        )
+
+    def _open_private(self, client: str, capabilities: Json | None):  # type: ignore[no-untyped-def]
+        return open_session(self._open_wire, replace(self._setup(client, capabilities)))
+
+    def _down(self, fault: UpstreamError) -> None:
+        self._session = None
+        self._report(fault)
+
+    def _report(self, fault: UpstreamError | None) -> None:
+        before = self._fault
+        if fault is not None:
+            log = logger.info if isinstance(fault, (Starting, LinkDown)) else logger.warning
+            log("MCP server %s: %s: %s", self.spec.name, fault.reason, fault.message)
+        self._fault = fault
+        if before is None or fault is None or before.reason != fault.reason:
+            self._since = datetime.now(UTC)
+        self._on_change()
+
+    def _why(self) -> UpstreamError:
+        fault = self._fault or Starting("It is being started.")
+        return type(fault)(f"MCP server {self.spec.name}: {fault.message}", hint=fault.hint)

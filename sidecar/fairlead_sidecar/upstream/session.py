@@ -1,0 +1,449 @@
+"""One MCP session with an upstream server, over whatever wire."""
+
+import asyncio
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import anyio
+from mcp.shared.dispatcher import CallOptions, DispatchContext
+from mcp.shared.exceptions import MCPError
+from mcp.shared.jsonrpc_dispatcher import JSONRPCDispatcher
+from mcp.shared.subscriptions import SUBSCRIPTION_ID_META_KEY
+from mcp.shared.transport_context import TransportContext
+from mcp_types import CONNECTION_CLOSED, METHOD_NOT_FOUND
+
+from fairlead_sidecar.upstream.catalogue import CHANGES, fetched, param_headers
+from fairlead_sidecar.upstream.errors import Exited, NotResponding, ProtocolError, StartFailed, UpstreamError
+from fairlead_sidecar.upstream.messages import upstream_failure
+from fairlead_sidecar.upstream.negotiation import ALL_CAPABILITIES, Agreement, ParamHeaders, dressed, negotiate
+from fairlead_sidecar.upstream.session_calls import MAX_QUESTIONS, Calls, leave_call
+from fairlead_sidecar.upstream.session_inbox import Inbox
+from fairlead_sidecar.upstream.session_listen import Listening
+from fairlead_sidecar.upstream.spec import Catalogue, Interaction, Json, OpenWire, Wire
+
+logger = logging.getLogger(__name__)
+
+LIST_TIMEOUT = 60.0
+"""Seconds that the server has for all its lists."""
+DEBOUNCE = 0.1
+"""Seconds between a change of a list and fetching it, so that many changes at once are one."""
+DELIVERY_TIMEOUT = 5.0
+"""Seconds that the notifications before a result have to reach the client."""
+MAX_NOTIFICATIONS = 1024
+"""Notifications that belong to no request and wait to be passed on."""
+MAX_ELICITATIONS = 256
+"""Elicitations by URL whose client is remembered for the message that they are done."""
+_QUESTIONS = frozenset({"elicitation/create", "sampling/createMessage", "roots/list"})
+_FOR_NO_REQUEST = frozenset({"notifications/resources/updated", "notifications/elicitation/complete"})
+
+OnNotification = Callable[[str | None, str, Json | None], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a session needs to know before it begins.
+
+    Attributes:
+        server: The server's name.
+        start_timeout: Seconds to the end of the handshake.
+        probe: Whether the server may speak the modern protocol.
+        capabilities: What the server is told we can do.
+        on_catalogue: Called when a list has changed.
+        on_notification: Called with (client, method, params); see `Upstreams.on_notification`.
+    """
+
+    server: str
+    start_timeout: float = 30.0
+    probe: bool = True
+    capabilities: Json | None = None
+    on_catalogue: Callable[[], None] = lambda: None
+    on_notification: OnNotification | None = None
+
+
+class ProbeEnded(StartFailed):
+    """It ended when it was asked whether it is modern; it is to be started again and not asked."""
+
+
+@asynccontextmanager
+async def open_session(open_wire: OpenWire, setup: Setup) -> AsyncIterator["UpstreamSession"]:
+    """Connect, agree on a version, fetch the catalogue; end everything on leaving.
+
+    Raises:
+        UpstreamError: The server can't be reached, or does not answer as it should.
+    """
+    leave_call()
+    async with AsyncExitStack() as stack:
+        session: UpstreamSession | None = None
+        try:
+            async with asyncio.timeout(setup.start_timeout):
+                session = UpstreamSession(await stack.enter_async_context(open_wire()), setup)
+                await stack.enter_async_context(session.running())
+                await session.negotiate()
+        except TimeoutError:
+            raise _late(session, setup.start_timeout) from None
+        await session.fetch_all()
+        yield session
+
+
+def _late(session: "UpstreamSession | None", seconds: float) -> UpstreamError:
+    fault = session.wire_fault() if session is not None else None
+    if fault is not None:
+        return fault
+    if session is not None and session.unreadable:
+        return ProtocolError(f"No answer to the MCP handshake within {seconds:g} s, but output that is no MCP.")
+    return NotResponding(f"No answer to the MCP handshake within {seconds:g} s.")
+
+
+class UpstreamSession:
+    """See `spec.Session`; `open_session` makes one."""
+
+    def __init__(self, wire: Wire, setup: Setup) -> None:
+        self.catalogue = Catalogue()
+        self.unreadable = 0
+        """How many messages could not be read."""
+        self.last_used = time.monotonic()
+        self._wire = wire
+        self._setup = setup
+        self._agreement: Agreement | None = None
+        self._probing = setup.probe
+        self._calls = Calls()
+        self._ended = asyncio.Event()
+        self._forgotten: UpstreamError | None = None
+        self._dispatcher: JSONRPCDispatcher[TransportContext] = JSONRPCDispatcher(
+            wire.read, wire.write, on_stream_exception=self._on_unreadable
+        )
+        self._dirty: set[str] = set()
+        self._dirtied = asyncio.Event()
+        self._inbox = Inbox(MAX_NOTIFICATIONS)
+        self._param_headers: ParamHeaders = {}
+        self._listening: Listening | None = None
+        self._elicitations: OrderedDict[str, str | None] = OrderedDict()
+        self._subscribers: dict[str, set[str | None]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def busy(self) -> bool:
+        """Whether requests are under way."""
+        return len(self._calls) > 0
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Read what the server sends while the block runs."""
+        async with anyio.create_task_group() as group:
+            await group.start(self._run)
+            try:
+                yield
+            finally:
+                for task in self._tasks:
+                    task.cancel()
+                self._inbox.close()
+                self._ended.set()
+                group.cancel_scope.cancel()
+
+    async def negotiate(self) -> None:
+        """Agree on a version.
+
+        Raises:
+            UpstreamError: There is none, or the server is no MCP server.
+        """
+        self._agreement = agreement = await negotiate(
+            self._send_negotiating,
+            self._dispatcher.notify,
+            capabilities=ALL_CAPABILITIES if self._setup.capabilities is None else self._setup.capabilities,
+            probe=self._setup.probe,
+        )
+        self._probing = False
+        self.catalogue = Catalogue(
+            capabilities=agreement.capabilities,
+            server_info=agreement.server_info,
+            instructions=agreement.instructions,
+            protocol_version=agreement.version,
+        )
+
+    async def fetch_all(self) -> None:
+        """Fetch the catalogue, and keep it up to date from now on.
+
+        Raises:
+            UpstreamError: The server does not answer as it should.
+        """
+        if self._agreement is not None and self._agreement.modern:
+            # Before the lists: what changes while they are fetched must be told.
+            self._listening = Listening(
+                partial(self._request, None, None), self._agreement.capabilities, self._dirty_all
+            )
+            self._start(self._listening.run())
+            await self._listening.settled()
+        self._dirty.clear()
+        await self._fetch(set(CHANGES.values()))
+        self._start(self._keep_catalogue())
+
+    async def request(
+        self, method: str, params: Json | None, interaction: Interaction | None = None, *, client: str | None = None
+    ) -> Json:
+        """See `spec.Session.request`; `client` tells whose it is."""
+        if method in {"resources/subscribe", "resources/unsubscribe"}:
+            return await self._subscription(method, params, client)
+        return await self._request(client, interaction, method, params)
+
+    async def notify(self, method: str, params: Json | None) -> None:
+        """See `spec.Session.notify`."""
+        if self._agreement is None:
+            return
+        clad, options = dressed(self._agreement, method, params, capabilities={})
+        await self._dispatcher.notify(method, clad, options)
+
+    async def ended(self) -> UpstreamError:
+        """Wait for its end.
+
+        Returns:
+            Why it ended.
+        """
+        await self._ended.wait()
+        return self.why()
+
+    def why(self) -> UpstreamError:
+        """Why it ended, where it has."""
+        if self._forgotten is not None:
+            return _copy(self._forgotten)
+        fault = self.wire_fault()
+        if self._agreement is not None:
+            return fault or Exited("The server ended, or closed its connection.")
+        message = fault.message if fault else "The server ended, or closed its connection, before it answered."
+        if fault is not None and not isinstance(fault, Exited):
+            return fault
+        return (ProbeEnded if self._probing else StartFailed)(message)
+
+    def wire_fault(self) -> UpstreamError | None:
+        """What the wire says is wrong with it."""
+        fault = self._wire.fault()
+        return _copy(fault) if fault is not None else None
+
+    def subscribers(self) -> dict[str, set[str | None]]:
+        """Which clients watch which resources."""
+        return {uri: set(clients) for uri, clients in self._subscribers.items()}
+
+    async def subscribe_again(self, subscribers: Mapping[str, set[str | None]]) -> None:
+        """Watch what an earlier session has watched, as far as the server lets us."""
+        for uri, clients in subscribers.items():
+            for client in clients:
+                with suppress(MCPError, UpstreamError):
+                    await self._subscription("resources/subscribe", {"uri": uri}, client)
+
+    async def forget(self, client: str) -> None:
+        """Watch nothing any more for a client that has gone."""
+        for uri in [uri for uri, clients in self._subscribers.items() if client in clients]:
+            with suppress(MCPError, UpstreamError):
+                await self._subscription("resources/unsubscribe", {"uri": uri}, client)
+
+    # Requests
+
+    async def _request(
+        self,
+        client: str | None,
+        interaction: Interaction | None,
+        method: str,
+        params: Json | None,
+        options: CallOptions | None = None,
+    ) -> Json:
+        agreement = self._agreement
+        if agreement is None or self._ended.is_set():
+            raise self.why()
+        client_token = _meta(params).get("progressToken")
+        with self._calls.under_way(client, interaction, client_token) as call:
+            clad, dressing = dressed(
+                agreement,
+                method,
+                params,
+                capabilities=interaction.capabilities if interaction is not None else {},
+                progress_token=call.token,
+                param_headers=self._param_headers,
+            )
+            try:
+                with call.scope:
+                    result = await self._send(method, clad, {**dressing, **(options or {})})
+                if call.fault is not None:
+                    raise _copy(call.fault)
+                if call.inbox is not None:
+                    await call.inbox.drained(DELIVERY_TIMEOUT)
+                return result
+            finally:
+                self.last_used = time.monotonic()
+
+    async def _send(self, method: str, params: Json | None, options: CallOptions) -> Json:
+        try:
+            return await self._dispatcher.send_raw_request(method, params, options)
+        except MCPError as error:
+            if (fault := upstream_failure(error)) is not None:
+                raise fault from None
+            if error.code == CONNECTION_CLOSED and (self._ended.is_set() or error.message == "Connection closed"):
+                raise self.why() from None
+            if error.message == "Session terminated" and error.error.data is None:
+                # What the SDK makes of a 404: an HTTP server was started anew and knows nothing of the session.
+                self._forgotten = Exited("The server has forgotten the session; it was probably started anew.")
+                self._ended.set()
+                raise self.why() from None
+            raise
+
+    async def _send_negotiating(self, method: str, params: Json | None, options: CallOptions) -> Json:
+        if method == "initialize":
+            self._probing = False
+        try:
+            return await self._send(method, params, options)
+        except MCPError:
+            # What HTTP says (401, 404, nothing listens) reaches us as an answer to the request.
+            if method == "initialize" and (fault := self.wire_fault()) is not None:
+                raise fault from None
+            raise
+
+    async def _subscription(self, method: str, params: Json | None, client: str | None) -> Json:
+        """Ask the server only for the first and the last client that watches a resource."""
+        uri = (params or {}).get("uri")
+        if not isinstance(uri, str):
+            return await self._request(client, None, method, params)
+        clients = self._subscribers.get(uri, set())
+        after = clients | {client} if method == "resources/subscribe" else clients - {client}
+        if bool(after) != bool(clients):
+            result = await self._watch(method, params, uri, client)
+        else:
+            result = {}
+        if after:
+            self._subscribers[uri] = after
+        else:
+            self._subscribers.pop(uri, None)
+        return result
+
+    async def _watch(self, method: str, params: Json | None, uri: str, client: str | None) -> Json:
+        if self._listening is None:
+            return await self._request(client, None, method, params)
+        uris = set(self._subscribers) | {uri} if method == "resources/subscribe" else set(self._subscribers) - {uri}
+        await self._listening.watch(tuple(sorted(uris)))
+        return {}
+
+    # What the server sends
+
+    async def _run(self, *, task_status: anyio.abc.TaskStatus[None]) -> None:
+        try:
+            await self._dispatcher.run(self._on_request, self._on_rest, self._on_notification, task_status=task_status)
+        finally:
+            self._ended.set()
+
+    async def _on_request(
+        self, _: DispatchContext[TransportContext], method: str, params: Mapping[str, Any] | None
+    ) -> Json:
+        if method == "ping":
+            return {}
+        if method not in _QUESTIONS:
+            raise MCPError(METHOD_NOT_FOUND, "Method not found", method)
+        call = self._calls.asked()
+        if call.interaction is None or len(call.questions) >= MAX_QUESTIONS:
+            raise MCPError(METHOD_NOT_FOUND, "Too many questions are open for this request.")
+        asked = _without_meta(dict(params), "progressToken") if params is not None else None
+        if asked is not None and isinstance(asked.get("elicitationId"), str):
+            self._remember(asked["elicitationId"], call.client)
+        scope = anyio.CancelScope()
+        call.questions.add(scope)
+        try:
+            with scope:
+                return await call.interaction.ask(method, asked)
+        finally:
+            call.questions.discard(scope)
+        raise MCPError(METHOD_NOT_FOUND, "The request that this belongs to has ended.")
+
+    async def _on_rest(
+        self, _: DispatchContext[TransportContext], method: str, params: Mapping[str, Any] | None
+    ) -> None:
+        """Nothing is left for it: `_on_notification` takes everything, in order and without a task for each."""
+
+    def _on_notification(self, method: str, params: Mapping[str, Any] | None) -> bool:
+        told = dict(params) if params is not None else None
+        if method in CHANGES:
+            self._dirty.add(CHANGES[method])
+            self._dirtied.set()
+        elif method == "notifications/progress":
+            call = self._calls.of_token((told or {}).get("progressToken"))
+            if call is not None and told is not None:
+                call.progress(told)
+        elif self._listening is not None and self._listening.told(method, told):
+            pass
+        elif method != "notifications/cancelled":
+            self._pass_on(method, told)
+        return True
+
+    def _pass_on(self, method: str, params: Json | None) -> None:
+        told = _without_meta(params, SUBSCRIPTION_ID_META_KEY) if params is not None else None
+        call = self._calls.of_context(getattr(self._wire.read, "last_context", None))
+        if call is not None and call.interaction is not None and method not in _FOR_NO_REQUEST:
+            call.notify(method, told)
+        elif self._setup.on_notification is not None:
+            client = self._elicitations.get(str((told or {}).get("elicitationId")))
+            self._inbox.put(partial(self._setup.on_notification, client, method, told))
+
+    async def _on_unreadable(self, error: Exception) -> None:
+        self.unreadable += 1
+        level = logging.WARNING if self.unreadable == 1 else logging.DEBUG
+        logger.log(level, "MCP server %s sent what is no MCP message (%s)", self._setup.server, type(error).__name__)
+        if isinstance(error, UpstreamError):
+            self._calls.fail(error)
+
+    def _remember(self, elicitation: str, client: str | None) -> None:
+        self._elicitations[elicitation] = client
+        while len(self._elicitations) > MAX_ELICITATIONS:
+            self._elicitations.popitem(last=False)
+
+    # The catalogue
+
+    def _dirty_all(self) -> None:
+        self._dirty |= set(CHANGES.values())
+        self._dirtied.set()
+
+    async def _keep_catalogue(self) -> None:
+        while True:
+            await self._dirtied.wait()
+            await asyncio.sleep(DEBOUNCE)
+            self._dirtied.clear()
+            dirty, self._dirty = self._dirty, set()
+            try:
+                await self._fetch(dirty)
+            except UpstreamError as error:
+                logger.warning("MCP server %s: its lists could not be fetched: %s", self._setup.server, error.message)
+            else:
+                self._setup.on_catalogue()
+
+    async def _fetch(self, capabilities: set[str]) -> None:
+        try:
+            async with asyncio.timeout(LIST_TIMEOUT):
+                self.catalogue = await fetched(
+                    self.catalogue, capabilities, partial(self._request, None, None), self._setup.server
+                )
+        except TimeoutError:
+            raise NotResponding(f"The server did not list what it offers within {LIST_TIMEOUT:g} s.") from None
+        self._param_headers = param_headers(self.catalogue.tools) if self._agreement and self._agreement.modern else {}
+
+    def _start(self, work: Any) -> None:
+        task: asyncio.Task[None] = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _meta(params: Json | None) -> Json:
+    meta = (params or {}).get("_meta")
+    return meta if isinstance(meta, dict) else {}
+
+
+def _without_meta(params: Json, key: str) -> Json:
+    meta = _meta(params)
+    if key not in meta:
+        return params
+    rest = {name: value for name, value in meta.items() if name != key}
+    return {**params, "_meta": rest} if rest else {name: value for name, value in params.items() if name != "_meta"}
+
+
+def _copy(fault: UpstreamError) -> UpstreamError:
+    """One to raise: each has a traceback of its own."""
+    return type(fault)(fault.message, hint=fault.hint)
