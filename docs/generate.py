@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+import fairlead_sidecar.upstream.errors  # noqa: F401 - so that its errors are known
 from fairlead_sidecar import errors
 from fairlead_sidecar.config import Permission
 from fairlead_sidecar.metrics import Metrics
@@ -38,8 +39,19 @@ def tools_page() -> str:
         f"| `run_<name>` | one for each of `policy.namedCommands` | {execute.value} | `{SCOPES[execute]}` "
         "| unless it is `readOnly` |"
     )
+    call = Permission.CALL
+    lines.append(
+        f"| `<server>__<tool>` | one for each tool of `mcpServers` | {call.value} | `{SCOPES[call]}` "
+        "| unless its server says `readOnlyHint` |"
+    )
     lines += ["", f"Whatever runs as another account needs the permission {sudo.value} (`{SCOPES[sudo]}`) as well."]
     lines += ["", "A read-only host (`policy.readOnly`) has only the tools that don't change it."]
+    lines += [
+        "",
+        "A token's `tools` (`allow`, `deny`: names with `*` and `?`) take tools away, whatever its permissions",
+    ]
+    lines += ["say. What is taken away is not listed either. Prompts and resources of MCP servers need"]
+    lines += [f"{call.value} as well. [MCP servers](../mcp-servers.md) says where their names come from."]
     lines += ["", "## run_<name>", "", "A named command takes its `parameters` as arguments and gives what"]
     lines += ["`execute_command` gives. It runs without a shell, so no value can become another command."]
     told: dict[type[Result], str] = {}
