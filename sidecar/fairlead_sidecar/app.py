@@ -15,6 +15,7 @@ from fairlead_sidecar.access.gate import Gate
 from fairlead_sidecar.access.legacy import LegacySse
 from fairlead_sidecar.access.resumable import ResumableSessions
 from fairlead_sidecar.audit import AuditLog
+from fairlead_sidecar.head_start import HeadStart
 from fairlead_sidecar.mcp_server import build_server
 from fairlead_sidecar.reload import ConfigSource
 from fairlead_sidecar.sidecar import Sidecar
@@ -24,6 +25,7 @@ def create_app(
     source: ConfigSource,
     *,
     audit: AuditLog | None = None,
+    head_start: HeadStart | None = None,
     make_server: Callable[[Sidecar], Server[Any]] = build_server,
 ) -> Starlette:
     """The application that serves MCP: Streamable HTTP, both protocol eras, at `<endpoint.path>/mcp`, and HTTP+SSE for
@@ -36,9 +38,10 @@ def create_app(
     Args:
         source: `FileSource`, `StaticSource` or another source of configurations; it may have none yet (answers 503).
         audit: Where the audit trail goes; standard output by default.
+        head_start: The link, where it was begun already; it ends with the lifespan.
         make_server: What is behind the gate; another one only to examine gate and transports with.
     """
-    sidecar = Sidecar(source, audit=audit)
+    sidecar = Sidecar(source, audit=audit, head_start=head_start)
     server = make_server(sidecar)
     manager = ResumableSessions(server)
     sidecar.sessions.attach(manager)

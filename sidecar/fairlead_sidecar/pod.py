@@ -1,47 +1,39 @@
-"""What the pod runs: its command line, its signals, its two ports."""
+"""What the pod runs: its signals, its two ports."""
 
-import argparse
 import asyncio
 import logging
 import signal
 from pathlib import Path
 
-import uvloop
-
-from fairlead_sidecar import logs
 from fairlead_sidecar.app import create_app
-from fairlead_sidecar.config import CONFIG_DIRECTORY, CONFIG_KEY, INTERNAL_PORT, PUBLIC_PORT
+from fairlead_sidecar.head_start import HeadStart
 from fairlead_sidecar.reload import FileSource
-from fairlead_sidecar.server import listen, serve
+from fairlead_sidecar.server import serve
+from fairlead_sidecar.sockets import listen
 
 logger = logging.getLogger("fairlead_sidecar")
 
 
-def main() -> None:
-    """Serve one host until SIGTERM or SIGINT."""
-    parser = argparse.ArgumentParser(prog="fairlead-sidecar", description="Serve one SSH host as an MCP endpoint.")
-    parser.add_argument("--config", type=Path, default=CONFIG_DIRECTORY / CONFIG_KEY, help="configuration file")
-    parser.add_argument("--address", default="0.0.0.0", help="address to listen on")  # noqa: S104 - in its own pod
-    parser.add_argument("--port", type=int, default=PUBLIC_PORT, help="port that serves MCP")
-    parser.add_argument("--internal-port", type=int, default=INTERNAL_PORT, help="port of health, status, metrics")
-    parser.add_argument("--log-level", default="INFO", choices=["DEBUG", "INFO", "WARNING", "ERROR"])
-    options = parser.parse_args()
-    logs.configure(options.log_level)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_run(options))
+async def run(config: Path, *, address: str, port: int, internal_port: int, head_start: HeadStart | None) -> None:
+    """Serve one host until SIGTERM or SIGINT.
 
+    Args:
+        config: The configuration file; it need not be there yet.
+        address: Where both ports listen.
+        port: Serves MCP.
+        internal_port: Serves health, status and metrics.
+        head_start: The link, where it was begun already.
 
-async def _run(options: argparse.Namespace) -> None:
+    Raises:
+        OSError: A port can't be listened on.
+    """
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    app = create_app(FileSource(options.config))
-    if not options.config.exists():
-        logger.info("Waiting for the configuration at %s", options.config)
     await serve(
-        app,
-        public=listen(options.address, options.port),
-        internal=listen(options.address, options.internal_port),
+        create_app(FileSource(config), head_start=head_start),
+        public=listen(address, port),
+        internal=listen(address, internal_port),
         stop=stop,
-        on_started=lambda: logger.info("Serving on %s and %s", options.port, options.internal_port),
+        on_started=lambda: logger.info("Serving on %s and %s", port, internal_port),
     )

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import socket
-import sys
 from collections.abc import Callable, Iterator
 
 import uvicorn
@@ -17,11 +16,6 @@ from fairlead_sidecar.sidecar import Sidecar
 KEEP_ALIVE_SECONDS = 120
 """How long an idle connection stays open: longer than proxies keep theirs (Traefik 90 s, nginx 60 s), so that it is
 never this side that closes one just when a proxy sends a call on it, which would be answered with 502."""
-UNACKNOWLEDGED_SECONDS = 60
-"""How long what was sent may stay unacknowledged until the client counts as gone; by itself the kernel takes a quarter
-of an hour to say so."""
-SEND_BUFFER_BYTES = 256 * 1024
-"""What the kernel holds of an answer for a slow client. It counts as the pod's memory, and could be 4 MiB."""
 SHUTDOWN_TIMEOUT = 5
 """Seconds that answers still under way get after everything was ended."""
 
@@ -70,23 +64,6 @@ async def _started(servers: list[uvicorn.Server], running: list[asyncio.Task[Non
 
     while undecided():  # noqa: ASYNC110 - uvicorn has a flag for it, no event
         await asyncio.sleep(0.005)
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A bound TCP socket for `serve`.
-
-    Raises:
-        OSError: The address is in use or not this machine's.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.create_server((host, port), family=family, backlog=1024)
-    # Accepted sockets inherit these. Without the first, the end of an answer would wait for the beginning to be
-    # acknowledged.
-    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
-    if sys.platform == "linux":
-        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNACKNOWLEDGED_SECONDS * 1000)
-    return listening
 
 
 class _Server(uvicorn.Server):

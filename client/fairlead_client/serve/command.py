@@ -1,5 +1,6 @@
 """The command line of `fairlead serve`: reads and checks it; the sidecar's libraries are loaded only after that."""
 
+import gc
 import importlib.util
 import os
 import posixpath
@@ -180,6 +181,8 @@ def serve(context: click.Context, /, destination: Destination, port: int | None,
         options.check(os.environ)
     except HostFileError as error:
         raise click.UsageError(str(error)) from error
+    # Until everything is loaded: what is imported all stays.
+    gc.disable()
     # Lazily: the base installation has neither asyncssh nor an MCP server, and `fairlead --help` stays quick.
     from fairlead_client.serve.run import run  # noqa: PLC0415 - needs the extra
 

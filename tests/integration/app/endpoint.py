@@ -25,8 +25,9 @@ from fairlead_sidecar.config import Endpoint as EndpointConfig
 from fairlead_sidecar.config import Permission, SidecarConfig, TokenGrant
 from fairlead_sidecar.mcp_server import build_server
 from fairlead_sidecar.reload import ConfigSource, StaticSource
-from fairlead_sidecar.server import listen, serve
+from fairlead_sidecar.server import serve
 from fairlead_sidecar.sidecar import Sidecar
+from fairlead_sidecar.sockets import listen
 from fairlead_sidecar.statusz import LinkState
 
 PATH = "/shop/web-01"

@@ -13,7 +13,7 @@ import pytest
 import uvloop
 
 from fairlead_sidecar import http1
-from fairlead_sidecar.server import listen
+from fairlead_sidecar.sockets import listen
 from tests.integration.app.endpoint import ACCEPT, PATH, RunningEndpoint, call, initialize, modern_headers, until
 
 LONG = "head -c 900000 /dev/zero | tr '\\0' x"
