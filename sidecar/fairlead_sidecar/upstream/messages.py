@@ -3,6 +3,10 @@
 Results of 10 MB and more pass, so no step here makes a copy that it can do without.
 """
 
+import json
+import re
+from typing import Any
+
 from mcp.shared.exceptions import MCPError
 from mcp_types import (
     CONNECTION_CLOSED,
@@ -23,23 +27,40 @@ from fairlead_sidecar.upstream.errors import ProtocolError, UpstreamError
 
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 """Of one message from a server; a longer one is an error, before it is all held."""
+_QUOTED_BYTES = 400
+_LONG_BYTES = 256 * 1024
+_LONE_SURROGATE = re.compile(
+    r"\\u[dD][89abAB][\da-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB][\da-fA-F]{2})\\u[dD][c-fC-F]"
+)
 
 
 def parse(data: bytes | bytearray) -> JSONRPCMessage:
-    """Read one message.
+    """Read one message. A bytearray is empty afterwards: a long one is let go of before its content is made.
 
     Raises:
         ProtocolError: It is no JSON, or no JSON-RPC message.
     """
+    start = bytes(data[:_QUOTED_BYTES])
     try:
-        # Straight to Python's objects: the adapter's own JSON parser holds every long string once more.
-        value = from_json(data, cache_strings="keys")
-    except ValueError as error:
-        raise ProtocolError(f"The server sent something that is no JSON ({_reason(error)}): {_start(data)}.") from None
+        value = _load(data)
+    except (ValueError, RecursionError) as error:
+        why = str(error)[:100]
+        raise ProtocolError(f"The server sent something that is no JSON ({why}): {_shown(start)}.") from None
     try:
         return jsonrpc_message_adapter.validate_python(value, by_name=False)
     except ValidationError:
-        raise ProtocolError(f"The server sent JSON that is no JSON-RPC message: {_start(data)}.") from None
+        raise ProtocolError(f"The server sent JSON that is no JSON-RPC message: {_shown(start)}.") from None
+
+
+def _load(data: bytes | bytearray) -> Any:
+    # Straight to Python's objects: the adapter's own JSON parser holds every long string once more.
+    if len(data) < _LONG_BYTES:
+        return from_json(data)
+    text = data.decode()
+    if isinstance(data, bytearray):
+        data.clear()
+    # The quicker parser needs twice a long string's room beside it. It refuses lone surrogates, as UTF-8 has none.
+    return from_json(text) if _LONE_SURROGATE.search(text) else json.loads(text)
 
 
 def render(message: JSONRPCMessage) -> bytes:
@@ -75,9 +96,5 @@ def is_notification(message: JSONRPCMessage, method: str) -> bool:
     return isinstance(message, JSONRPCNotification) and message.method == method
 
 
-def _start(data: bytes | bytearray) -> str:
-    return quoted(bytes(data[:400]).decode(errors="replace"))
-
-
-def _reason(error: ValueError) -> str:
-    return str(error)[:100]
+def _shown(start: bytes) -> str:
+    return quoted(start.decode(errors="replace"))

@@ -1,0 +1,89 @@
+"""Requests to one server: with its configured headers, within its origin, with errors that have a name."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+import httpx2
+from mcp.shared._httpx_utils import redirect_location, stream_within_origin
+from mcp_types import JSONRPCError
+
+from fairlead_sidecar.config import HttpServer
+from fairlead_sidecar.upstream.errors import ProtocolError, UpstreamError
+from fairlead_sidecar.upstream.http_failures import broken, meaning
+from fairlead_sidecar.upstream.http_headers import read_headers
+from fairlead_sidecar.upstream.messages import MAX_MESSAGE_BYTES
+
+_SAID_BYTES = 64 * 1024
+
+
+class Endpoint:
+    """One server's URL."""
+
+    def __init__(self, server: HttpServer, client: httpx2.AsyncClient) -> None:
+        """Read the headers.
+
+        Raises:
+            UpstreamError: One can't be read, or must not be set.
+        """
+        self.url = server.url
+        self._server = server
+        self._client = client
+        self._headers = read_headers(server.headers)
+
+    @asynccontextmanager
+    async def request(
+        self, method: str, headers: Mapping[str, str], content: bytes | None = None, *, url: str | None = None
+    ) -> AsyncIterator[httpx2.Response]:
+        """Send a request, give its response while its body is read.
+
+        A 401 or 403 is tried once more where a header has changed in its Secret since. Redirects are followed where
+        they stay at the origin and keep the method, as for a missing `/` at the end.
+
+        Raises:
+            UpstreamError: There is no response, or it broke off while it was read.
+        """
+        url = url or self.url
+        try:
+            for again in (True, False):
+                # Ours last: they make it a message of the protocol. No compression, which would only cost time.
+                sent = {"accept-encoding": "identity", **self._headers, **headers}
+                async with stream_within_origin(self._client, method, url, headers=sent, content=content) as response:
+                    if again and response.status_code in (401, 403) and self._has_new_headers():
+                        continue
+                    yield response
+                    return
+        except httpx2.TransportError as error:
+            raise broken(error, url) from error
+
+    def _has_new_headers(self) -> bool:
+        former, self._headers = self._headers, read_headers(self._server.headers)
+        return self._headers != former
+
+
+async def whole(response: httpx2.Response) -> bytearray:
+    """A body.
+
+    Raises:
+        ProtocolError: It is longer than any message may be.
+    """
+    body = bytearray()
+    async for piece in response.aiter_bytes():
+        body += piece
+        if len(body) > MAX_MESSAGE_BYTES:
+            raise ProtocolError(f"The server sent an answer of more than {MAX_MESSAGE_BYTES} bytes.")
+    return body
+
+
+async def problem(response: httpx2.Response, *, in_session: bool) -> JSONRPCError | UpstreamError:
+    """See `http_failures.meaning`; reads the body."""
+    return meaning(response, await beginning(response), redirect_location(response), in_session=in_session)
+
+
+async def beginning(response: httpx2.Response) -> bytes:
+    """As much of a body as says what is wrong."""
+    body = bytearray()
+    async for piece in response.aiter_bytes():
+        body += piece
+        if len(body) >= _SAID_BYTES:
+            break
+    return bytes(body[:_SAID_BYTES])

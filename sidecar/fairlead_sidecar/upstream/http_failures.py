@@ -1,0 +1,135 @@
+"""What HTTP's statuses and httpx2's exceptions mean for an MCP server, in words that say what to change."""
+
+import httpx2
+from mcp_types import METHOD_NOT_FOUND, JSONRPCError
+
+from fairlead_sidecar.ssh.failures import quoted
+from fairlead_sidecar.upstream.errors import (
+    EndpointNotFound,
+    Exited,
+    NotResponding,
+    ProtocolError,
+    Unauthorized,
+    UpstreamError,
+)
+from fairlead_sidecar.upstream.messages import parse
+
+_NO_ENDPOINT = frozenset({404, 405, 410})
+
+
+class BrokenOff(Exited):
+    """A response ended before its answer came; the rest may be had from the server."""
+
+
+class SessionOver(Exited):
+    """The server does not know the session any more: it was started again, or lets sessions expire."""
+
+
+class Forbidden(Unauthorized):
+    """The credential is known, and does not suffice for this request."""
+
+
+def shown(url: httpx2.URL | str) -> str:
+    """A URL as messages have it: without what may be secret in it."""
+    return str(httpx2.URL(url).copy_with(userinfo=b"", query=None, fragment=None))
+
+
+def meaning(
+    response: httpx2.Response, body: bytes, location: httpx2.URL | None, *, in_session: bool
+) -> JSONRPCError | UpstreamError:
+    """What a response without success means: the server's own error where it has one.
+
+    Args:
+        response: Its status says most.
+        body: The beginning of its body.
+        location: Where it redirects to, where that was not followed.
+        in_session: The request named a session.
+    """
+    own = _own_error(response, body)
+    if in_session and _session_over(response.status_code, own):
+        return SessionOver(f"{shown(response.request.url)} does not know the session any more.")
+    if own is None or response.status_code in (401, 403):
+        return _refused(response, body, location)
+    return own
+
+
+def _own_error(response: httpx2.Response, body: bytes) -> JSONRPCError | None:
+    if content_type(response) != "application/json":
+        return None
+    try:
+        message = parse(body)
+    except ProtocolError:
+        return None
+    return message if isinstance(message, JSONRPCError) else None
+
+
+def _session_over(status: int, own: JSONRPCError | None) -> bool:
+    if status == 404:
+        return own is None or own.error.code != METHOD_NOT_FOUND
+    # Servers that follow the examples of the TypeScript SDK say it so.
+    return status == 400 and own is not None and "session" in own.error.message.lower()
+
+
+def _refused(response: httpx2.Response, body: bytes, location: httpx2.URL | None) -> UpstreamError:
+    status, url = response.status_code, shown(response.request.url)
+    said = f": {quoted(body.decode(errors='replace').strip())}" if body.strip() and not _is_page(response) else ""
+    if location is not None:
+        return EndpointNotFound(
+            f"{url} redirects to {shown(location)}, which is not followed.",
+            hint="Use that URL, if it is the server that is meant.",
+        )
+    if status in (401, 403):
+        kind = Unauthorized if status == 401 else Forbidden
+        return kind(f"{url} refused the request with HTTP {status}{said}.")
+    if status in _NO_ENDPOINT:
+        return EndpointNotFound(f"{url} answered with HTTP {status}: there is no MCP at this path.")
+    if status == 421:
+        return EndpointNotFound(
+            f"{url} answered with HTTP {status}: it does not serve this host name{said}.",
+            hint="Use the host name that the server expects in the URL, or allow this one in the server's settings.",
+        )
+    if status < 300:
+        return no_mcp(response)
+    return UpstreamError(f"{url} answered with HTTP {status}{said}.")
+
+
+def no_mcp(response: httpx2.Response) -> UpstreamError:
+    """A successful response that is neither JSON nor an event stream."""
+    url, kind = shown(response.request.url), content_type(response)
+    if response.status_code == 202:
+        return ProtocolError(f"{url} accepted a request and gave no answer to it (HTTP 202).")
+    if _is_page(response):
+        return EndpointNotFound(f"{url} is a web page, not MCP.")
+    return EndpointNotFound(f"{url} answered with {quoted(kind) if kind else 'nothing'}, which is not MCP.")
+
+
+def broken(error: httpx2.TransportError, url: str) -> UpstreamError:
+    """What a failed exchange means; the connection had been made."""
+    place = shown(url)
+    if isinstance(error, httpx2.TimeoutException):
+        return NotResponding(f"{place} did not take the request in time.")
+    if isinstance(error, httpx2.LocalProtocolError):
+        # Its own words may have a header's value in them.
+        return UpstreamError(f"A request to {place} can't be sent.", hint="Check the names of the configured headers.")
+    if isinstance(error, httpx2.RemoteProtocolError) and not _ended(error):
+        return ProtocolError(
+            f"{place} does not speak HTTP as expected: {quoted(str(error))}.",
+            hint="Check that the port belongs to the MCP server, and whether the URL begins with http:// or https://.",
+        )
+    return BrokenOff(f"{place} closed the connection before it had answered.")
+
+
+def content_type(response: httpx2.Response) -> str:
+    """Without parameters, in lower case."""
+    value: str = response.headers.get("content-type", "")
+    return value.partition(";")[0].strip().lower()
+
+
+def _is_page(response: httpx2.Response) -> bool:
+    return content_type(response) == "text/html"
+
+
+def _ended(error: httpx2.RemoteProtocolError) -> bool:
+    # The words of h11 and httpcore; they have no classes of their own for these.
+    text = str(error)
+    return "disconnected" in text or "closed connection" in text
