@@ -94,6 +94,7 @@ UPSTREAM_LOCKS = tests/upstreams/locks
 
 lock-peers: venv ## lock anew what the benchmarks' peers and the tests' upstream servers depend on
 	@$(COMPILE) $(UPSTREAM_LOCKS)/python.in -o $(UPSTREAM_LOCKS)/python.txt
+	@$(COMPILE) tests/cluster/images/sshhost/requirements.in -o tests/cluster/images/sshhost/requirements.txt
 	@cd $(UPSTREAM_LOCKS)/npm && npm install --package-lock-only --omit-lockfile-registry-resolved --no-audit --no-fund
 	@for peer in mcp-remote-ssh m2m; do $(COMPILE) $(PEER_LOCKS)/$$peer.in -o $(PEER_LOCKS)/$$peer.txt; done
 	@for peer in ssh-mcp mcp-ssh-manager; do \

@@ -8,6 +8,7 @@ The contract of the image:
 - No environment variables are read.
 - sshd runs in the foreground as pid 1 and logs to stderr.
 - `sudo`, `python3` and `ps` are there; `deploy` may not use sudo.
+- `~deploy/.local/bin/shop-stock` is an MCP server on stdio, with a port number on HTTP at `/mcp`; see shop_stock.py.
 - A changed list of authorized keys counts once the kubelet has written it (up to a minute); a changed host key takes a
   new pod, which `kubectl apply` of these manifests makes.
 """

@@ -50,6 +50,11 @@ def _ours(name: str) -> Image:
 
 OPERATOR = _ours("operator")
 SIDECAR = _ours("sidecar")
-SSHHOST = Image("sshhost", _HERE / "sshhost" / "Dockerfile", _HERE / "sshhost", ("sshd_config",))
+SSHHOST = Image(
+    "sshhost",
+    _HERE / "sshhost" / "Dockerfile",
+    _HERE / "sshhost",
+    ("requirements.txt", "shop_stock.py", "sshd_config"),
+)
 
 IMAGES = (OPERATOR, SIDECAR, SSHHOST)
