@@ -135,16 +135,19 @@ class UpstreamSession:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Read what the server sends while the block runs."""
-        async with anyio.create_task_group() as group:
-            await group.start(self._run)
-            try:
-                yield
-            finally:
-                for task in self._tasks:
-                    task.cancel()
-                self._inbox.close()
-                self._ended.set()
-                group.cancel_scope.cancel()
+        started = _Started()
+        reading = asyncio.create_task(self._run(started))
+        try:
+            # It starts in any case, be it to find the wire closed.
+            await started.event.wait()
+            yield
+        finally:
+            self._ended.set()
+            self._inbox.close()
+            tasks = {reading, *self._tasks}
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
 
     async def negotiate(self) -> None:
         """Agree on a version.
@@ -327,9 +330,11 @@ class UpstreamSession:
 
     # What the server sends
 
-    async def _run(self, *, task_status: anyio.abc.TaskStatus[None]) -> None:
+    async def _run(self, started: "_Started") -> None:
         try:
-            await self._dispatcher.run(self._on_request, self._on_rest, self._on_notification, task_status=task_status)
+            await self._dispatcher.run(self._on_request, self._on_rest, self._on_notification, task_status=started)
+        except Exception:  # a wire that breaks in a way of its own has ended like any other
+            logger.exception("The connection to MCP server %s broke", self._setup.server)
         finally:
             self._ended.set()
 
@@ -429,6 +434,17 @@ class UpstreamSession:
         task: asyncio.Task[None] = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+class _Started:
+    """What the dispatcher tells that it can be used."""
+
+    def __init__(self) -> None:
+        self.event = asyncio.Event()
+
+    def started(self, value: None = None) -> None:  # noqa: ARG002 - `anyio.abc.TaskStatus` has it
+        """See `anyio.abc.TaskStatus`."""
+        self.event.set()
 
 
 def _meta(params: Json | None) -> Json:

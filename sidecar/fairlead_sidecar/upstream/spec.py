@@ -22,15 +22,21 @@ Json = dict[str, Any]
 class Wire(Protocol):
     """A connection that carries MCP messages, of whatever transport."""
 
-    read: ReadStream[SessionMessage | Exception]
-    """Ends with the connection; an `Exception` stands for a message that could not be read. An `UpstreamError` fails
-    the requests under way, since it may have been the answer to any of them; any other exception is only logged.
+    @property
+    def read(self) -> ReadStream[SessionMessage | Exception]:
+        """What the server sends; ends with the connection.
 
-    Where the transport knows to which request a message of the server belongs (HTTP: it came on the request's response
-    stream), this is one of the SDK's context streams (`mcp.shared._context_streams`), and the message is put into it in
-    the context in which the request was sent: a task that `write.send` starts has that by itself.
-    """
-    write: WriteStream[SessionMessage]
+        An `Exception` stands for a message that could not be read. An `UpstreamError` fails the requests under way,
+        since it may have been the answer to any of them; any other exception is only logged.
+
+        Where the transport knows to which request a message of the server belongs (HTTP: it came on the request's
+        response stream), this is one of the SDK's context streams (`mcp.shared._context_streams`), and the message is
+        put into it in the context in which the request was sent: a task that `write.send` starts has that by itself.
+        """
+
+    @property
+    def write(self) -> WriteStream[SessionMessage]:
+        """What is sent to the server."""
 
     def fault(self) -> UpstreamError | None:
         """Why it ended, or what is wrong with it, where it knows more than that it did; with the last lines that a
