@@ -6,6 +6,7 @@ from fairlead_sidecar import lazy_modules
 
 lazy_modules.install()
 
+from fairlead_client.connect.command import connect  # noqa: E402 - what it imports is lazy from here on
 from fairlead_client.serve.command import serve  # noqa: E402 - what it imports is lazy from here on
 
 
@@ -16,3 +17,4 @@ def main() -> None:
 
 
 main.add_command(serve)
+main.add_command(connect)

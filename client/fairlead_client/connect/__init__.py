@@ -1,0 +1,1 @@
+"""`fairlead connect`: an MCP endpoint for clients that only start programs."""
