@@ -14,6 +14,7 @@ _KEPT = (
     "connection",
     "content-length",
     "content-type",
+    "expect",
     "host",
     "keep-alive",
     "last-event-id",
@@ -23,7 +24,7 @@ _KEPT = (
     "upgrade",
 )
 """What HTTP and MCP themselves need; so are all that begin with `mcp-`."""
-_VALUE = "^[!-~]([ -~\\t]*[!-~])?$"
+_VALUE = "^[!-~]([ -~]*[!-~])?$"
 
 
 def _check_name(name: str) -> str:

@@ -148,7 +148,7 @@ def test_a_bad_mcp_server_is_refused_with_what_to_change(
         http("http://[::1]:8080/mcp"),
         http("http://localhost"),
         header("Authorization", valueFrom=TOKEN),
-        header("X-Api-Key", value="a b\tc"),
+        header("X-Api-Key", value="a b c"),
         ssh(),
         ssh(address="tools.internal", hostKey={"type": "Authority", "authority": {"publicKeys": [KEY]}}, command="mcp"),
         ssh(hostKey={"type": "KeyServer", "keyServer": {"url": "http://127.0.0.1:8000"}}),
