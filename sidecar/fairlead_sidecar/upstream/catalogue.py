@@ -7,6 +7,7 @@ from typing import Any
 
 from mcp.shared.exceptions import MCPError
 from mcp.shared.inbound import find_invalid_x_mcp_header, x_mcp_header_map
+from mcp_types import METHOD_NOT_FOUND
 
 from fairlead_sidecar.upstream.errors import ProtocolError
 from fairlead_sidecar.upstream.negotiation import ParamHeaders
@@ -69,7 +70,8 @@ async def fetched(catalogue: Catalogue, capabilities: Collection[str], ask: Ask,
                 lists[kind.name] = tuple([item async for item in _items(kind, ask, server)])
             except MCPError as error:
                 # Many servers have resources without templates, and say so only here.
-                logger.warning("MCP server %s: %s failed: %s", server, kind.method, error.message)
+                level = logging.DEBUG if error.code == METHOD_NOT_FOUND else logging.WARNING
+                logger.log(level, "MCP server %s: %s failed: %s", server, kind.method, error.message)
     return replace(catalogue, **lists)  # type: ignore[arg-type] # the names are those of its tuples of items
 
 

@@ -109,8 +109,6 @@ class Person:
         self.progressed: list[Json] = []
         self.notified: list[tuple[str, Json | None]] = []
         self.asked: list[tuple[str, Json | None]] = []
-        self.may_answer = asyncio.Event()
-        self.may_answer.set()
 
     async def progress(self, params: Json) -> None:
         self.progressed.append(params)
@@ -120,7 +118,6 @@ class Person:
 
     async def ask(self, method: str, params: Json | None) -> Json:
         self.asked.append((method, params))
-        await self.may_answer.wait()
         if method == "elicitation/create":
             return {"action": "accept", "content": {"name": self.name}}
         if method == "sampling/createMessage":
