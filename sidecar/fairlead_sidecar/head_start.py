@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable
 from importlib import import_module
 
-from fairlead_sidecar import lazy_modules
+from fairlead_sidecar import allocator, lazy_modules
 from fairlead_sidecar.config import SidecarConfig
 from fairlead_sidecar.ssh.link import Link
 from fairlead_sidecar.ssh.observer import Direction, NullObserver, Observer
@@ -64,6 +64,7 @@ async def load(module: str) -> None:
     Raises:
         ImportError: It can't be imported.
     """
+    allocator.give_large_blocks_back()
     try:
         await asyncio.to_thread(_load, module)
     finally:

@@ -20,8 +20,9 @@ LAZY = frozenset(
         *("fairlead_api", "mcp", "mcp.client", "mcp.server"),
         # Used where there are patterns or secrets to mask, a file of settings, somebody who asks for metrics.
         *("re2", "yaml", "prometheus_client"),
-        # What starlette writes debugging pages with, and uvicorn configures logging with; neither is done here.
-        *("html", "logging.config"),
+        # What starlette writes debugging pages with, uvicorn configures logging with, and packages are read from in
+        # archives with; none of it is done here.
+        *("html", "logging.config", "zipfile"),
     }
 )
 
