@@ -18,6 +18,12 @@ from fairlead_sidecar.protocol.notices import Notices
 from fairlead_sidecar.protocol.prompts import Prompts
 from fairlead_sidecar.protocol.resources import Resources
 from fairlead_sidecar.protocol.running import Runner
+from fairlead_sidecar.protocol.server_levels import ServerLevels
+from fairlead_sidecar.protocol.server_messages import ServerMessages
+from fairlead_sidecar.protocol.servers import Servers
+from fairlead_sidecar.protocol.subscriptions import Subscriptions
+from fairlead_sidecar.protocol.upstream_calls import UpstreamCalls
+from fairlead_sidecar.protocol.upstream_requests import UpstreamRequests
 from fairlead_sidecar.reload import Active
 from fairlead_sidecar.sidecar import Sidecar
 
@@ -29,6 +35,8 @@ class HostServer(Server[Any]):
     """Who is told of it."""
     notices: Notices
     """Who is told of what else happens."""
+    subscriptions: Subscriptions
+    """Who watches which resources of upstream servers."""
 
     def get_capabilities(
         self,
@@ -47,7 +55,7 @@ class HostServer(Server[Any]):
         )
         if capabilities.resources is not None:
             # The SDK takes it for granted wherever subscriptions are served, but files are not watched.
-            capabilities.resources.subscribe = False
+            capabilities.resources.subscribe = self.subscriptions.supported()
         if protocol_version in MODERN_PROTOCOL_VERSIONS:
             # It knows no `logging/setLevel`, and log messages only beside an answer.
             capabilities.logging = None
@@ -61,8 +69,12 @@ def build_server(sidecar: Sidecar, *, local_caller: Caller | None = None) -> Hos
         local_caller: Who it is when messages do not come over HTTP (stdio); None refuses them.
     """
     callers = Callers(sidecar, local_caller)
-    runner, listing, changes = Runner(callers), Listing(callers), Changes(callers)
-    notices = Notices(callers)
+    runner, listing, notices = Runner(callers), Listing(callers), Notices(callers)
+    servers = Servers(callers)
+    subscriptions, levels = Subscriptions(callers, servers), ServerLevels(servers, notices)
+    changes = Changes(callers, servers, subscriptions)
+    sidecar.upstreams.on_change.append(levels.renew)
+    ServerMessages(sidecar, notices)
     server = HostServer(
         "fairlead",
         version=version("fairlead"),
@@ -79,7 +91,9 @@ def build_server(sidecar: Sidecar, *, local_caller: Caller | None = None) -> Hos
     )
     # Not as `on_call_tool`, whose results are models: ours are written already.
     server.add_request_handler("tools/call", types.CallToolRequestParams, Calls(runner).call_tool)
-    server.changes, server.notices = changes, notices
+    server.changes, server.notices, server.subscriptions = changes, notices, subscriptions
+    calls = UpstreamCalls(runner, servers, levels)
+    server.middleware.append(UpstreamRequests(callers, servers, calls, subscriptions, lambda: server.server_info_stamp))
     # Not as `on_set_logging_level`, which warns that the modern protocol has it no more.
     server.add_request_handler("logging/setLevel", types.SetLevelRequestParams, notices.set_level)
 

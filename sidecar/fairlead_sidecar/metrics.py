@@ -1,6 +1,6 @@
 """Prometheus metrics of one sidecar, in a registry of its own. Every label has a bounded set of values."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from prometheus_client.metrics import Counter, Gauge, Histogram
 from prometheus_client.process_collector import ProcessCollector
@@ -55,6 +55,34 @@ class Metrics:
             "Idle sessions that were ended because their token opened too many.",
             registry=self.registry,
         )
+        self._server_calls = Counter(
+            "fairlead_mcp_server_calls",
+            "Requests to the host's MCP servers by outcome: ok, tool_error, cancelled, or the error's code.",
+            ["server", "method", "outcome"],
+            registry=self.registry,
+        )
+        self._server_durations = Histogram(
+            "fairlead_mcp_server_call_duration_seconds",
+            "Duration of requests to the host's MCP servers.",
+            ["server"],
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self._server_up = Gauge(
+            "fairlead_mcp_server_up",
+            "Whether an MCP server of the host can be used (1) or not (0).",
+            ["server"],
+            registry=self.registry,
+        )
+        self._server_restarts = Counter(
+            "fairlead_mcp_server_restarts",
+            "How often an MCP server of the host came back after it could not be used.",
+            ["server"],
+            registry=self.registry,
+        )
+        self._was_up: dict[str, bool] = {}
+        """Whether a server was usable when last seen; False also for one that never was."""
+        self._ever_up: set[str] = set()
         Gauge(
             "fairlead_sessions", "Open MCP sessions of the handshake protocols.", registry=self.registry
         ).set_function(sessions)
@@ -65,6 +93,31 @@ class Metrics:
         """A tool call ended."""
         self._calls.labels(tool, outcome).inc()
         self._durations.labels(tool).observe(seconds)
+
+    def server_call(self, server: str, method: str, outcome: str, seconds: float) -> None:
+        """A request to an upstream server ended."""
+        if server in self._was_up:
+            self._server_calls.labels(server, method, outcome).inc()
+            self._server_durations.labels(server).observe(seconds)
+
+    def servers(self, up: Mapping[str, bool]) -> None:
+        """How the configured upstream servers stand; what is known of others is forgotten."""
+        for server in self._was_up.keys() - up.keys():
+            self._forget(server)
+        for server, usable in up.items():
+            self._server_up.labels(server).set(usable)
+            restarts = self._server_restarts.labels(server)
+            if usable and not self._was_up.get(server) and server in self._ever_up:
+                restarts.inc()
+            if usable:
+                self._ever_up.add(server)
+            self._was_up[server] = usable
+
+    def _forget(self, server: str) -> None:
+        del self._was_up[server]
+        self._ever_up.discard(server)
+        for metric in (self._server_calls, self._server_durations, self._server_up, self._server_restarts):
+            metric.remove_by_labels({"server": server})
 
     def denial(self, reason: str) -> None:
         """Something was refused."""

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import secrets
+import time
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from functools import cache
@@ -13,7 +14,7 @@ from fairlead_sidecar.access.selection import selected
 from fairlead_sidecar.access.sessions import Sessions
 from fairlead_sidecar.access.work import Item, Work
 from fairlead_sidecar.audit import AuditLog
-from fairlead_sidecar.config import Permission
+from fairlead_sidecar.config import McpServer, Permission
 from fairlead_sidecar.head_start import HeadStart
 from fairlead_sidecar.metrics import Metrics
 from fairlead_sidecar.reload import Active, ConfigRefused, ConfigSource, activate
@@ -22,14 +23,24 @@ from fairlead_sidecar.statusz import LinkState, LinkStatus, Statusz
 from fairlead_sidecar.tools.command_result import command_facts
 from fairlead_sidecar.tools.running import Command, Commands
 from fairlead_sidecar.tools.spool import Spool
+from fairlead_sidecar.upstream.opening import wire_of
+from fairlead_sidecar.upstream.spec import OpenWire, is_read_only
+from fairlead_sidecar.upstream.upstreams import UpstreamServers
 from fairlead_sidecar.values import missing
 
 logger = logging.getLogger(__name__)
 
 POLL_INTERVAL = 0.25
 """Seconds between two looks at the configuration and at the clock: a part of the 2 s that revocation may take."""
+SECRETS_INTERVAL = 2.0
+"""Seconds between two looks at the Secrets of upstream servers."""
 DRAIN_TIMEOUT = 15.0
 """Seconds that ending the running commands may take at shutdown; the pod's grace period is 30 s."""
+
+
+def client_of(owner: str) -> str:
+    """How upstream servers know a client that has no session: by its token's owner."""
+    return f"owner {owner}"
 
 
 class Sidecar:
@@ -53,6 +64,8 @@ class Sidecar:
         self.active: Active | None = None
         """The configuration in force; None before the first one."""
         self.link: Link | None = None
+        self.upstreams = UpstreamServers(self._wire_of)
+        self.upstreams.on_change.append(self._upstreams_changed)
         self.draining = False
         self.on_active: list[Callable[[Active], None]] = []
         """Called whenever another configuration comes into force."""
@@ -71,6 +84,9 @@ class Sidecar:
         self._changed = asyncio.Event()
         self._started = datetime.now(UTC)
         self._missing_values: tuple[str, ...] = ()
+        self._secrets_due = 0.0
+        self._owners: set[str] = set()
+        self._parting: set[asyncio.Task[None]] = set()
 
     @property
     def ready(self) -> bool:
@@ -91,8 +107,16 @@ class Sidecar:
             config_error=self._config_error,
             link=self.link.status() if self.link else waiting,
             missing_values=self._missing_values,
-            tool_count=len(self.active.tools) if self.active else 0,
+            tool_count=self._tool_count(),
+            mcp_servers=self.upstreams.statuses(),
         )
+
+    def _tool_count(self) -> int:
+        active = self.active
+        if active is None:
+            return 0
+        theirs = (tool for upstream in self.upstreams.all().values() for tool in upstream.catalogue.tools)
+        return len(active.tools) + sum(not active.config.policy.read_only or is_read_only(tool) for tool in theirs)
 
     async def status_after(self, version: str | None, timeout: float) -> Statusz:
         """The snapshot as soon as its version differs from `version`, or after `timeout` seconds as it is then."""
@@ -128,6 +152,7 @@ class Sidecar:
         try:
             async with asyncio.timeout(DRAIN_TIMEOUT):
                 await asyncio.gather(self.work.calls_done(), self.commands.close())
+                await self.upstreams.close()
         except TimeoutError:
             logger.warning("Some commands could not be ended within %s s", DRAIN_TIMEOUT)
         # A moment for the answers of the calls that were just cancelled; then idle streams end too.
@@ -150,6 +175,7 @@ class Sidecar:
                 self._load()
                 await self._enforce()
                 self._look_for_values()
+                self._look_at_secrets()
             except Exception:  # whatever happens in one round, revocation must go on
                 logger.exception("Looking at the configuration failed")
 
@@ -177,6 +203,13 @@ class Sidecar:
             self._missing_values = found
             self._bump()
 
+    def _look_at_secrets(self) -> None:
+        """Start upstream servers anew whose Secrets have other content now."""
+        now = time.monotonic()
+        if self.active is not None and self.active.config.mcp_servers and now >= self._secrets_due:
+            self._secrets_due = now + SECRETS_INTERVAL
+            self.upstreams.configure(self.active.config)
+
     def _accept(self, active: Active) -> None:
         self.active, self._config_error = active, active.fault
         self.commands.spool.directory = active.config.spool_directory
@@ -186,7 +219,7 @@ class Sidecar:
         self._look_for_values()
         if self.link is None:
             begun = self._head_start or HeadStart(active.config)
-            self.link = begun.take_over(self._bump, self.metrics)
+            self.link = begun.take_over(self._link_changed, self.metrics)
             self._link_task = asyncio.create_task(begun.keep())
             if begun.config == active.config:
                 self._followed = active
@@ -194,6 +227,8 @@ class Sidecar:
                 self._follow_wanted.set()
         else:
             self._follow_wanted.set()
+        self.upstreams.configure(active.config)
+        self._link_changed()
         if active.fault is None:
             logger.info("Configuration %s is in force", active.digest[:12])
         else:
@@ -214,6 +249,25 @@ class Sidecar:
                 logger.exception("The link could not take over the configuration")
             self._followed = active
             self._bump()
+
+    def _wire_of(self, server: McpServer) -> OpenWire:
+        if self.active is None or self.link is None:
+            msg = "upstream servers are configured once there is a configuration and a link"
+            raise RuntimeError(msg)
+        return wire_of(server, self.link, self.active.config)
+
+    def _link_changed(self) -> None:
+        if self.link is not None:
+            status = self.link.status()
+            if status.state is LinkState.CONNECTED:
+                self.upstreams.link_up()
+            else:
+                self.upstreams.link_down(status.message)
+        self._bump()
+
+    def _upstreams_changed(self) -> None:
+        self.metrics.servers({status.name: status.ready for status in self.upstreams.statuses()})
+        self._bump()
 
     def _command_ended(self, command: Command) -> None:
         """Account for a command whose call was answered while it still ran."""
@@ -248,5 +302,16 @@ class Sidecar:
         ended = self.work.cut(condemned) + self.commands.enforce(permissions, offered)
         if ended:
             logger.info("Ended %d streams and calls whose token is no longer valid for them", ended)
-        await self.sessions.keep(active.grants.owners())
+        owners = active.grants.owners()
+        self._part_from(self._owners - owners)
+        self._owners = owners
+        await self.sessions.keep(owners, {server.name for server in active.config.mcp_servers})
         self.sessions.cancel_abandoned(active.config.limits.disconnect_grace)
+
+    def _part_from(self, owners: set[str]) -> None:
+        """End what upstream servers hold for owners without any token in force."""
+        for upstream in self.upstreams.all().values() if owners else ():
+            for owner in owners:
+                task = asyncio.create_task(upstream.client_gone(client_of(owner)))
+                self._parting.add(task)
+                task.add_done_callback(self._parting.discard)

@@ -9,7 +9,7 @@ from mcp.shared.uri_template import InvalidUriTemplate, UriTemplate
 
 from fairlead_sidecar.upstream import names
 from fairlead_sidecar.upstream.names import Names
-from fairlead_sidecar.upstream.spec import Catalogue, Json
+from fairlead_sidecar.upstream.spec import Catalogue, Json, is_read_only
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,7 @@ class Entry:
     @property
     def read_only(self) -> bool:
         """A tool: whether its server says that it changes nothing."""
-        annotations = self.item.get("annotations")
-        return isinstance(annotations, dict) and annotations.get("readOnlyHint") is True
+        return is_read_only(self.item)
 
 
 @dataclass(frozen=True)

@@ -64,6 +64,11 @@ class Callers:
         active = self.sidecar.active
         return None if active is None else active.grants.current(caller.key)
 
+    def of_owner(self, caller: Caller) -> Caller | None:
+        """What the caller's owner now stands for; a session outlives the rotation of its token."""
+        active = self.sidecar.active
+        return None if active is None else active.grants.of_owner(caller.owner)
+
     def revoked(self, caller: Caller | None) -> bool:
         """Whether the caller's credential is gone by now."""
         return caller is not None and self.sidecar.active is not None and self.current(caller) is None

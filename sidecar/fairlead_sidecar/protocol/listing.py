@@ -9,12 +9,19 @@ from pydantic import BaseModel
 from fairlead_sidecar import schema
 from fairlead_sidecar.access.grants import Caller
 from fairlead_sidecar.protocol import prompts, resources
+from fairlead_sidecar.protocol.addressing import Directory
 from fairlead_sidecar.protocol.caller import Callers, Context
+from fairlead_sidecar.protocol.upstream_lists import digests
 from fairlead_sidecar.reload import Active
 from fairlead_sidecar.tools.catalogue import offered
 
 Kind = Literal["tools", "prompts", "resources"]
 KINDS: tuple[Kind, ...] = ("tools", "prompts", "resources")
+_METHODS: dict[Kind, tuple[str, ...]] = {
+    "tools": ("tools/list",),
+    "prompts": ("prompts/list",),
+    "resources": ("resources/list", "resources/templates/list"),
+}
 
 
 def tools(active: Active, caller: Caller) -> list[types.Tool]:
@@ -22,16 +29,28 @@ def tools(active: Active, caller: Caller) -> list[types.Tool]:
     return schema.listed(offered(active.tools, caller), active.config, caller)
 
 
-def fingerprint(active: Active, caller: Caller | None) -> dict[Kind, str]:
-    """Something that differs whenever what the caller sees does; a caller that is gone sees nothing."""
+def fingerprint(
+    active: Active, caller: Caller | None, directory: Directory, server: str | None = None
+) -> dict[Kind, str]:
+    """Something that differs whenever what the caller sees does; a caller that is gone sees nothing.
+
+    Args:
+        directory: What upstream servers offer.
+        server: The one of them that the caller sees alone.
+    """
     if caller is None:
         return dict.fromkeys(KINDS, "")
+    upstream = {kind: digests(methods, directory, active, caller, server) for kind, methods in _METHODS.items()}
+    if server is not None:
+        return upstream
     seen: dict[Kind, list[BaseModel]] = {
         "tools": [*tools(active, caller)],
         "prompts": [*prompts.listed(active, caller)],
         "resources": [*resources.entry_points(active, caller), *resources.templates(active, caller)],
     }
-    return {kind: "\n".join(item.model_dump_json() for item in items) for kind, items in seen.items()}
+    return {
+        kind: "\n".join([*(item.model_dump_json() for item in items), upstream[kind]]) for kind, items in seen.items()
+    }
 
 
 @dataclass(frozen=True)

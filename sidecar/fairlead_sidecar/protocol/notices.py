@@ -6,8 +6,8 @@ Clients of the modern protocol can't be told: it carries log messages only besid
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 
 import anyio
 import mcp_types as types
@@ -16,13 +16,14 @@ from mcp.server.connection import Connection
 from fairlead_sidecar.access.grants import Caller
 from fairlead_sidecar.config import Permission
 from fairlead_sidecar.errors import FairleadError
-from fairlead_sidecar.protocol.caller import Callers, Context
-from fairlead_sidecar.protocol.outbox import Notice, Outbox
+from fairlead_sidecar.protocol.caller import Callers, Context, alone
+from fairlead_sidecar.protocol.outbox import LEVELS, MOST_WAITING, Notice, Outbox
 from fairlead_sidecar.reload import Active
 from fairlead_sidecar.statusz import LinkState, LinkStatus
 from fairlead_sidecar.tools.command_result import command_facts
 from fairlead_sidecar.tools.redact import redactor
 from fairlead_sidecar.tools.running import Command
+from fairlead_sidecar.upstream.session_inbox import Inbox
 
 logger = logging.getLogger(__name__)
 
@@ -35,13 +36,25 @@ SECONDS = 5.0
 
 
 @dataclass(eq=False)
-class _Session:
+class Session:
+    """One session of a handshake protocol."""
+
     connection: Connection
     caller: Caller
     outbox: Outbox
-    level: types.LoggingLevel = DEFAULT_LEVEL
+    server: str | None = None
+    """The upstream server that it sees alone; None: it sees the host."""
+    wanted: types.LoggingLevel | None = None
+    """The level that it has set."""
+    inbox: Inbox = field(default_factory=lambda: Inbox(MOST_WAITING))
+    """What upstream servers have to say."""
     task: asyncio.Task[None] | None = None
     """Sends what is in the outbox, while there is something."""
+
+    @property
+    def level(self) -> types.LoggingLevel:
+        """From which level on it is told."""
+        return self.wanted or DEFAULT_LEVEL
 
 
 class Notices:
@@ -50,7 +63,9 @@ class Notices:
     def __init__(self, callers: Callers) -> None:
         self._callers = callers
         self._sidecar = callers.sidecar
-        self._sessions: dict[Connection, _Session] = {}
+        self._sessions: dict[Connection, Session] = {}
+        self.on_level: list[Callable[[], None]] = []
+        """Called when a session has set a level."""
         self._link: tuple[LinkState, str] | None = None
         """State and reason of the link as they were told last."""
         self._sidecar.on_change.append(lambda: self._safely(self._look_at_link))
@@ -65,19 +80,44 @@ class Notices:
     async def set_level(self, ctx: Context, params: types.SetLevelRequestParams) -> types.EmptyResult:
         """Tell this session what is at least this severe."""
         _, caller = self._callers.who(ctx)
-        self._session(ctx, caller).level = params.level
+        self._session(ctx, caller).wanted = params.level
+        for listener in self.on_level:
+            listener()
         return types.EmptyResult()
 
-    def _session(self, ctx: Context, caller: Caller) -> _Session:
+    def level(self, ctx: Context) -> types.LoggingLevel:
+        """From which level on the session of a message is told."""
+        session = self._sessions.get(ctx.session._connection)  # noqa: SLF001 - as in `_session`
+        return session.level if session is not None else DEFAULT_LEVEL
+
+    def most_verbose(self) -> types.LoggingLevel | None:
+        """The lowest level that a session has set; None where none has."""
+        wanted = [session.wanted for session in self._sessions.values() if session.wanted is not None]
+        return min(wanted, key=LEVELS.index, default=None)
+
+    def sessions(self) -> Iterable[Session]:
+        """All that are told."""
+        return list(self._sessions.values())
+
+    def current(self, session: Session) -> Caller | None:
+        """Whose it is, as they now stand; a session outlives the rotation of its token."""
+        active = self._sidecar.active
+        if active is None:
+            return None
+        return active.grants.current(session.caller.key) or active.grants.of_owner(session.caller.owner)
+
+    def _session(self, ctx: Context, caller: Caller) -> Session:
         connection = ctx.session._connection  # noqa: SLF001 - nothing public stands for the session and tells its end
         session = self._sessions.get(connection)
         if session is None:
-            session = self._sessions[connection] = _Session(connection, caller, Outbox(asyncio.get_running_loop().time))
+            outbox = Outbox(asyncio.get_running_loop().time)
+            session = self._sessions[connection] = Session(connection, caller, outbox, alone(ctx))
             connection.exit_stack.callback(self._forget, session)
         return session
 
-    def _forget(self, session: _Session) -> None:
+    def _forget(self, session: Session) -> None:
         del self._sessions[session.connection]
+        session.inbox.close()
         if session.task is not None:
             session.task.cancel()
 
@@ -112,16 +152,14 @@ class Notices:
                 if session.task is None:
                     session.task = asyncio.create_task(self._send(session))
 
-    def _due(self, session: _Session, notice: Notice) -> bool:
+    def _due(self, session: Session, notice: Notice) -> bool:
         """Whether the session wants to know it, and may."""
-        active = self._sidecar.active
-        if active is None or not notice.reaches(session.level):
+        if session.server is not None or not notice.reaches(session.level):
             return False
-        # A session outlives the rotation of its token.
-        caller = active.grants.current(session.caller.key) or active.grants.of_owner(session.caller.owner)
+        caller = self.current(session)
         return caller is not None and notice.concerns(caller)
 
-    async def _send(self, session: _Session) -> None:
+    async def _send(self, session: Session) -> None:
         """Send what waits, no faster than may be."""
         try:
             while session.outbox:

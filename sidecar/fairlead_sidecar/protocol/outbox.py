@@ -15,7 +15,7 @@ BURST = 10
 INTERVAL = 1.0
 MOST_WAITING = 32
 """Messages that wait for their turn; beyond them the oldest goes, and the next one that is sent says so."""
-_LEVELS: tuple[types.LoggingLevel, ...] = get_args(types.LoggingLevel)
+LEVELS: tuple[types.LoggingLevel, ...] = get_args(types.LoggingLevel)
 """From the least to the most severe."""
 
 
@@ -35,7 +35,7 @@ class Notice:
 
     def reaches(self, level: types.LoggingLevel) -> bool:
         """Whether it is at least as severe."""
-        return _LEVELS.index(self.level) >= _LEVELS.index(level)
+        return LEVELS.index(self.level) >= LEVELS.index(level)
 
 
 class Outbox:

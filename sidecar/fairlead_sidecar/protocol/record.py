@@ -22,6 +22,8 @@ class Record:
     """As it was asked for; a method's name where it is no tool."""
     label: str = "unknown"
     """What metrics call it: one of a bounded set."""
+    server: str | None = None
+    """The upstream server that answers it; None where Fairlead does."""
     started: float = field(default_factory=time.monotonic)
     caller: Caller | None = None
     facts: dict[str, Any] = field(default_factory=dict)
@@ -59,7 +61,10 @@ class Recorder:
 
     def _write(self, ctx: Context, record: Record) -> None:
         seconds = time.monotonic() - record.started
-        self._sidecar.metrics.call(record.label, record.outcome, seconds)
+        if record.server is None:
+            self._sidecar.metrics.call(record.label, record.outcome, seconds)
+        else:
+            self._sidecar.metrics.server_call(record.server, record.label, record.outcome, seconds)
         caller, active, request = record.caller, self._sidecar.active, ctx.request
         client = ctx.session.client_params.client_info if ctx.session.client_params else None
         in_meta = (ctx.meta or {}).get("traceparent")

@@ -70,6 +70,7 @@ class Runner:
     def __init__(self, callers: Callers) -> None:
         self._callers = callers
         self._sidecar = callers.sidecar
+        self.work = callers.sidecar.work
         self.recorder = Recorder(callers)
         self._under_way: Counter[str] = Counter()
 

@@ -87,6 +87,12 @@ class Catalogue:
     protocol_version: str = ""
 
 
+def is_read_only(tool: Json) -> bool:
+    """Whether a tool says that it changes nothing."""
+    annotations = tool.get("annotations")
+    return isinstance(annotations, dict) and annotations.get("readOnlyHint") is True
+
+
 class Session(Protocol):
     """One MCP session with an upstream server; several callers may share it, each request is correlated anew."""
 
