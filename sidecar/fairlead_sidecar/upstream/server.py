@@ -3,9 +3,10 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager, suppress
 from datetime import UTC, datetime
+from typing import Any
 
 from fairlead_sidecar.config import HttpServer, McpServer
 from fairlead_sidecar.ssh.backoff import Backoff
@@ -23,6 +24,9 @@ STEADY = 60.0
 """Seconds that it must have worked for its next end to count as the first one."""
 CLOSE_TIMEOUT = 10.0
 """Seconds that ending it may take."""
+LOOK_INTERVAL = 30.0
+"""Seconds between two looks at an HTTP server that nobody uses."""
+_STARTING = "It is being started."
 
 OnNotification = Callable[[str, str | None, str, Json | None], Awaitable[None]]
 
@@ -97,37 +101,52 @@ class UpstreamServer:
 
     async def session(self, client: str, capabilities: Json | None = None) -> Session:
         """See `spec.Upstream`."""
-        if self._fault is not None or self._session is None:
-            raise self._why()
-        if self.spec.isolation == "Shared":
-            return ClientSession(self._session, client)
-        return ClientSession(await self._private.get(client, capabilities), client)
+        session = self._session
+        if session is None and not self._private.has(client):
+            raise self._named(self._fault or Starting(_STARTING))
+        if session is not None and self.spec.isolation == "Shared":
+            return ClientSession(session, client)
+        try:
+            return ClientSession(await self._private.get(client, capabilities), client)
+        except UpstreamError as error:
+            raise self._named(error) from None
 
     async def client_gone(self, client: str) -> None:
         """See `spec.Upstream`."""
-        await self._private.end(client)
-        if self._session is not None and self.spec.isolation == "Shared":
+        await self._gone(self._private.end(client, UpstreamError("The client has gone.")))
+        if self._session is not None:
             await self._session.forget(client)
 
     def start(self) -> None:
         """Keep it running from now on: the link is up."""
-        if self._main is None or self._main.done():
-            self._report(Starting("It is being started."))
+        if self._main is None:
+            self._report(Starting(_STARTING))
             self._main = asyncio.create_task(self._keep())
 
-    async def stop(self, why: UpstreamError) -> None:
-        """End its sessions, within a bound; calls that are under way fail."""
-        main, self._main = self._main, None
-        if main is not None:
-            main.cancel()
+    def stop(self, why: UpstreamError) -> Coroutine[Any, Any, None]:
+        """End its sessions; calls that are under way fail at once.
+
+        Returns:
+            What waits, no longer than `CLOSE_TIMEOUT`, until all is ended.
+        """
+        ending = self._private.end_all(why)
+        if self._session is not None:
+            self._session.end(why)
+        if self._main is not None:
+            self._main.cancel()
+            ending.add(self._main)
+            self._main = None
         self._down(why)
-        await self._private.close()
-        if main is not None:
-            await asyncio.wait({main}, timeout=CLOSE_TIMEOUT)
-            if not main.done():
+        return self._gone(ending)
+
+    async def _gone(self, tasks: set[asyncio.Task[None]]) -> None:
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=CLOSE_TIMEOUT)
+            if late:
                 logger.warning("MCP server %s could not be ended within %g s", self.spec.name, CLOSE_TIMEOUT)
 
     async def _keep(self) -> None:
+        # It waits between half and the whole of what it is given.
         pauses = Backoff(first=FIRST_PAUSE * 2, cap=LONGEST_PAUSE)
         while True:
             begun = time.monotonic()
@@ -144,7 +163,6 @@ class UpstreamServer:
                 logger.exception("The session with MCP server %s failed", self.spec.name)
                 fault = UpstreamError(f"The session failed: {type(error).__name__}.")
             self._down(fault)
-            await self._private.close()
             if time.monotonic() - begun > STEADY:
                 pauses.reset()
             await asyncio.sleep(pauses.next())
@@ -162,9 +180,19 @@ class UpstreamServer:
                 session.catalogue.protocol_version,
             )
             try:
-                return await session.ended()
+                return await self._stay(session)
             finally:
                 self._subscribers = session.subscribers()
+
+    async def _stay(self, session: UpstreamSession) -> UpstreamError:
+        while isinstance(self.spec.server, HttpServer) and not session.over:
+            # Unlike a pipe, it tells nobody that it is no longer there.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_INTERVAL):
+                    await session.ended()
+            if not session.over and not session.busy:
+                await session.look()
+        return await session.ended()
 
     def _setup(self, client: str | None, capabilities: Json | None) -> Setup:
         async def notified(whom: str | None, method: str, params: Json | None) -> None:
@@ -179,8 +207,8 @@ class UpstreamServer:
             on_notification=notified,
         )
 
-    def _open_private(self, client: str, capabilities: Json | None):  # type: ignore[no-untyped-def]
-        return open_session(self._open_wire, replace(self._setup(client, capabilities)))
+    def _open_private(self, client: str, capabilities: Json | None) -> AbstractAsyncContextManager[UpstreamSession]:
+        return open_session(self._open_wire, self._setup(client, capabilities))
 
     def _down(self, fault: UpstreamError) -> None:
         self._session = None
@@ -196,6 +224,5 @@ class UpstreamServer:
             self._since = datetime.now(UTC)
         self._on_change()
 
-    def _why(self) -> UpstreamError:
-        fault = self._fault or Starting("It is being started.")
+    def _named(self, fault: UpstreamError) -> UpstreamError:
         return type(fault)(f"MCP server {self.spec.name}: {fault.message}", hint=fault.hint)

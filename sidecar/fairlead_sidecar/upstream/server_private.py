@@ -16,8 +16,6 @@ IDLE_TIMEOUT = 600.0
 """Seconds after which a session is ended that nobody uses."""
 MAX_SESSIONS = 16
 """Of one server."""
-CLOSE_TIMEOUT = 10.0
-"""Seconds that ending one may take."""
 
 Open = Callable[[str, Json | None], AbstractAsyncContextManager[UpstreamSession]]
 
@@ -33,8 +31,12 @@ class PrivateSessions:
     def __init__(self, server: str, open_: Open) -> None:
         self._server = server
         self._open = open_
-        self._opened: dict[str, asyncio.Future[UpstreamSession]] = {}
-        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._held: dict[str, _Held] = {}
+
+    def has(self, client: str) -> bool:
+        """Whether there is one for the client."""
+        held = self._held.get(client)
+        return held is not None and not held.over
 
     async def get(self, client: str, capabilities: Json | None) -> UpstreamSession:
         """The client's session, opened where there is none.
@@ -42,39 +44,68 @@ class PrivateSessions:
         Raises:
             UpstreamError: It can't be opened.
         """
-        if client not in self._tasks:
-            if len(self._tasks) >= MAX_SESSIONS:
-                raise TooManySessions(f"{MAX_SESSIONS} clients have a session with MCP server {self._server} already.")
-            self._opened[client] = asyncio.get_running_loop().create_future()
-            self._tasks[client] = asyncio.create_task(self._keep(client, capabilities, self._opened[client]))
+        if not self.has(client):
+            self._held.pop(client, None)
+            if len(self._held) >= MAX_SESSIONS:
+                raise TooManySessions(f"{MAX_SESSIONS} clients have a session with it already.")
+            held = self._held[client] = _Held()
+            held.task = asyncio.create_task(self._keep(client, capabilities, held))
         # Shielded: others may wait for the same one.
-        return await asyncio.shield(self._opened[client])
+        return await asyncio.shield(self._held[client].opened)
 
-    async def end(self, client: str) -> None:
-        """End the client's session, if it has one."""
-        task = self._tasks.get(client)
-        if task is not None:
-            await _ended({task})
+    def end(self, client: str, why: UpstreamError) -> set[asyncio.Task[None]]:
+        """End the client's session, if it has one.
 
-    async def close(self) -> None:
-        """End all."""
-        await _ended(set(self._tasks.values()))
+        Returns:
+            The tasks that do so.
+        """
+        held = self._held.pop(client, None)
+        return {held.end(why)} if held is not None else set()
 
-    async def _keep(self, client: str, capabilities: Json | None, opened: asyncio.Future[UpstreamSession]) -> None:
+    def end_all(self, why: UpstreamError) -> set[asyncio.Task[None]]:
+        """End all; see `end`."""
+        return {task for client in list(self._held) for task in self.end(client, why)}
+
+    async def _keep(self, client: str, capabilities: Json | None, held: "_Held") -> None:
         try:
             async with self._open(client, capabilities) as session:
-                opened.set_result(session)
+                held.opened.set_result(session)
                 await _until_idle(session)
         except UpstreamError as error:
             logger.warning("MCP server %s: a client's session: %s: %s", self._server, error.reason, error.message)
-            if not opened.done():
-                opened.set_exception(error)
+            held.fail(error)
+        except Exception:  # as with the session of all
+            logger.exception("A client's session with MCP server %s failed", self._server)
         finally:
-            if not opened.done():
-                opened.set_exception(UpstreamError(f"The session with MCP server {self._server} was ended."))
-            opened.exception()
-            self._tasks.pop(client)
-            self._opened.pop(client)
+            held.fail(UpstreamError("The session was ended."))
+            if self._held.get(client) is held:
+                del self._held[client]
+
+
+class _Held:
+    """One session, opened or not yet."""
+
+    task: asyncio.Task[None]
+
+    def __init__(self) -> None:
+        self.opened: asyncio.Future[UpstreamSession] = asyncio.get_running_loop().create_future()
+
+    @property
+    def over(self) -> bool:
+        return self.opened.done() and (self.opened.exception() is not None or self.opened.result().over)
+
+    def fail(self, why: UpstreamError) -> None:
+        if not self.opened.done():
+            self.opened.set_exception(why)
+            # Nobody may be waiting any more.
+            self.opened.exception()
+
+    def end(self, why: UpstreamError) -> asyncio.Task[None]:
+        self.fail(why)
+        if self.opened.exception() is None:
+            self.opened.result().end(why)
+        self.task.cancel()
+        return self.task
 
 
 async def _until_idle(session: UpstreamSession) -> None:
@@ -87,10 +118,3 @@ async def _until_idle(session: UpstreamSession) -> None:
             await asyncio.wait({ended}, timeout=max(left, 1.0))
     finally:
         ended.cancel()
-
-
-async def _ended(tasks: set[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        task.cancel()
-    if tasks:
-        await asyncio.wait(tasks, timeout=CLOSE_TIMEOUT)

@@ -21,7 +21,14 @@ from mcp_types import CONNECTION_CLOSED, METHOD_NOT_FOUND
 from fairlead_sidecar.upstream.catalogue import CHANGES, fetched, param_headers
 from fairlead_sidecar.upstream.errors import Exited, NotResponding, ProtocolError, StartFailed, UpstreamError
 from fairlead_sidecar.upstream.messages import upstream_failure
-from fairlead_sidecar.upstream.negotiation import ALL_CAPABILITIES, Agreement, ParamHeaders, dressed, negotiate
+from fairlead_sidecar.upstream.negotiation import (
+    ALL_CAPABILITIES,
+    Agreement,
+    ParamHeaders,
+    dressed,
+    negotiate,
+    passed_on,
+)
 from fairlead_sidecar.upstream.session_calls import MAX_QUESTIONS, Calls, leave_call
 from fairlead_sidecar.upstream.session_inbox import Inbox
 from fairlead_sidecar.upstream.session_listen import Listening
@@ -35,6 +42,8 @@ DEBOUNCE = 0.1
 """Seconds between a change of a list and fetching it, so that many changes at once are one."""
 DELIVERY_TIMEOUT = 5.0
 """Seconds that the notifications before a result have to reach the client."""
+LOOK_TIMEOUT = 10.0
+"""Seconds that an answer may take of which nothing depends but whether there is one."""
 MAX_NOTIFICATIONS = 1024
 """Notifications that belong to no request and wait to be passed on."""
 MAX_ELICITATIONS = 256
@@ -114,7 +123,7 @@ class UpstreamSession:
         self._probing = setup.probe
         self._calls = Calls()
         self._ended = asyncio.Event()
-        self._forgotten: UpstreamError | None = None
+        self._end_reason: UpstreamError | None = None
         self._dispatcher: JSONRPCDispatcher[TransportContext] = JSONRPCDispatcher(
             wire.read, wire.write, on_stream_exception=self._on_unreadable
         )
@@ -132,6 +141,18 @@ class UpstreamSession:
         """Whether requests are under way."""
         return len(self._calls) > 0
 
+    @property
+    def over(self) -> bool:
+        """Whether it has ended."""
+        return self._ended.is_set()
+
+    def end(self, why: UpstreamError) -> None:
+        """Fail what is under way, and whatever is asked from now on; leaving its block does the rest."""
+        if not self.over:
+            self._end_reason = why
+            self._ended.set()
+            self._calls.fail(why)
+
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Read what the server sends while the block runs."""
@@ -142,7 +163,7 @@ class UpstreamSession:
             await started.event.wait()
             yield
         finally:
-            self._ended.set()
+            self.end(UpstreamError("The session with the server was ended here."))
             self._inbox.close()
             tasks = {reading, *self._tasks}
             for task in tasks:
@@ -158,7 +179,7 @@ class UpstreamSession:
         self._agreement = agreement = await negotiate(
             self._send_negotiating,
             self._dispatcher.notify,
-            capabilities=ALL_CAPABILITIES if self._setup.capabilities is None else self._setup.capabilities,
+            capabilities=ALL_CAPABILITIES if self._setup.capabilities is None else passed_on(self._setup.capabilities),
             probe=self._setup.probe,
         )
         self._probing = False
@@ -212,8 +233,8 @@ class UpstreamSession:
 
     def why(self) -> UpstreamError:
         """Why it ended, where it has."""
-        if self._forgotten is not None:
-            return _copy(self._forgotten)
+        if self._end_reason is not None:
+            return _copy(self._end_reason)
         fault = self.wire_fault()
         if self._agreement is not None:
             return fault or Exited("The server ended, or closed its connection.")
@@ -243,6 +264,13 @@ class UpstreamSession:
         for uri in [uri for uri, clients in self._subscribers.items() if client in clients]:
             with suppress(MCPError, UpstreamError):
                 await self._subscription("resources/unsubscribe", {"uri": uri}, client)
+
+    async def look(self) -> None:
+        """Ask something that any server answers, to see whether it is there; its wire ends where it is not."""
+        method = "server/discover" if self._agreement is not None and self._agreement.modern else "ping"
+        with suppress(MCPError, UpstreamError, TimeoutError):
+            async with asyncio.timeout(LOOK_TIMEOUT):
+                await self._request(None, None, method, None)
 
     # Requests
 
@@ -288,9 +316,9 @@ class UpstreamSession:
                 raise self.why() from None
             if error.message == "Session terminated" and error.error.data is None:
                 # What the SDK makes of a 404: an HTTP server was started anew and knows nothing of the session.
-                self._forgotten = Exited("The server has forgotten the session; it was probably started anew.")
-                self._ended.set()
-                raise self.why() from None
+                forgotten = Exited("The server has forgotten the session; it was probably started anew.")
+                self.end(forgotten)
+                raise forgotten from None
             raise
 
     async def _send_negotiating(self, method: str, params: Json | None, options: CallOptions) -> Json:

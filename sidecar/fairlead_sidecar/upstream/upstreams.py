@@ -90,6 +90,7 @@ class UpstreamServers:
         await asyncio.gather(*self._ending, return_exceptions=True)
 
     def _end(self, server: UpstreamServer, why: UpstreamError) -> None:
+        # It fails its calls here and now; only the waiting goes on beside.
         task = asyncio.create_task(server.stop(why))
         self._ending.add(task)
         task.add_done_callback(self._ending.discard)
