@@ -71,7 +71,7 @@ class Servers:
 
 
 def tools(directory: Directory, active: Active, caller: Caller, server: str | None) -> list[Entry]:
-    """The tools that the caller sees, of all servers or one; the operator's probe counts them all."""
+    """The tools that the caller sees, of all servers or one."""
     return [entry for entry in _of(directory.tools, server) if _sees(caller, entry.name) and permitted(active, entry)]
 
 
@@ -105,4 +105,5 @@ def _of(entries: Mapping[str, Entry], server: str | None) -> Iterable[Entry]:
 
 
 def _sees(caller: Caller, name: str) -> bool:
-    return caller.is_probe or (Permission.CALL in caller.permissions and selected(caller.tools, name))
+    # The probe has no permissions: whether a host is Ready must not depend on what its servers list.
+    return Permission.CALL in caller.permissions and selected(caller.tools, name)
