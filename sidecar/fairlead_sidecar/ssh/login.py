@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
 
 import asyncssh
 
@@ -19,6 +20,15 @@ from fairlead_sidecar.ssh.way import Way
 
 STILL_TRYING = "Still trying."
 """In messages of failures that are not final yet."""
+
+
+class Through(Protocol):
+    """What a connection can be made through: a connection to another server, or whatever else carries channels."""
+
+    async def create_connection(
+        self, session_factory: Any, remote_host: str, remote_port: int, /
+    ) -> tuple[asyncssh.SSHTCPChannel[bytes], asyncssh.SSHTCPSession[bytes]]:
+        """As `asyncssh.SSHClientConnection.create_connection`."""
 
 
 class Events(asyncssh.SSHClient):
@@ -195,16 +205,20 @@ async def login(
     way.join()
     try:
         for hop in jumps:
-            way.extend(hop.place, (await _log_in(config.connection, hop, way, progress, codes)).connection)
-        logged_in = await _log_in(config.connection, target, way, progress, codes)
+            passed = await log_in(config.connection, hop, way.end, progress, codes, via=way.via)
+            way.extend(hop.place, passed.connection)
+        logged_in = await log_in(config.connection, target, way.end, progress, codes, via=way.via)
     except BaseException:
         way.leave()
         raise
     logged_in.events.way = way
-    return logged_in
+    return replace(logged_in, way=way)
 
 
-async def _log_in(settings: Connection, hop: Hop, way: Way, progress: Progress, codes: OneTimeCodes) -> Login:
+async def log_in(
+    settings: Connection, hop: Hop, tunnel: Through | None, progress: Progress, codes: OneTimeCodes, *, via: str = ""
+) -> Login:
+    """Log in to one server, through `tunnel` where there is one, which messages call `via`; see `login`."""
     totp = hop.totp
     answers = Answers(hop.username, hop.password, None if totp is None else lambda: codes.take(totp))
     events = Events(answers)
@@ -217,11 +231,11 @@ async def _log_in(settings: Connection, hop: Hop, way: Way, progress: Progress, 
         progress.begin(hop, events)
         try:
             async with asyncio.timeout(settings.connect_timeout):
-                connection = await _connect(settings, hop, events, way.end)
+                connection = await _connect(settings, hop, events, tunnel)
         except TimeoutError as error:
             raise failures.no_answer(hop.place, events.stage, settings.connect_timeout) from error
         except (asyncssh.Error, OSError) as error:
-            raise _explain(hop, events, error, way.via) from error
+            raise _explain(hop, events, error, via) from error
     key = connection.get_server_host_key()
     events.answers = None
     return Login(
@@ -231,12 +245,12 @@ async def _log_in(settings: Connection, hop: Hop, way: Way, progress: Progress, 
         trusted=hop.trusted,
         fingerprint=key.get_fingerprint() if key else None,
         server_version=str(connection.get_extra_info("server_version")),
-        way=way,
+        way=Way(),
     )
 
 
 async def _connect(
-    settings: Connection, hop: Hop, events: Events, tunnel: asyncssh.SSHClientConnection | None
+    settings: Connection, hop: Hop, events: Events, tunnel: Through | None
 ) -> asyncssh.SSHClientConnection:
     return await asyncssh.connect(
         hop.host,

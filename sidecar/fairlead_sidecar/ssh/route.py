@@ -73,10 +73,10 @@ def plan_hops(config: SidecarConfig) -> list[Hop]:
     hops = []
     for jump in config.jump_hosts:
         with _naming(jump.target):
-            hops.append(_secret_hop(jump.target, jump.auth, _trusted(jump.host_key), is_target=False))
+            hops.append(secret_hop(jump.target, jump.auth, trusted_by(jump.host_key), is_target=False))
     if isinstance(config.auth, LocalAccount):
         return hops + [_local_hop(config, hop) for hop in local_account.resolve(config.target, config.auth)]
-    return [*hops, _secret_hop(config.target, config.auth, trusted_keys(config), is_target=True)]
+    return [*hops, secret_hop(config.target, config.auth, trusted_keys(config), is_target=True)]
 
 
 def trusted_keys(config: SidecarConfig) -> TrustedHostKeys:
@@ -88,7 +88,7 @@ def trusted_keys(config: SidecarConfig) -> TrustedHostKeys:
     if isinstance(config.host_key, KnownHosts):
         files = [config.host_key.file] if config.host_key.file else local_account.default_known_hosts()
         return known_keys(files, config.target.address, config.target.port)
-    return _trusted(config.host_key)
+    return trusted_by(config.host_key)
 
 
 def credentials_version(config: SidecarConfig) -> FilesVersion:
@@ -97,11 +97,21 @@ def credentials_version(config: SidecarConfig) -> FilesVersion:
     return tuple(file for auth in auths if isinstance(auth, SecretFiles) for file in files_version(auth.directory))
 
 
-def _trusted(trust: PinnedHostKeys | AuthorityHostKeys) -> TrustedHostKeys:
+def trusted_by(trust: PinnedHostKeys | AuthorityHostKeys) -> TrustedHostKeys:
+    """The keys that a server may present.
+
+    Raises:
+        HostKeyMismatch: One of the configuration can't be read.
+    """
     return pinned_keys(trust) if isinstance(trust, PinnedHostKeys) else authority_keys(trust)
 
 
-def _secret_hop(target: Target, auth: SecretFiles, trusted: TrustedHostKeys, *, is_target: bool) -> Hop:
+def secret_hop(target: Target, auth: SecretFiles, trusted: TrustedHostKeys, *, is_target: bool) -> Hop:
+    """A server that is logged in to with a Secret. Reads files.
+
+    Raises:
+        LinkError: The credentials are missing or can't be read.
+    """
     _need_local_username()
     credentials = load_credentials(auth)
     return Hop(
@@ -129,7 +139,7 @@ def _secret_hop(target: Target, auth: SecretFiles, trusted: TrustedHostKeys, *, 
 def _local_hop(config: SidecarConfig, hop: local_account.LocalHop) -> Hop:
     trust = config.host_key
     if hop.is_target and not isinstance(trust, KnownHosts):
-        trusted = _trusted(trust)
+        trusted = trusted_by(trust)
     else:
         files = [trust.file] if isinstance(trust, KnownHosts) and trust.file else hop.known_hosts
         trusted = known_keys(files, hop.host_key_name, hop.port)

@@ -64,8 +64,8 @@ class HttpWire:
     def __init__(self) -> None:
         # No buffer: a message that nobody takes is not followed by the next one. The reader can tell by a message's
         # context which request's response brought it.
-        self._in, out = create_context_streams[Item](0)
-        self.read: ReadStream[Item] = out
+        self._in, self._out = create_context_streams[Item](0)
+        self.read: ReadStream[Item] = self._out
         self.write: WriteStream[SessionMessage] = Outlet(self.send)
         self._fault: UpstreamError | None = None
         self._established = False
@@ -94,6 +94,7 @@ class HttpWire:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        self._out.close()
 
     def end(self, fault: UpstreamError) -> None:
         """No more comes: its reader gets the end, and finds out why by `fault`."""
