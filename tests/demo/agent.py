@@ -1,6 +1,8 @@
 """The agent's part of the demo: a real MCP client with nothing but a URL and a token."""
 
 import asyncio
+from collections.abc import Coroutine
+from typing import Any
 
 import httpx2
 from mcp.shared.exceptions import MCPError
@@ -18,8 +20,21 @@ def works(url: str, token: str) -> None:
     Raises:
         AssertionError: It could not.
     """
+    _run(_work(url, token))
+
+
+def asks(url: str, token: str, tool: str, **arguments: str) -> None:
+    """Call a tool of an MCP server that lives on the host.
+
+    Raises:
+        AssertionError: It could not.
+    """
+    _run(_ask(url, token, tool, arguments))
+
+
+def _run(work: Coroutine[Any, Any, None]) -> None:
     try:
-        asyncio.run(_work(url, token))
+        asyncio.run(work)
     except* (httpx2.HTTPError, MCPError) as errors:
         # One of them is enough: the others are the same fault, seen by other tasks of the client.
         msg = f"the agent failed: {_leaf(errors)}"
@@ -44,6 +59,15 @@ async def _work(url: str, token: str) -> None:
         for line in str(result["stdout"]).splitlines():
             say(f"    {line}")
         say(f"    exit code {result['exit_code']}, {result['duration_seconds'] * 1000:.0f} ms on the host")
+
+
+async def _ask(url: str, token: str, tool: str, arguments: dict[str, str]) -> None:
+    with step("the agent asks an MCP server that lives on the host"):
+        result = await call(url, token, tool, **arguments)
+        if result["is_error"]:
+            msg = f"{tool} failed: {result}"
+            raise AssertionError(msg)
+        say(f"    {tool}({', '.join(f'{name}={value!r}' for name, value in arguments.items())}): {result['result']}")
 
 
 def lines_to_paste(name: str, url: str, token: str) -> None:

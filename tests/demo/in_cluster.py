@@ -15,7 +15,7 @@ from tests.demo import agent
 from tests.e2e.support.agent import initialize
 from tests.e2e.support.hosts import new_key, private_pem, public_line
 from tests.e2e.support.install import install
-from tests.e2e.support.kube import Kube, Object, wait_condition
+from tests.e2e.support.kube import Kube, Object, condition, wait_condition
 from tests.e2e.support.objects import mcp_token, remote_host, secret
 from tests.e2e.support.waiting import wait_until
 
@@ -24,6 +24,8 @@ MACHINES = "fairlead-demo-machines"
 """Where the host runs that Fairlead logs in to: it stands for a machine outside the cluster."""
 HOST = "web-01"
 TOKEN = "agent"
+SERVER = {"name": "stock", "type": "Stdio", "stdio": {"command": "shop-stock"}}
+"""An MCP server that lives on the machine; a login shell finds it in ~/.local/bin."""
 
 
 def run() -> None:
@@ -46,8 +48,8 @@ def run() -> None:
         images = load.loaded(state)
         private_key, host_key = _machine(kube, images["sshhost"])
     with step(f"kubectl apply: the Secret with the SSH key, RemoteHost {HOST}, McpToken {TOKEN}"):
-        host = remote_host(NAMESPACE, HOST, f"{HOST}.{MACHINES}.svc.cluster.local", host_key)
-        token = mcp_token(NAMESPACE, TOKEN, [HOST])
+        host = remote_host(NAMESPACE, HOST, f"{HOST}.{MACHINES}.svc.cluster.local", host_key, mcpServers=[SERVER])
+        token = mcp_token(NAMESPACE, TOKEN, [HOST], ["View", "Read", "Execute", "Write", "Call"])
         _show(host, token)
         kube.apply(secret(NAMESPACE, f"{HOST}-ssh", ssh_privatekey=private_key), host, token)
     with step("Ready: logged in over SSH, and a handshake through the Service"):
@@ -56,12 +58,14 @@ def run() -> None:
         kube.run("rollout", "status", "--namespace", NAMESPACE, f"deployment/rh-{HOST}", "--timeout=60s", timeout=70)
         wait_condition(kube, "remotehost", HOST, NAMESPACE, "Ready", "True", timeout=60)
         wait_condition(kube, "mcptoken", TOKEN, NAMESPACE, "Ready", "True", timeout=60)
+        wait_until(lambda: _serves(kube), timeout=60, what=f"the MCP server {SERVER['name']} is Ready")
     with step(f"kubectl get rh,mcpt --namespace {NAMESPACE}"):
         say(_indented(kube.run("get", "rh,mcpt", "--namespace", NAMESPACE)))
     url, value = _url(kube), _token(kube)
     with step("the Ingress controller routes the URL"):
         wait_until(lambda: initialize(url, None).status_code == 401, timeout=30, what=f"{url} asks for a token")
     agent.works(url, value)
+    agent.asks(url, value, f"{SERVER['name']}__in_stock", item="lamps")
     agent.lines_to_paste(HOST, url, value)
     say(f"The host and the token stay: kubectl --namespace {NAMESPACE} get rh,mcpt (for kubectl in this shell:")
     say('eval "$(make -s cluster-env)"). `make cluster-down` removes everything.')
@@ -92,6 +96,12 @@ def _runs(kube: Kube, image: str) -> bool:
     deployment = kube.get("deployment", f"rh-{HOST}", NAMESPACE)
     containers = deployment["spec"]["template"]["spec"]["containers"] if deployment else ()
     return any(container["image"] == image for container in containers)
+
+
+def _serves(kube: Kube) -> bool:
+    host = kube.get("remotehost", HOST, NAMESPACE) or {}
+    servers: list[Object] = host["status"].get("mcpServers") or []
+    return any(condition({"status": server}, "Ready").get("status") == "True" for server in servers)
 
 
 def _url(kube: Kube) -> str:
