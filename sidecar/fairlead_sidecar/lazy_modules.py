@@ -18,8 +18,9 @@ LAZY = frozenset(
     {
         # Packages whose modules are imported one by one here.
         *("fairlead_api", "mcp", "mcp.client", "mcp.server"),
-        # Used where there are patterns or secrets to mask, a file of settings, somebody who asks for metrics.
-        *("re2", "yaml", "prometheus_client"),
+        # Used where there are patterns or secrets to mask, a file of settings, somebody who asks for metrics, a file to
+        # edit.
+        *("re2", "yaml", "prometheus_client", "difflib"),
         # What starlette writes debugging pages with, uvicorn configures logging with, and packages are read from in
         # archives with; none of it is done here.
         *("html", "logging.config", "zipfile"),

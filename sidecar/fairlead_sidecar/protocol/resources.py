@@ -7,6 +7,7 @@ import json
 import logging
 import mimetypes
 import posixpath
+from functools import cache
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
@@ -34,8 +35,12 @@ MOST_ENTRY_POINTS = 20
 DIRECTORY = "inode/directory"
 _NOT_FOUND = -32002
 """What handshake protocols call a resource that is not there."""
-_TYPES = mimetypes.MimeTypes()
-"""Only what Python brings: no file of this machine has a say in it."""
+
+
+@cache
+def _types() -> mimetypes.MimeTypes:
+    """Only what Python brings: no file of this machine has a say in it."""
+    return mimetypes.MimeTypes()
 
 
 def template(config: SidecarConfig) -> str:
@@ -172,7 +177,7 @@ async def _not_asked(_question: str) -> None:
 
 
 def _file(uri: str, path: str, file: dict[str, Any]) -> types.TextResourceContents | types.BlobResourceContents:
-    guess, compression = _TYPES.guess_type(posixpath.basename(path), strict=False)
+    guess, compression = _types().guess_type(posixpath.basename(path), strict=False)
     if file["encoding"] == "base64":
         mime_type = "application/octet-stream" if compression or guess is None else guess
         return types.BlobResourceContents(uri=uri, mime_type=mime_type, blob=file["content"])
