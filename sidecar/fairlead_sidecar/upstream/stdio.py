@@ -42,6 +42,7 @@ _END_SECONDS = 1.0
 """How long the exit code may come after the last output."""
 _AT_ONCE = 64 * 1024
 """Bytes of a message that are handed over in one step, which can't be cancelled halfway."""
+_SHOWN_BYTES = 800
 _NOT_FOUND, _NOT_EXECUTABLE = 127, 126
 
 _NO_ENVIRONMENT = Environment()
@@ -131,12 +132,14 @@ class StdioWire:
         Raises:
             ProtocolError: There were too many that say nothing.
         """
+        # Reading a long line leaves nothing of it.
+        start = bytes(line[:_SHOWN_BYTES]).strip()
+        if not start and not line.strip():
+            return None
         try:
             message = parse(line)
         except ProtocolError as error:
-            if not line.strip():
-                return None
-            return self._no_message(line, error)
+            return self._no_message(start, error)
         self._spoke, self._unreadable = True, 0
         return SessionMessage(message)
 
@@ -167,16 +170,16 @@ class StdioWire:
         """The link broke."""
         self._fault = LinkDown(f"There is no connection to the host: {error.message}")
 
-    def _no_message(self, line: bytes | bytearray, error: ProtocolError) -> Exception:
+    def _no_message(self, start: bytes, error: ProtocolError) -> Exception:
         error = ProtocolError(self._redactor.text(error.message))
         self._unreadable += 1
         if self._unreadable >= MAX_UNREADABLE:
             raise error
         if not self._spoke and self._stray is None:
-            text = quoted(self._redactor.text(bytes(line[:800]).decode(errors="replace").strip()))
+            text = quoted(self._redactor.text(start.decode(errors="replace")))
             self._stray = ProtocolError(f"{self._command} writes to its standard output what is no message: {text}.")
         # What does not even begin like a message was meant for a person, so no request waits for it.
-        return error if line.lstrip().startswith(b"{") else ValueError(error.message)
+        return error if start.startswith(b"{") else ValueError(error.message)
 
     def _explain(self, end: CommandEnd) -> UpstreamError:
         said = self._stderr.last_words

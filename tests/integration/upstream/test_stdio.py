@@ -379,3 +379,9 @@ async def test_many_servers_and_commands_share_few_sessions(start_link: StartLin
         await eventually(lambda: answered == 30, "all servers", seconds=40)
         assert (await running.run("echo works")).stdout == b"works\n"
         enough.set()
+
+
+async def test_a_long_line_that_is_no_message_is_not_passed_over(sshd: Sshd, start_link: StartLink) -> None:
+    link = start_link(sshd.sidecar_config()).link
+    async with opened(link, sh("head -c 1000000 /dev/zero | tr '\\0' '{'; echo; cat")) as wire:
+        assert isinstance(await wire.read.receive(), ProtocolError)
