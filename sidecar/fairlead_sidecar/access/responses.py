@@ -38,6 +38,11 @@ def insufficient_scope(scope: str, message: str) -> JSONResponse:
 FLUSH_SECONDS = 0.001
 """How long the beginning of an answer waits for what comes next, to be written with it: each write is a system call
 and a packet, and a stream as the SDK sends it begins and ends with several."""
+OPENING_SECONDS = 0.25
+"""How long a beginning waits that says nothing yet (see `MAY_WAIT`): most answers follow it within that, and a client
+then wakes up once for each instead of twice."""
+MAY_WAIT = "fairlead.may_wait"
+"""A body message with this member tells its client nothing that it could use before it loses the connection."""
 FLUSH_BYTES = 16 * 1024
 """From this size on nothing waits."""
 
@@ -54,6 +59,8 @@ class Response:
         self._waiting: list[Message] = []
         self._size = 0
         self._timer: asyncio.TimerHandle | None = None
+        self._unhurried = False
+        """Whether the timer leaves `OPENING_SECONDS`."""
         self._flush: asyncio.Task[None] | None = None
         self.status: int | None = None
         """Of the answer, once it began."""
@@ -79,14 +86,23 @@ class Response:
         self._size += len(message.get("body", b""))
         if _is_last(message) or self._size > FLUSH_BYTES:
             await self._write()
-        elif self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(FLUSH_SECONDS, self._write_soon)
+        else:
+            self._write_within(unhurried=MAY_WAIT in message)
 
     def close(self) -> None:
         """Nothing more will come; what still waits belongs to an answer that was given up."""
         self._waiting.clear()
         if self._timer is not None:
             self._timer.cancel()
+
+    def _write_within(self, *, unhurried: bool) -> None:
+        if self._timer is not None:
+            if self._unhurried == unhurried:
+                return
+            self._timer.cancel()
+        self._unhurried = unhurried
+        seconds = OPENING_SECONDS if unhurried else FLUSH_SECONDS
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._write_soon)
 
     def _write_soon(self) -> None:
         self._timer = None

@@ -92,7 +92,8 @@ class ResumableTransport(StreamableHTTPServerTransport):
             await send(message)
             stream = scope.get(_STREAM_KEY)
             if message["type"] == "http.response.start" and stream is not None and stream.primed:
-                await send({"type": "http.response.body", "body": _priming(stream), "more_body": True})
+                priming = {"type": "http.response.body", "body": _priming(stream), "more_body": True}
+                await send({**priming, responses.MAY_WAIT: True})
 
         try:
             await super()._handle_post_request(scope, request, receive, primed)

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from starlette.types import Message
 
-from fairlead_sidecar.access.responses import FLUSH_BYTES, FLUSH_SECONDS, Response
+from fairlead_sidecar.access.responses import FLUSH_BYTES, FLUSH_SECONDS, MAY_WAIT, OPENING_SECONDS, Response
 
 START: Message = {"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/event-stream")]}
 
@@ -56,6 +56,38 @@ async def test_a_beginning_without_a_continuation_does_not_wait_for_long() -> No
     await client.written()
     await response(body(b"last", more=False))
     assert client.bodies == [b"first", b"last"]
+
+
+async def test_a_beginning_that_tells_nothing_waits_for_the_answer() -> None:
+    client = Client()
+    response = Response(client)
+    await response(START)
+    await response({**body(b"priming "), MAY_WAIT: True})
+    await asyncio.sleep(OPENING_SECONDS / 4)
+    assert client.messages == []
+    await response(body(b"answer", more=False))
+    assert client.bodies == [b"priming answer"]
+
+
+async def test_a_beginning_that_tells_nothing_goes_before_a_late_answer() -> None:
+    client = Client()
+    response = Response(client)
+    await response(START)
+    await response({**body(b"priming "), MAY_WAIT: True})
+    await client.written()
+    assert client.bodies == [b"priming "]
+
+
+async def test_what_tells_something_waits_for_nothing_long() -> None:
+    client = Client()
+    response = Response(client)
+    await response(START)
+    await response({**body(b"priming "), MAY_WAIT: True})
+    begun = asyncio.get_running_loop().time()
+    await response(body(b"progress"))
+    await client.written()
+    assert asyncio.get_running_loop().time() - begun < OPENING_SECONDS / 2
+    assert client.bodies == [b"priming progress"]
 
 
 async def test_much_is_written_at_once_and_its_sender_waits_for_the_client() -> None:
