@@ -5,7 +5,9 @@ the sidecar.
 """
 
 import difflib
+import importlib
 import json
+import pkgutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,8 +15,7 @@ from typing import Any
 
 import click
 
-import fairlead_sidecar.upstream.errors  # noqa: F401 - so that its errors are known
-from fairlead_sidecar import errors
+from fairlead_sidecar import errors, upstream
 from fairlead_sidecar.config import Permission
 from fairlead_sidecar.metrics import Metrics
 from fairlead_sidecar.schema import input_schema, output_schema
@@ -64,6 +65,8 @@ def tools_page() -> str:
         "A failed call has `isError`, and in its structured content `code`, `message`, `hint`, `retriable`, `host`."
     ]
     lines += ["", "| code | meaning | trying again can help |", "|---|---|---|"]
+    for module in pkgutil.iter_modules(upstream.__path__, f"{upstream.__name__}."):
+        importlib.import_module(module.name)
     failures: list[type[errors.FairleadError]] = [errors.FairleadError, *_subclasses(errors.FairleadError)]
     for error in sorted(failures, key=lambda kind: kind.code):
         meaning = (error.__doc__ or "").strip().splitlines()[0]

@@ -1,5 +1,7 @@
 """Upstream MCP servers and the selection of tools, as the API's models take and refuse them."""
 
+import importlib
+import pkgutil
 from datetime import timedelta
 from typing import Any
 
@@ -7,6 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from fairlead_api import McpToken, RemoteHost, conditions
+from fairlead_sidecar import upstream
 from fairlead_sidecar.upstream import errors
 from tests.unit.api.objects import PUBLIC_KEY, mcp_token, remote_host
 
@@ -98,6 +101,9 @@ def test_a_selection_that_selects_nothing_is_refused(tools: dict[str, Any]) -> N
 
 
 def test_every_failure_of_an_upstream_server_is_a_documented_reason() -> None:
+    for module in pkgutil.iter_modules(upstream.__path__, f"{upstream.__name__}."):
+        importlib.import_module(module.name)
+
     def family(error: type[errors.UpstreamError]) -> set[str]:
         return {error.reason}.union(*(family(child) for child in error.__subclasses__()))
 
