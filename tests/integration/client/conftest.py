@@ -2,10 +2,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.app.conftest import unreachable
 from tests.integration.client.person import Person
 from tests.integration.sshd import Sshd, SshdFactory, sshd_factory
 
-__all__ = ["sshd_factory"]
+__all__ = ["sshd_factory", "unreachable"]
 
 
 @pytest.fixture
