@@ -22,4 +22,6 @@ def wire_of(server: McpServer, link: Link, config: SidecarConfig) -> OpenWire:
         from fairlead_sidecar.upstream.http import http_wire  # noqa: PLC0415 - see above
 
         return http_wire(server.server, link.open_connection)
-    raise NotImplementedError
+    from fairlead_sidecar.upstream.nested_ssh import ssh_wire  # noqa: PLC0415 - see above
+
+    return ssh_wire(server.server, link.tunnel, name=server.name, settings=config.connection)
