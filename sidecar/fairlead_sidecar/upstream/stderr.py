@@ -10,9 +10,9 @@ from collections import deque
 
 from fairlead_sidecar.tools.redact import Redactor
 
-LINES_PER_SECOND = 10
-BURST = 100
-"""Lines that may be logged at once after a quiet time."""
+LINES = 100
+"""How many are logged within `SECONDS`; of the others only their number is, after that time."""
+SECONDS = 10.0
 LINE_CHARACTERS = 1000
 """Of one line in the log; the rest is cut."""
 KEPT_LINES = 20
@@ -31,8 +31,9 @@ class StandardError:
         self._stream = redactor.stream()
         self._partial = b""
         self._kept: deque[str] = deque(maxlen=KEPT_LINES)
-        self._allowed = float(BURST)
-        self._at = time.monotonic()
+        self._until = 0.0
+        """When more lines may be logged than the allowed ones."""
+        self._allowed = LINES
         self._left_out = 0
 
     def feed(self, data: bytes) -> None:
@@ -40,8 +41,10 @@ class StandardError:
         self._take(self._stream.feed(data))
 
     def end(self) -> None:
-        """That was all."""
-        self._take(self._stream.end() + b"\n")
+        """That was all for now: nothing is held back any more."""
+        held = self._stream.end()
+        if held or self._partial:
+            self._take(held + b"\n")
         self._say_left_out()
 
     @property
@@ -58,15 +61,14 @@ class StandardError:
         # What is longer than a line in the log is neither kept nor logged, so it need not be held.
         self._partial = partial[:_PARTIAL_BYTES]
         now = time.monotonic()
-        self._allowed = min(BURST, self._allowed + (now - self._at) * LINES_PER_SECOND)
-        self._at = now
-        logged = min(len(lines), int(self._allowed))
-        if logged:
-            self._allowed -= logged
+        if now >= self._until:
+            self._until, self._allowed = now + SECONDS, LINES
             self._say_left_out()
-            for line in lines[:logged]:
-                if shown := _shown(line):
-                    self._log.info("%s", shown)
+        logged = min(len(lines), self._allowed)
+        self._allowed -= logged
+        for line in lines[:logged]:
+            if shown := _shown(line):
+                self._log.info("%s", shown)
         self._left_out += len(lines) - logged
         self._kept.extend(_shown(line) for line in lines[-KEPT_LINES:])
 

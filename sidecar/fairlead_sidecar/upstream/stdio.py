@@ -73,6 +73,7 @@ def stdio_wire(
         redactor = Redactor(_secrets((*environment.variables, *server.variables)))
         stderr = StandardError(name, redactor)
         async with AsyncExitStack() as stack:
+            stack.callback(stderr.end)
             try:
                 starting = link.hold(request, timeout=start_timeout, on_stderr=stderr.feed)
                 held = await stack.enter_async_context(starting)
@@ -164,6 +165,7 @@ class StdioWire:
         except LinkError as error:
             self.lost(error)
         else:
+            self._stderr.end()
             self._fault = self._explain(end)
 
     def lost(self, error: LinkError) -> None:
@@ -273,12 +275,12 @@ class MessageWriter:
         """
         if self._closed:
             raise anyio.ClosedResourceError
-        data = render(item.message) + b"\n"
-        if len(data) <= _AT_ONCE:
-            await self._write(data)
+        data = render(item.message)
+        if len(data) < _AT_ONCE:
+            await self._write(data + b"\n")
             return
         # One that is cancelled halfway would spoil the next one.
-        writing = asyncio.ensure_future(self._write(data))
+        writing = asyncio.ensure_future(self._write(data, b"\n"))
         # Where nobody waits any more, nobody wants to know how it ended.
         writing.add_done_callback(lambda done: done.cancelled() or done.exception())
         await asyncio.shield(writing)
@@ -294,10 +296,11 @@ class MessageWriter:
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
-    async def _write(self, data: bytes) -> None:
+    async def _write(self, *pieces: bytes) -> None:
         async with self._turn:
             try:
-                await self._held.write(data)
+                for piece in pieces:
+                    await self._held.write(piece)
             except OSError as error:
                 raise anyio.BrokenResourceError from error
 

@@ -1,4 +1,7 @@
-"""A sidecar's link in a process that a test can kill. argv: configuration, user for sudo or `-`, commands."""
+"""A sidecar's link in a process that a test can kill. argv: configuration, user for sudo or `-`, commands.
+
+A command that begins with `hold:` has its input open.
+"""
 
 import asyncio
 import sys
@@ -13,8 +16,16 @@ async def main() -> None:
     link = Link(SidecarConfig.parse(sys.argv[1]))
     task = asyncio.create_task(link.run())
     run_as = None if sys.argv[2] == "-" else RunAs(sys.argv[2])
-    requests = [CommandRequest(command=command, run_as=run_as) for command in sys.argv[3:]]
-    await asyncio.gather(*(link.run_command(request, timeout=500, sink=lambda *_: None) for request in requests))
+
+    async def run(command: str) -> None:
+        request = CommandRequest(command=command.removeprefix("hold:"), run_as=run_as)
+        if request.command == command:
+            await link.run_command(request, timeout=500, sink=lambda *_: None)
+            return
+        async with link.hold(request, timeout=50, on_stderr=lambda _: None) as held:
+            await held.wait()
+
+    await asyncio.gather(*(run(command) for command in sys.argv[3:]))
     await task
 
 

@@ -59,6 +59,18 @@ async def runs(server: Sshd, *arguments: str) -> None:
     await eventually(lambda: words().issuperset(arguments), f"{arguments} to run")
 
 
+async def test_a_held_command_of_a_killed_sidecar_is_ended_by_the_next(
+    account_sshd: Sshd, start_sidecar: StartSidecar, start_link: StartLink
+) -> None:
+    config = account_sshd.sidecar_config()
+    former = await start_sidecar(config, "hold:trap '' TERM HUP; sleep 85.1 & while :; do sleep 85.2; done")
+    await runs(account_sshd, "85.1", "85.2")
+    await killed(former)
+    link = start_link(config)
+    await link.until_connected()
+    await eventually(lambda: not account_sshd.running("85."), "the end of what was left")
+
+
 async def test_a_command_of_a_killed_sidecar_is_ended_by_the_next(
     account_sshd: Sshd, start_sidecar: StartSidecar, start_link: StartLink
 ) -> None:

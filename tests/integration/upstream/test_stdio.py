@@ -356,7 +356,8 @@ async def test_a_flood_on_stderr_costs_neither_memory_nor_the_log(
                 assert await call(wire, "echo", text="still works") == "still works"
                 await anyio.sleep(0.05)
             assert psutil.Process().memory_info().rss - before < 6 * 1024 * 1024
-    assert 100 <= len(caplog.records) < 300
+    # Those of ten seconds, twice where the machine is slow, and how many were left out.
+    assert 100 <= len(caplog.records) <= 203
     assert any("more lines of its standard error are not shown" in record.message for record in caplog.records)
 
 
