@@ -137,3 +137,8 @@ class TooManySessions(UpstreamError):
     code = "mcp_server_too_many_sessions"
     reason = "TooManySessions"
     default_hint = "Close other clients, or wait: a session that is not used for 10 minutes is ended."
+
+
+def again(fault: UpstreamError) -> UpstreamError:
+    """The same failure, to be raised once more: each that is raised has a traceback of its own."""
+    return type(fault)(fault.message, hint=fault.hint)

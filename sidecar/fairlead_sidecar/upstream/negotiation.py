@@ -69,7 +69,7 @@ def passed_on(capabilities: Json) -> Json:
     return {name: capabilities[name] for name in _PASSED_ON if isinstance(capabilities.get(name), dict)}
 
 
-async def negotiate(send: Send, notify: Notify, *, capabilities: Json, probe: bool) -> Agreement:
+async def negotiate(send: Send, notify: Notify, *, capabilities: Json, probe_timeout: float | None) -> Agreement:
     """Find the version to speak: a modern one where the server has it, else that of the handshake.
 
     Only an answer that proves a modern server counts as one; whatever else it says, it gets the handshake.
@@ -78,32 +78,33 @@ async def negotiate(send: Send, notify: Notify, *, capabilities: Json, probe: bo
         send: Sends a request; see `Session.request` for what it raises.
         notify: Sends a notification.
         capabilities: What we can do, in the handshake; the modern protocol says so with each request.
-        probe: Whether to try `server/discover` at all.
+        probe_timeout: Seconds that `server/discover` may take before the server is taken for one of the handshake era;
+            None: it is one.
 
     Raises:
         ProtocolError: There is no version in common, or its answers make no sense.
     """
-    modern = await _discover(send, LATEST_MODERN_VERSION) if probe else None
-    if isinstance(modern, str):
-        modern = await _discover(send, modern)
+    modern = None if probe_timeout is None else await _discover(send, LATEST_MODERN_VERSION, probe_timeout)
+    if isinstance(modern, str) and probe_timeout is not None:
+        modern = await _discover(send, modern, probe_timeout)
     if isinstance(modern, Agreement):
         return modern
     try:
         return await _handshake(send, notify, capabilities)
     except MCPError as error:
         # A server that was slow to start may have answered the probe after we gave it up, and be modern since then.
-        if probe and (mutual := _mutual(_supported(error))):
-            again = await _discover(send, mutual)
+        if probe_timeout is not None and (mutual := _mutual(_supported(error))):
+            again = await _discover(send, mutual, probe_timeout)
             if isinstance(again, Agreement):
                 return again
         raise ProtocolError(f"The server refused the MCP handshake: {error.message}") from None
 
 
-async def _discover(send: Send, wanted: str) -> Agreement | str | None:
+async def _discover(send: Send, wanted: str, timeout: float) -> Agreement | str | None:
     """What was agreed; or the version to try instead; or None: it is not modern."""
     meta = {**_identity(wanted), CLIENT_CAPABILITIES_META_KEY: {}}
     headers = {MCP_PROTOCOL_VERSION_HEADER: wanted, MCP_METHOD_HEADER: "server/discover"}
-    options: CallOptions = {"timeout": PROBE_TIMEOUT, "cancel_on_abandon": False, "headers": headers}
+    options: CallOptions = {"timeout": timeout, "cancel_on_abandon": False, "headers": headers}
     try:
         result = await send("server/discover", {"_meta": meta}, options)
     except MCPError as error:

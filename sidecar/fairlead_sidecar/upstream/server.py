@@ -13,7 +13,10 @@ from fairlead_sidecar.ssh.backoff import Backoff
 from fairlead_sidecar.statusz import McpServerStatus
 from fairlead_sidecar.upstream.errors import LinkDown, Starting, UpstreamError
 from fairlead_sidecar.upstream.server_private import PrivateSessions
-from fairlead_sidecar.upstream.session import ProbeEnded, Setup, UpstreamSession, open_session
+from fairlead_sidecar.upstream.session import UpstreamSession
+from fairlead_sidecar.upstream.session_opening import open_session
+from fairlead_sidecar.upstream.session_setup import ProbeEnded, Setup
+from fairlead_sidecar.upstream.session_watchers import Subscribers
 from fairlead_sidecar.upstream.spec import Catalogue, Interaction, Json, OpenWire, Session
 
 logger = logging.getLogger(__name__)
@@ -70,9 +73,10 @@ class UpstreamServer:
         self._on_change = on_change
         self._on_notification = on_notification
         # The SSE transport is older than the modern protocol.
-        self._probe = not (isinstance(spec.server, HttpServer) and spec.server.transport == "SSE")
+        self._may_be_modern = not (isinstance(spec.server, HttpServer) and spec.server.transport == "SSE")
+        self._probe = self._may_be_modern
         self._session: UpstreamSession | None = None
-        self._subscribers: dict[str, set[str | None]] = {}
+        self._subscribers: Subscribers = {}
         self._fault: UpstreamError | None = LinkDown("There is no SSH connection to the host.")
         self._since = datetime.now(UTC)
         self._main: asyncio.Task[None] | None = None
@@ -115,7 +119,7 @@ class UpstreamServer:
         """See `spec.Upstream`."""
         await self._gone(self._private.end(client, UpstreamError("The client has gone.")))
         if self._session is not None:
-            await self._session.forget(client)
+            await self._session.watchers.forget(client)
 
     def start(self) -> None:
         """Keep it running from now on: the link is up."""
@@ -148,16 +152,20 @@ class UpstreamServer:
     async def _keep(self) -> None:
         # It waits between half and the whole of what it is given.
         pauses = Backoff(first=FIRST_PAUSE * 2, cap=LONGEST_PAUSE)
+        at_once = True
         while True:
             begun = time.monotonic()
             try:
                 fault = await self._once()
-            except ProbeEnded:
+            except ProbeEnded as error:
                 # Some servers end at any request before the handshake: no fault of theirs, so no pause either.
-                logger.info("MCP server %s ended when asked for the modern protocol", self.spec.name)
                 self._probe = False
-                continue
+                if at_once:
+                    at_once = False
+                    continue
+                fault = error
             except UpstreamError as error:
+                self._probe = self._may_be_modern
                 fault = error
             except Exception as error:  # a fault in one server's session must show, and heal, like any other
                 logger.exception("The session with MCP server %s failed", self.spec.name)
@@ -165,12 +173,15 @@ class UpstreamServer:
             self._down(fault)
             if time.monotonic() - begun > STEADY:
                 pauses.reset()
+                at_once = True
             await asyncio.sleep(pauses.next())
 
     async def _once(self) -> UpstreamError:
         """Start it and stay with it; why it ended."""
         async with open_session(self._open_wire, self._setup(None, None)) as session:
-            await session.subscribe_again(self._subscribers)
+            # A server that is known not to be modern need not be asked again by each session.
+            self._probe = session.modern
+            await session.watchers.restore(self._subscribers)
             self._session = session
             self._report(None)
             logger.info(
@@ -182,7 +193,7 @@ class UpstreamServer:
             try:
                 return await self._stay(session)
             finally:
-                self._subscribers = session.subscribers()
+                self._subscribers = session.watchers.all()
 
     async def _stay(self, session: UpstreamSession) -> UpstreamError:
         while isinstance(self.spec.server, HttpServer) and not session.over:

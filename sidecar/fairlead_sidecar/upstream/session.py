@@ -4,9 +4,8 @@ import asyncio
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -19,20 +18,23 @@ from mcp.shared.transport_context import TransportContext
 from mcp_types import CONNECTION_CLOSED, METHOD_NOT_FOUND
 
 from fairlead_sidecar.upstream.catalogue import CHANGES, fetched, param_headers
-from fairlead_sidecar.upstream.errors import Exited, NotResponding, ProtocolError, StartFailed, UpstreamError
+from fairlead_sidecar.upstream.errors import Exited, NotResponding, StartFailed, UpstreamError, again
 from fairlead_sidecar.upstream.messages import upstream_failure
 from fairlead_sidecar.upstream.negotiation import (
     ALL_CAPABILITIES,
+    PROBE_TIMEOUT,
     Agreement,
     ParamHeaders,
     dressed,
     negotiate,
     passed_on,
 )
-from fairlead_sidecar.upstream.session_calls import MAX_QUESTIONS, Calls, leave_call
+from fairlead_sidecar.upstream.session_calls import MAX_QUESTIONS, Calls
 from fairlead_sidecar.upstream.session_inbox import Inbox
 from fairlead_sidecar.upstream.session_listen import Listening
-from fairlead_sidecar.upstream.spec import Catalogue, Interaction, Json, OpenWire, Wire
+from fairlead_sidecar.upstream.session_setup import ProbeEnded, Setup
+from fairlead_sidecar.upstream.session_watchers import SUBSCRIBE, UNSUBSCRIBE, Watchers
+from fairlead_sidecar.upstream.spec import Catalogue, Interaction, Json, Wire
 
 logger = logging.getLogger(__name__)
 
@@ -51,63 +53,6 @@ MAX_ELICITATIONS = 256
 _QUESTIONS = frozenset({"elicitation/create", "sampling/createMessage", "roots/list"})
 _FOR_NO_REQUEST = frozenset({"notifications/resources/updated", "notifications/elicitation/complete"})
 
-OnNotification = Callable[[str | None, str, Json | None], Awaitable[None]]
-
-
-@dataclass(frozen=True)
-class Setup:
-    """What a session needs to know before it begins.
-
-    Attributes:
-        server: The server's name.
-        start_timeout: Seconds to the end of the handshake.
-        probe: Whether the server may speak the modern protocol.
-        capabilities: What the server is told we can do.
-        on_catalogue: Called when a list has changed.
-        on_notification: Called with (client, method, params); see `Upstreams.on_notification`.
-    """
-
-    server: str
-    start_timeout: float = 30.0
-    probe: bool = True
-    capabilities: Json | None = None
-    on_catalogue: Callable[[], None] = lambda: None
-    on_notification: OnNotification | None = None
-
-
-class ProbeEnded(StartFailed):
-    """It ended when it was asked whether it is modern; it is to be started again and not asked."""
-
-
-@asynccontextmanager
-async def open_session(open_wire: OpenWire, setup: Setup) -> AsyncIterator["UpstreamSession"]:
-    """Connect, agree on a version, fetch the catalogue; end everything on leaving.
-
-    Raises:
-        UpstreamError: The server can't be reached, or does not answer as it should.
-    """
-    leave_call()
-    async with AsyncExitStack() as stack:
-        session: UpstreamSession | None = None
-        try:
-            async with asyncio.timeout(setup.start_timeout):
-                session = UpstreamSession(await stack.enter_async_context(open_wire()), setup)
-                await stack.enter_async_context(session.running())
-                await session.negotiate()
-        except TimeoutError:
-            raise _late(session, setup.start_timeout) from None
-        await session.fetch_all()
-        yield session
-
-
-def _late(session: "UpstreamSession | None", seconds: float) -> UpstreamError:
-    fault = session.wire_fault() if session is not None else None
-    if fault is not None:
-        return fault
-    if session is not None and session.unreadable:
-        return ProtocolError(f"No answer to the MCP handshake within {seconds:g} s, but output that is no MCP.")
-    return NotResponding(f"No answer to the MCP handshake within {seconds:g} s.")
-
 
 class UpstreamSession:
     """See `spec.Session`; `open_session` makes one."""
@@ -117,10 +62,11 @@ class UpstreamSession:
         self.unreadable = 0
         """How many messages could not be read."""
         self.last_used = time.monotonic()
+        """When a client's last request ended."""
+        self.watchers = Watchers(partial(self._request, None, None))
         self._wire = wire
         self._setup = setup
         self._agreement: Agreement | None = None
-        self._probing = setup.probe
         self._calls = Calls()
         self._ended = asyncio.Event()
         self._end_reason: UpstreamError | None = None
@@ -133,13 +79,17 @@ class UpstreamSession:
         self._param_headers: ParamHeaders = {}
         self._listening: Listening | None = None
         self._elicitations: OrderedDict[str, str | None] = OrderedDict()
-        self._subscribers: dict[str, set[str | None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
     def busy(self) -> bool:
-        """Whether requests are under way."""
-        return len(self._calls) > 0
+        """Whether clients' requests are under way."""
+        return self._calls.of_clients()
+
+    @property
+    def modern(self) -> bool:
+        """Whether it speaks the modern protocol."""
+        return self._agreement is not None and self._agreement.modern
 
     @property
     def over(self) -> bool:
@@ -180,9 +130,8 @@ class UpstreamSession:
             self._send_negotiating,
             self._dispatcher.notify,
             capabilities=ALL_CAPABILITIES if self._setup.capabilities is None else passed_on(self._setup.capabilities),
-            probe=self._setup.probe,
+            probe_timeout=min(PROBE_TIMEOUT, self._setup.start_timeout / 3) if self._setup.probe else None,
         )
-        self._probing = False
         self.catalogue = Catalogue(
             capabilities=agreement.capabilities,
             server_info=agreement.server_info,
@@ -196,11 +145,10 @@ class UpstreamSession:
         Raises:
             UpstreamError: The server does not answer as it should.
         """
-        if self._agreement is not None and self._agreement.modern:
+        if self._agreement is not None and self.modern:
             # Before the lists: what changes while they are fetched must be told.
-            self._listening = Listening(
-                partial(self._request, None, None), self._agreement.capabilities, self._dirty_all
-            )
+            listening = Listening(partial(self._request, None, None), self._agreement.capabilities, self._dirty_all)
+            self._listening = self.watchers.listening = listening
             self._start(self._listening.run())
             await self._listening.settled()
         self._dirty.clear()
@@ -211,8 +159,8 @@ class UpstreamSession:
         self, method: str, params: Json | None, interaction: Interaction | None = None, *, client: str | None = None
     ) -> Json:
         """See `spec.Session.request`; `client` tells whose it is."""
-        if method in {"resources/subscribe", "resources/unsubscribe"}:
-            return await self._subscription(method, params, client)
+        if method in {SUBSCRIBE, UNSUBSCRIBE}:
+            return await self.watchers.request(method, params, client)
         return await self._request(client, interaction, method, params)
 
     async def notify(self, method: str, params: Json | None) -> None:
@@ -234,40 +182,23 @@ class UpstreamSession:
     def why(self) -> UpstreamError:
         """Why it ended, where it has."""
         if self._end_reason is not None:
-            return _copy(self._end_reason)
+            return again(self._end_reason)
         fault = self.wire_fault()
         if self._agreement is not None:
             return fault or Exited("The server ended, or closed its connection.")
         message = fault.message if fault else "The server ended, or closed its connection, before it answered."
         if fault is not None and not isinstance(fault, Exited):
             return fault
-        return (ProbeEnded if self._probing else StartFailed)(message)
+        return (ProbeEnded if self._setup.probe else StartFailed)(message)
 
     def wire_fault(self) -> UpstreamError | None:
         """What the wire says is wrong with it."""
         fault = self._wire.fault()
-        return _copy(fault) if fault is not None else None
-
-    def subscribers(self) -> dict[str, set[str | None]]:
-        """Which clients watch which resources."""
-        return {uri: set(clients) for uri, clients in self._subscribers.items()}
-
-    async def subscribe_again(self, subscribers: Mapping[str, set[str | None]]) -> None:
-        """Watch what an earlier session has watched, as far as the server lets us."""
-        for uri, clients in subscribers.items():
-            for client in clients:
-                with suppress(MCPError, UpstreamError):
-                    await self._subscription("resources/subscribe", {"uri": uri}, client)
-
-    async def forget(self, client: str) -> None:
-        """Watch nothing any more for a client that has gone."""
-        for uri in [uri for uri, clients in self._subscribers.items() if client in clients]:
-            with suppress(MCPError, UpstreamError):
-                await self._subscription("resources/unsubscribe", {"uri": uri}, client)
+        return again(fault) if fault is not None else None
 
     async def look(self) -> None:
         """Ask something that any server answers, to see whether it is there; its wire ends where it is not."""
-        method = "server/discover" if self._agreement is not None and self._agreement.modern else "ping"
+        method = "server/discover" if self.modern else "ping"
         with suppress(MCPError, UpstreamError, TimeoutError):
             async with asyncio.timeout(LOOK_TIMEOUT):
                 await self._request(None, None, method, None)
@@ -299,12 +230,13 @@ class UpstreamSession:
                 with call.scope:
                     result = await self._send(method, clad, {**dressing, **(options or {})})
                 if call.fault is not None:
-                    raise _copy(call.fault)
+                    raise again(call.fault)
                 if call.inbox is not None:
                     await call.inbox.drained(DELIVERY_TIMEOUT)
                 return result
             finally:
-                self.last_used = time.monotonic()
+                if client is not None:
+                    self.last_used = time.monotonic()
 
     async def _send(self, method: str, params: Json | None, options: CallOptions) -> Json:
         try:
@@ -322,39 +254,18 @@ class UpstreamSession:
             raise
 
     async def _send_negotiating(self, method: str, params: Json | None, options: CallOptions) -> Json:
-        if method == "initialize":
-            self._probing = False
         try:
             return await self._send(method, params, options)
+        except UpstreamError as error:
+            if method == "server/discover" and not self.over:
+                # The wire goes on, so this says no more than that the server is not modern.
+                raise MCPError(METHOD_NOT_FOUND, error.message) from error
+            raise
         except MCPError:
             # What HTTP says (401, 404, nothing listens) reaches us as an answer to the request.
             if method == "initialize" and (fault := self.wire_fault()) is not None:
                 raise fault from None
             raise
-
-    async def _subscription(self, method: str, params: Json | None, client: str | None) -> Json:
-        """Ask the server only for the first and the last client that watches a resource."""
-        uri = (params or {}).get("uri")
-        if not isinstance(uri, str):
-            return await self._request(client, None, method, params)
-        clients = self._subscribers.get(uri, set())
-        after = clients | {client} if method == "resources/subscribe" else clients - {client}
-        if bool(after) != bool(clients):
-            result = await self._watch(method, params, uri, client)
-        else:
-            result = {}
-        if after:
-            self._subscribers[uri] = after
-        else:
-            self._subscribers.pop(uri, None)
-        return result
-
-    async def _watch(self, method: str, params: Json | None, uri: str, client: str | None) -> Json:
-        if self._listening is None:
-            return await self._request(client, None, method, params)
-        uris = set(self._subscribers) | {uri} if method == "resources/subscribe" else set(self._subscribers) - {uri}
-        await self._listening.watch(tuple(sorted(uris)))
-        return {}
 
     # What the server sends
 
@@ -456,7 +367,7 @@ class UpstreamSession:
                 )
         except TimeoutError:
             raise NotResponding(f"The server did not list what it offers within {LIST_TIMEOUT:g} s.") from None
-        self._param_headers = param_headers(self.catalogue.tools) if self._agreement and self._agreement.modern else {}
+        self._param_headers = param_headers(self.catalogue.tools) if self.modern else {}
 
     def _start(self, work: Any) -> None:
         task: asyncio.Task[None] = asyncio.create_task(work)
@@ -486,8 +397,3 @@ def _without_meta(params: Json, key: str) -> Json:
         return params
     rest = {name: value for name, value in meta.items() if name != key}
     return {**params, "_meta": rest} if rest else {name: value for name, value in params.items() if name != "_meta"}
-
-
-def _copy(fault: UpstreamError) -> UpstreamError:
-    """One to raise: each has a traceback of its own."""
-    return type(fault)(fault.message, hint=fault.hint)

@@ -89,8 +89,9 @@ class Calls:
         self._by_token: dict[int, Call] = {}
         self._tokens = count(1)
 
-    def __len__(self) -> int:
-        return len(self._calls)
+    def of_clients(self) -> bool:
+        """Whether any is a client's."""
+        return any(call.client is not None for call in self._calls)
 
     @contextmanager
     def under_way(

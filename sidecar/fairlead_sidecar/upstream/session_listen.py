@@ -10,8 +10,8 @@ from typing import Any
 from mcp.shared.dispatcher import CallOptions
 from mcp.shared.exceptions import MCPError
 from mcp.shared.subscriptions import SUBSCRIPTION_ID_META_KEY
+from mcp_types import INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND
 
-from fairlead_sidecar.upstream.errors import UpstreamError
 from fairlead_sidecar.upstream.spec import Json
 
 logger = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ class Listening:
         self._acks: dict[str, asyncio.Event] = {}
         self._streams: dict[str, asyncio.Task[None]] = {}
         self._ids = count(1)
-        self._unsupported: MCPError | None = None
+        self._refused: MCPError | None = None
 
     async def watch(self, uris: tuple[str, ...]) -> None:
         """Have the updates of these resources too, and no others; returns once the server has acknowledged it.
@@ -52,13 +52,12 @@ class Listening:
             MCPError: The server has no such stream.
         """
         self._uris = uris
-        self._settled.clear()
-        self._changed.set()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(ACK_TIMEOUT):
-                await self._settled.wait()
-        if self._unsupported is not None:
-            raise self._unsupported
+        if self._refused is None:
+            self._settled.clear()
+            self._changed.set()
+            await self.settled()
+        if self._refused is not None:
+            raise self._refused
 
     async def settled(self) -> None:
         """Wait until the first stream is acknowledged, refused, or late."""
@@ -82,7 +81,7 @@ class Listening:
 
     async def run(self) -> None:
         """Keep listening until cancelled, or for as long as the server has such a thing."""
-        pause = FIRST_PAUSE
+        pause, gap = FIRST_PAUSE, False
         try:
             while True:
                 self._changed.clear()
@@ -90,6 +89,9 @@ class Listening:
                 acknowledged = await self._acknowledged(request_id, stream)
                 self._close_others(request_id)
                 self._settled.set()
+                if gap:
+                    self._on_gap()
+                gap = False
                 changed = asyncio.create_task(self._changed.wait())
                 await asyncio.wait({changed, stream}, return_when=asyncio.FIRST_COMPLETED)
                 changed.cancel()
@@ -98,8 +100,8 @@ class Listening:
                 if self._ended(stream):
                     return
                 pause = FIRST_PAUSE if acknowledged else min(pause * 2, LONGEST_PAUSE)
+                gap = True
                 await asyncio.sleep(pause)
-                self._on_gap()
         finally:
             self._settled.set()
             self._close_others(None)
@@ -136,13 +138,13 @@ class Listening:
     def _ended(self, stream: asyncio.Task[None]) -> bool:
         """Whether there is no point in opening another one."""
         error = None if stream.cancelled() else stream.exception()
-        if isinstance(error, MCPError):
-            logger.info("The server ended the stream of changes: %s", error.message)
-            self._unsupported = error
-            # A modern server without this answers "method not found", or "invalid request"; one that has it may
-            # end it for a time, with an error of its own.
-            return error.code in {-32601, -32600, -32602}
-        return isinstance(error, UpstreamError)
+        if not isinstance(error, MCPError):
+            return False
+        logger.info("The server ended the stream of changes: %s", error.message)
+        # So answers a server that has no such thing; one that has may well end a stream for a time.
+        if error.code in {METHOD_NOT_FOUND, INVALID_REQUEST, INVALID_PARAMS}:
+            self._refused = error
+        return self._refused is not None
 
 
 def _look_at(task: asyncio.Task[None]) -> None:

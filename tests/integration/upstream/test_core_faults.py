@@ -11,7 +11,9 @@ import pytest
 from mcp.shared.exceptions import MCPError
 
 from fairlead_sidecar.upstream.errors import Exited, NotResponding, ProtocolError, StartFailed
-from fairlead_sidecar.upstream.session import Setup, UpstreamSession, open_session
+from fairlead_sidecar.upstream.session import UpstreamSession
+from fairlead_sidecar.upstream.session_opening import open_session
+from fairlead_sidecar.upstream.session_setup import Setup
 from fairlead_sidecar.upstream.spec import Json
 from tests.integration.upstream.local_wire import Person, awkward, call, text
 

@@ -11,7 +11,9 @@ import uvicorn
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
 
-from fairlead_sidecar.upstream.session import Setup, UpstreamSession, open_session
+from fairlead_sidecar.upstream.session import UpstreamSession
+from fairlead_sidecar.upstream.session_opening import open_session
+from fairlead_sidecar.upstream.session_setup import Setup
 from fairlead_sidecar.upstream.spec import Json
 from tests.integration.upstream.local_wire import Person, call, text, workshop
 from tests.integration.upstream.servers.workshop import make
@@ -82,7 +84,7 @@ async def test_a_question_ends_with_the_request_it_belongs_to() -> None:
 
         anna.ask = ask  # type: ignore[method-assign] # this person never answers
         asking = asyncio.create_task(session.request("tools/call", call("ask", text="there"), anna, client="a"))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await asked.wait()
             asking.cancel()
             await ended.wait()
@@ -162,7 +164,7 @@ async def test_over_stdio_a_log_message_belongs_to_no_request() -> None:
     async with stdio(on_notification=listen) as session:
         anna = Person("anna")
         await session.request("tools/call", call("log", text="hm"), anna, client="a")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             assert await told.get() == (None, "notifications/message", {"level": "info", "data": "hm"})
         assert anna.notified == []
 

@@ -7,7 +7,9 @@ from contextlib import asynccontextmanager
 import pytest
 from mcp.shared.exceptions import MCPError
 
-from fairlead_sidecar.upstream.session import Setup, UpstreamSession, open_session
+from fairlead_sidecar.upstream.session import UpstreamSession
+from fairlead_sidecar.upstream.session_opening import open_session
+from fairlead_sidecar.upstream.session_setup import Setup
 from fairlead_sidecar.upstream.spec import Json
 from tests.integration.upstream.local_wire import LocalServer, Person, call, text, workshop
 
@@ -82,7 +84,7 @@ async def test_a_changed_list_is_fetched_again(era: str) -> None:
     changed = asyncio.Event()
     async with opened(era, on_catalogue=changed.set) as session:
         await session.request("tools/call", call("grow", text="saw"))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await changed.wait()
         assert session.catalogue.tools[-1]["name"] == "saw"
 
@@ -97,7 +99,7 @@ async def test_an_update_of_a_watched_resource_is_told(era: str) -> None:
     async with opened(era, on_notification=listen) as session:
         await session.request("resources/subscribe", {"uri": "shop://stock"}, client="a")
         await session.request("tools/call", call("touch", text="shop://stock"))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             client, method, params = await told.get()
         assert (client, method) == (None, "notifications/resources/updated")
         assert params == {"uri": "shop://stock"}

@@ -64,7 +64,7 @@ class Host:
     def starts(self) -> dict[str, int]:
         return {name: local.started for name, local in self.locals.items()}
 
-    async def until_ready(self, *names: str, timeout: float = 10) -> None:
+    async def until_ready(self, *names: str, timeout: float = 60) -> None:
         async with asyncio.timeout(timeout):
             while self.ready() != list(names):
                 self._changed.clear()
