@@ -122,7 +122,12 @@ def _directory(context: click.Context, parameter: click.Parameter, value: str | 
 @click.option(
     "--config",
     type=_FILE,
-    help="YAML or JSON file with environment, tools, policy and limits, as in the spec of a RemoteHost.",
+    help="YAML or JSON file with environment, tools, policy, limits and mcpServers, as in the spec of a RemoteHost.",
+)
+@click.option(
+    "--mcp-servers",
+    type=_FILE,
+    help='MCP servers to start on the host: a file {"mcpServers": {NAME: {command, args, env}}} as clients have it.',
 )
 @click.option(
     "--secrets",
@@ -145,6 +150,8 @@ def serve(context: click.Context, /, destination: Destination, port: int | None,
       fairlead serve --allow '^systemctl status [a-z-]+$' web-01
       fairlead serve --config web-01.yaml web-01
                                                policy, named commands, limits
+      fairlead serve --mcp-servers servers_config.json web-01
+                                               with the MCP servers that live there
 
     Options that take a pattern, a directory or a key may be repeated.
     """
@@ -175,12 +182,15 @@ def serve(context: click.Context, /, destination: Destination, port: int | None,
         command_timeout=flags["timeout"],
         output_bytes=flags["output_bytes"],
         host_file=flags["config"],
+        servers_file=flags["mcp_servers"],
         secrets=flags["secrets"],
     )
     try:
-        options.check(os.environ)
+        notes = options.check(os.environ)
     except HostFileError as error:
         raise click.UsageError(str(error)) from error
+    for note in notes:
+        click.echo(f"fairlead: {note}", err=True)
     # Until everything is loaded: what is imported all stays.
     gc.disable()
     # Lazily: the base installation has neither asyncssh nor an MCP server, and `fairlead --help` stays quick.

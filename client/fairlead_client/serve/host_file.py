@@ -1,20 +1,24 @@
 """What a file says about the host, in the words of a RemoteHost's spec."""
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Self
 
 import re2
 import yaml
-from pydantic import ValidationError
+from pydantic import Field, ValidationError, model_validator
 
-from fairlead_api.base import ApiModel
+from fairlead_api.base import ApiModel, refuse_repeated
 from fairlead_api.environment import Environment
 from fairlead_api.host_policy import Limits, Policy, ToolGroup, Tools
+from fairlead_api.mcp_servers import MAX_MCP_SERVERS, McpServer
 from fairlead_api.plain import plain
 from fairlead_api.references import SecretKeyRef
 from fairlead_sidecar import config as sidecar
+
+_PARTS = "environment, tools, policy, limits and mcpServers"
 
 
 class HostFileError(Exception):
@@ -28,6 +32,16 @@ class HostFile(ApiModel):
     tools: Tools | None = None
     policy: Policy = Policy()
     limits: Limits = Limits()
+    mcp_servers: Annotated[tuple[McpServer, ...], Field(max_length=MAX_MCP_SERVERS)] | None = None
+
+    @model_validator(mode="after")
+    def _check_names(self) -> Self:
+        for server in self.mcp_servers or ():
+            if not re.fullmatch(r"[a-z]([-a-z0-9]*[a-z0-9])?", server.name):
+                msg = f"the name of an MCP server is lower-case letters, digits and '-', unlike {server.name!r}"
+                raise ValueError(msg)
+        refuse_repeated(server.name for server in self.mcp_servers or ())
+        return self
 
 
 @dataclass(frozen=True)
@@ -53,15 +67,14 @@ def describe(file: Path | None, flags: Iterable[Said]) -> HostFile:
     try:
         found = HostFile.model_validate(content)
     except ValidationError as error:
-        problems = "; ".join(_problems(error))
-        raise HostFileError(prefix + problems) from error
+        raise HostFileError(prefix + "; ".join(problems(error))) from error
     for place, pattern in found.policy.patterns():
         if problem := pattern_problem(pattern):
             raise HostFileError(f"{prefix}policy.{place}: {pattern!r} is no RE2 pattern: {problem}")
     return found
 
 
-def _problems(error: ValidationError) -> list[str]:
+def problems(error: ValidationError) -> list[str]:
     """What is wrong, by place, in words for somebody who knows RemoteHosts but not this program's libraries."""
     found: dict[tuple[int | str, ...], str] = {}
     for problem in error.errors():
@@ -84,11 +97,10 @@ def _read(file: Path) -> dict[str, Any]:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise HostFileError(f"{file} is no YAML: {error}") from error
     if not isinstance(content, dict):
-        raise HostFileError(f"{file} must hold environment, tools, policy or limits, as a RemoteHost's spec does")
+        raise HostFileError(f"{file} must hold {_PARTS}, as a RemoteHost's spec does")
     if "spec" in content:
         raise HostFileError(
-            f"{file} is a whole RemoteHost: leave only environment, tools, policy and limits from below its spec, "
-            "at the file's top level"
+            f"{file} is a whole RemoteHost: leave only {_PARTS} from below its spec, at the file's top level"
         )
     return content
 
@@ -99,8 +111,8 @@ def _put(content: dict[str, Any], said: Said, file: Path | None) -> None:
         content = content.setdefault(parent, {})
         if not isinstance(content, dict):
             raise HostFileError(f"{file}: {parent} must be a map")
-    if name == "variables":
-        # One more variable says nothing against those of the file; a name that occurs twice is refused later.
+    if name in {"variables", "mcpServers"}:
+        # One more says nothing against those of the file; a name that occurs twice is refused later.
         content[name] = [*(content.get(name) or ()), *said.value]
     elif name in content:
         raise HostFileError(f"{said.flag} and {'.'.join(said.place)} in {file} say the same: leave one of them out")
@@ -139,6 +151,19 @@ class Secrets:
         if not file.is_file():
             raise HostFileError(f"{file} is missing: it should hold the value of the Secret's key")
         return sidecar.SecretValue(file=file, name=name)
+
+    def directory(self, name: str) -> Path:
+        """Where the keys of a Secret are.
+
+        Raises:
+            HostFileError: There is no such directory.
+        """
+        if self._directory is None:
+            raise HostFileError(f"the file names the Secret {name!r}: give --secrets DIR with DIR/{name}")
+        found = self._directory.absolute() / name
+        if not found.is_dir():
+            raise HostFileError(f"{found} is missing: it should hold the keys of the Secret")
+        return found
 
 
 Resolve = Callable[[SecretKeyRef], sidecar.SecretValue]

@@ -2,10 +2,11 @@
 
 import os
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from fairlead_api.quantities import format_duration
 from fairlead_client.client_configs import server_name
@@ -21,6 +22,8 @@ from fairlead_client.serve.host_file import (
     limits,
     policy,
 )
+from fairlead_client.serve.mcp_servers import mcp_servers
+from fairlead_client.serve.servers_file import ServersFile
 from fairlead_sidecar.config import (
     Endpoint,
     KnownHosts,
@@ -68,7 +71,9 @@ class ServeOptions:
     output_bytes: int | None = None
     """None: as above."""
     host_file: Path | None = None
-    """Says what a RemoteHost's spec says: environment, tools, policy, limits."""
+    """Says what a RemoteHost's spec says: environment, tools, policy, limits, MCP servers."""
+    servers_file: Path | None = None
+    """The file of MCP servers that a client has."""
     secrets: Path | None = None
     """Directory with the values that the file names as keys of Secrets."""
 
@@ -97,18 +102,30 @@ class ServeOptions:
             ("--workdir", ("environment", "workingDirectory"), self.working_directory),
             ("--timeout", ("limits", "commandTimeout"), self.command_timeout),
             ("--output-bytes", ("limits", "outputBytes"), self.output_bytes),
+            ("--mcp-servers", ("mcpServers",), self._said_by_servers_file(own)[0] or None),
         )
         return describe(self.host_file, (Said(*some) for some in said if some[2] is not None))
 
-    def check(self, own: Mapping[str, str]) -> None:
+    def check(self, own: Mapping[str, str]) -> Sequence[str]:
         """See that what is said of the host can be used, before anything begins.
+
+        Returns:
+            What is passed over, for the person to know.
 
         Raises:
             HostFileError: It can't.
         """
-        described, resolve = self.describe_host(own), Secrets(self.secrets).value
-        policy(described, resolve)
-        environment(described, resolve)
+        described, secrets = self.describe_host(own), Secrets(self.secrets)
+        policy(described, secrets.value)
+        environment(described, secrets.value)
+        mcp_servers(described, secrets)
+        return self._said_by_servers_file(own)[1]
+
+    def _said_by_servers_file(self, own: Mapping[str, str]) -> tuple[list[dict[str, Any]], list[str]]:
+        if self.servers_file is None:
+            return [], []
+        said = ServersFile(self.servers_file, own)
+        return said.servers, [f"{self.servers_file}: {note}" for note in said.notes]
 
     def stdio_arguments(self) -> tuple[str, ...]:
         """The command line, after the program, with which a client starts the same server on stdio."""
@@ -120,6 +137,7 @@ class ServeOptions:
             *(("--ssh-config", file.absolute()) for file in (self.ssh_config,) if file is not None),
             *(("--known-hosts", file.absolute()) for file in (self.known_hosts,) if file is not None),
             *(("--config", file.absolute()) for file in (self.host_file,) if file is not None),
+            *(("--mcp-servers", file.absolute()) for file in (self.servers_file,) if file is not None),
             *(("--secrets", directory.absolute()) for directory in (self.secrets,) if directory is not None),
             *(("--allow", pattern) for pattern in self.allow),
             *(("--deny", pattern) for pattern in self.deny),
@@ -182,7 +200,7 @@ def build_config(
     Raises:
         HostFileError: What is said of the host can't be used.
     """
-    described, resolve = options.describe_host(own), Secrets(options.secrets).value
+    described, secrets = options.describe_host(own), Secrets(options.secrets)
     endpoint = Endpoint()
     if listen_port is not None:
         endpoint = Endpoint(
@@ -197,10 +215,11 @@ def build_config(
         target=target,
         auth=LocalAccount(ssh_config=options.ssh_config, identity_files=options.identity_files),
         host_key=KnownHosts(file=options.known_hosts),
-        environment=environment(described, resolve),
+        environment=environment(described, secrets.value),
         groups=groups(described),
-        policy=policy(described, resolve),
-        limits=limits(described, resolve),
+        policy=policy(described, secrets.value),
+        limits=limits(described, secrets.value),
+        mcp_servers=mcp_servers(described, secrets),
         tokens=tokens,
     )
 

@@ -130,7 +130,7 @@ def test_what_is_said_twice_is_refused(file: Path, secrets: Path, flags: dict[st
         ("kind: RemoteHost\nspec: {policy: {readOnly: true}}", "is a whole RemoteHost: leave only environment"),
         ("policy: {readOnly: 5, sudo: {type: Password}}", "needs passwordSecretRef"),
         ("policy: []", "policy: Input should be"),
-        ("- a", "must hold environment, tools, policy or limits"),
+        ("- a", "must hold environment, tools, policy, limits"),
         ("a: [", "is no YAML"),
         ("policy: {confirm: [{pattern: '('}]}", "policy.confirm[0].pattern: '(' is no RE2 pattern: missing )"),
         ("environment: {workingDirectory: srv}", "is no absolute path"),
