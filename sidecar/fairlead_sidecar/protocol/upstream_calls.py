@@ -171,7 +171,10 @@ class UpstreamCalls:
                         return await ask(session)
                 raise self._runner.cut(turn.caller, Permission.CALL, target.selected_by)
 
-        return PendingCall(subject, conversation, asyncio.create_task(run()))
+        task = asyncio.create_task(run())
+        # Nobody may come again for one that waits for answers.
+        task.add_done_callback(lambda done: None if done.cancelled() else done.exception())
+        return PendingCall(subject, conversation, task)
 
     async def _next(self, call: PendingCall) -> Json:
         """What becomes of the call first: its result, or questions to the client."""
