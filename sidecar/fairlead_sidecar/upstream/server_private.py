@@ -69,6 +69,8 @@ class PrivateSessions:
     async def _keep(self, client: str, capabilities: Json | None, held: "_Held") -> None:
         try:
             async with self._open(client, capabilities) as session:
+                # A long start is no idleness.
+                session.last_used = time.monotonic()
                 held.opened.set_result(session)
                 await _until_idle(session)
         except UpstreamError as error:

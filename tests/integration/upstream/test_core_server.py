@@ -237,10 +237,10 @@ async def test_a_clients_server_ends_with_the_client() -> None:
 
 
 async def test_a_clients_server_ends_when_it_is_idle_and_not_while_it_works(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server_private, "IDLE_TIMEOUT", 0.5)
+    monkeypatch.setattr(server_private, "IDLE_TIMEOUT", 1)
     async with private() as it:
         anna = await it.server.session("a")
-        await anna.request("tools/call", call("wait", n=2))
+        await anna.request("tools/call", call("wait", n=3))
         assert len(it.local.running) == 2
         async with asyncio.timeout(60):
             while len(it.local.running) > 1:  # noqa: ASYNC110 - the wire is a test's own and tells nobody
