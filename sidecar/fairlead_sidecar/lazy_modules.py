@@ -27,6 +27,9 @@ LAZY = frozenset(
     }
 )
 
+LACKING: set[str] = set()
+"""Libraries that this process does without, as if they were not installed."""
+
 
 def install() -> None:
     """Load the modules named in `LAZY` only when they are used, as far as they are not loaded yet."""
@@ -51,6 +54,8 @@ class _Finder(MetaPathFinder):
         path: Sequence[str] | None,
         target: ModuleType | None = None,  # noqa: ARG002 - part of the interface
     ) -> ModuleSpec | None:
+        if fullname in LACKING:
+            raise ModuleNotFoundError(f"{fullname} is not used here", name=fullname)
         if fullname not in LAZY:
             return None
         spec = PathFinder.find_spec(fullname, path)

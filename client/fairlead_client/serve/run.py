@@ -20,7 +20,7 @@ from fairlead_client.serve.passphrase import TRIES, ask_password, unlock
 from fairlead_client.serve.say import say
 from fairlead_client.serve.target import SshConfigError, resolve
 from fairlead_client.serve.token import TokenError, obtain
-from fairlead_sidecar import tokens
+from fairlead_sidecar import lazy_modules, tokens
 from fairlead_sidecar.config import Target
 from fairlead_sidecar.head_start import HeadStart, load
 from fairlead_sidecar.sockets import listen
@@ -76,8 +76,8 @@ async def _serve_http(options: ServeOptions, target: Target, environment: Mappin
     granted = grant(token.parsed.id, tokens.sha256_hex(token.parsed.text))
     config = build_config(options, target, tokens=(granted,), listen_port=port)
     head_start = HeadStart(config)
-    await load("fairlead_client.serve.serving")
-    from fairlead_client.serve.serving import serve_http  # noqa: PLC0415 - loaded beside the login
+    await load("fairlead_client.serve.over_http")
+    from fairlead_client.serve.over_http import serve_http  # noqa: PLC0415 - loaded beside the login
 
     await serve_http(options, target, config, head_start, listener=listener, token=token)
 
@@ -87,8 +87,10 @@ async def _serve_stdio(options: ServeOptions, target: Target, environment: Mappi
     granted = grant("stdio", tokens.sha256_hex(secrets.token_hex(32)))
     config = build_config(options, target, tokens=(granted,), listen_port=None)
     head_start = HeadStart(config)
-    await load("fairlead_client.serve.serving")
-    from fairlead_client.serve.serving import serve_stdio  # noqa: PLC0415 - loaded beside the login
+    # Only said to be absent: the SDK's HTTP transport, which comes along, would load it all to stop with it.
+    lazy_modules.LACKING.add("uvicorn")
+    await load("fairlead_client.serve.on_stdio")
+    from fairlead_client.serve.on_stdio import serve_stdio  # noqa: PLC0415 - loaded beside the login
 
     await serve_stdio(options, target, config, head_start, granted=granted, environment=environment)
 

@@ -108,7 +108,10 @@ def test_what_is_loaded_already_stays_as_it_is(tmp_path: Path) -> None:
     assert seen(tmp_path, code) is True
 
 
-@pytest.mark.parametrize("module", ["fairlead_sidecar.__main__", "fairlead_client.main, fairlead_client.serve.run"])
+@pytest.mark.parametrize(
+    "module",
+    ["fairlead_sidecar.__main__", "fairlead_client.main, fairlead_client.serve.run, fairlead_client.serve.on_stdio"],
+)
 def test_server_loads_no_mcp_client_no_patterns_and_no_debugging_pages(tmp_path: Path, module: str) -> None:
     code = f"""
         import {module}
@@ -116,3 +119,14 @@ def test_server_loads_no_mcp_client_no_patterns_and_no_debugging_pages(tmp_path:
         seen = [name for name in (*unwanted, "prometheus_client.exposition") if name in sys.modules]
         """
     assert seen(tmp_path, code) == []
+
+
+def test_library_that_is_done_without_counts_as_absent(tmp_path: Path) -> None:
+    code = """
+        lazy_modules.LACKING.add("lazy_package")
+        try:
+            import lazy_package.part
+        except ModuleNotFoundError as error:
+            seen = [error.name, loaded()]
+        """
+    assert seen(tmp_path, code) == ["lazy_package", []]
