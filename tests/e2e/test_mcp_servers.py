@@ -81,6 +81,11 @@ def tools(url: str, token: str) -> set[str]:
     return asyncio.run(listed())
 
 
+def alone(shop: Shop, name: str = "stock") -> str:
+    """The URL at which a server is by itself."""
+    return shop.url().removesuffix("/mcp") + f"/servers/{name}/mcp"
+
+
 def pod(shop: Shop) -> str:
     (found,) = shop.kube.list("pods", shop.namespace, "fairlead.dev/host=web-01")
     return str(found["metadata"]["uid"])
@@ -97,9 +102,8 @@ def test_a_server_that_only_a_login_shell_finds_is_used_through_the_ingress_and_
     assert found["protocolVersion"]
     assert called(stock, "stock__in_stock", item="lamps") == 12
     assert called(stock, "stock__branch") == "harbour"
-    alone = stock.url().removesuffix("/mcp") + "/servers/stock/mcp"
-    assert tools(alone, stock.token()) == {"in_stock", "sell", "branch"}
-    result = try_call(alone, stock.token(), "in_stock", item="chairs")
+    assert tools(alone(stock), stock.token()) == {"in_stock", "sell", "branch"}
+    result = try_call(alone(stock), stock.token(), "in_stock", item="chairs")
     assert result["result"] == 4
 
 
@@ -118,12 +122,27 @@ def test_a_token_gets_of_it_what_its_permissions_and_its_selection_of_tools_leav
     assert own <= tools(stock.url(), stock.token("runner"))
     assert not prefixed & tools(stock.url(), stock.token("runner"))
     assert tools(stock.url(), stock.token("reader")) == prefixed - {"stock__sell"}
+    assert tools(alone(stock), stock.token("reader")) == {"in_stock", "branch"}
     refusal = call_over_http(stock.url(), stock.token("runner"), "stock__in_stock", item="lamps")
     assert refusal.status_code == 403
     assert "fairlead:call" in refusal.headers["www-authenticate"]
     assert call_over_http(stock.url(), stock.token("reader"), "stock__sell", item="lamps").status_code == 403
     stock.kube.patch("mcptoken", "reader", stock.namespace, {"spec": {"tools": {"deny": ["stock__*"]}}})
     wait_until(lambda: not tools(stock.url(), stock.token("reader")) & prefixed, timeout=10, what="the tools are gone")
+
+
+def test_a_read_only_host_leaves_the_tools_that_say_they_change_nothing(stock: Shop) -> None:
+    wait_server(stock, "True", "Ready")
+    stock.kube.patch("rh", "web-01", stock.namespace, {"spec": {"policy": {"readOnly": True}}})
+    wait_until(
+        lambda: (
+            {name for name in tools(stock.url(), stock.token()) if name.startswith("stock__")}
+            == {"stock__in_stock", "stock__branch"}
+        ),
+        timeout=30,
+        what="the tool that changes something is gone",
+    )
+    assert called(stock, "stock__sell", item="lamps")["is_error"]
 
 
 def test_a_broken_command_is_named_by_describe_and_mending_it_takes_no_new_pod(stock: Shop) -> None:
@@ -197,3 +216,19 @@ def test_a_server_on_http_is_reached_through_the_link_as_soon_as_it_listens(stoc
         wait_server(stock, "False", "EndpointNotFound", "web")
     finally:
         stock.ssh_host.run("kill", process, check=False)
+
+
+def test_a_server_on_ssh_is_reached_through_the_link_with_a_login_of_its_own(stock: Shop) -> None:
+    nested = {
+        "port": 22,
+        "username": "deploy",
+        "auth": {"type": "Secret", "secret": {"name": "nested-ssh"}},
+        "hostKey": {"type": "Pinned", "pinned": {"publicKeys": [stock.ssh_host.public_host_key]}},
+        "command": ".local/bin/shop-stock",
+    }
+    serve(stock, {"name": "nested", "type": "SSH", "ssh": nested})
+    wait_server(stock, "False", "SecretNotFound", "nested")
+    assert "'nested-ssh' (the MCP server nested)" in condition(stock.host(), "CredentialsReady")["message"]
+    stock.kube.apply(secret(stock.namespace, "nested-ssh", ssh_privatekey=stock.ssh_host.private_key))
+    wait_server(stock, "True", "Ready", "nested")
+    wait_until(lambda: called(stock, "nested__in_stock", item="lamps") == 12, timeout=30, what="it is called")
