@@ -8,7 +8,7 @@ TOOLS = [{"name": name, "inputSchema": {"type": "object"}} for name in ("whoami"
 ABOUT = {"capabilities": {"tools": {}}, "serverInfo": {"name": "behind-ssh", "version": "1"}}
 
 
-def result(method: str, params: dict) -> dict:  # type: ignore[type-arg]  # runs by itself, with whatever Python there is
+def result(method: str, params: dict) -> dict | None:  # type: ignore[type-arg]  # runs by itself, with whatever Python there is
     if method == "server/discover":
         return {
             **ABOUT,
@@ -21,6 +21,8 @@ def result(method: str, params: dict) -> dict:  # type: ignore[type-arg]  # runs
         return {**ABOUT, "protocolVersion": params["protocolVersion"]}
     if method == "tools/list":
         return {"resultType": "complete", "tools": TOOLS, "ttlMs": 0, "cacheScope": "private"}
+    if method != "tools/call":
+        return None
     if params["name"] == "die":
         os._exit(params["arguments"]["code"])
     text = f"{os.environ.get('SSH_ORIGINAL_COMMAND', '-')} {'SSH_AUTH_SOCK' in os.environ}"
@@ -31,4 +33,6 @@ for line in sys.stdin:
     message = json.loads(line)
     if "id" in message:
         answer = result(message["method"], message.get("params", {}))
-        print(json.dumps({"jsonrpc": "2.0", "id": message["id"], "result": answer}), flush=True)
+        unknown = {"error": {"code": -32601, "message": "Method not found"}}
+        said = unknown if answer is None else {"result": answer}
+        print(json.dumps({"jsonrpc": "2.0", "id": message["id"], **said}), flush=True)
