@@ -101,7 +101,9 @@ class Listening:
                     return
                 pause = FIRST_PAUSE if acknowledged else min(pause * 2, LONGEST_PAUSE)
                 gap = True
-                await asyncio.sleep(pause)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(pause):
+                        await self._changed.wait()
         finally:
             self._settled.set()
             self._close_others(None)
