@@ -29,6 +29,9 @@ from fairlead_sidecar.ssh.sftp import OPEN_SECONDS, SharedSftp
 
 WARM = 4
 """Shells that wait ahead of need, per pool."""
+BESIDE = 2
+"""Shells that start ahead of need while a command waits for its own: each slows that one down. The others follow in the
+next pause."""
 FACTS_SECONDS = 2.0
 """How long the first commands of a connection wait for its environment."""
 STARTUP_SECONDS = 60.0
@@ -131,7 +134,7 @@ class Pool:
                 return
         order.served = asyncio.get_running_loop().create_future()
         (self._urgent if order.urgent else self._waiting).append(order)
-        self._balance()
+        self._balance(ahead=BESIDE)
         await order.served
 
     def learned(self, facts: HostFacts) -> None:
@@ -270,8 +273,8 @@ class Pool:
 
     # --- waiting shells ---
 
-    def _balance(self) -> None:
-        """Start as many shells as are waited for, and a few ahead of need; grow when there is no room."""
+    def _balance(self, *, ahead: int | None = None) -> None:
+        """Start as many shells as are waited for, and up to `ahead` (else `WARM`) more; grow when there is no room."""
         if not self._members:
             return
         self._drop_cancelled()
@@ -286,7 +289,8 @@ class Pool:
             missing -= 1
         if self._warming and self._wanted and not (self._draining or self._facts_awaited or self._waiting):
             first, now = self._members[0], asyncio.get_running_loop().time()
-            for _ in range(WARM - len(self._warm) - self._starting):
+            most = WARM if ahead is None else min(WARM, ahead)
+            for _ in range(most - len(self._warm) - self._starting):
                 if (
                     now < self._warm_not_before
                     or not first.accepts(self._room(first, urgent=False), now)
@@ -461,7 +465,7 @@ class Pool:
     def _session_ended(self, member: Member) -> None:
         self._close_if_unused(member)
         if self._urgent or self._waiting:
-            self._balance()
+            self._balance(ahead=BESIDE)
         elif not self._draining and self._members and len(self._warm) < WARM:
             self._refill_in(_REFILL_AFTER_END)
 

@@ -11,6 +11,7 @@ import pytest
 
 from fairlead_sidecar.config import Connection
 from fairlead_sidecar.errors import TooBusy
+from fairlead_sidecar.ssh import pool
 from fairlead_sidecar.ssh.files import RemoteFiles
 from fairlead_sidecar.statusz import LinkState
 from tests.integration.ssh.running import StartLink
@@ -54,6 +55,32 @@ async def test_the_servers_limit_is_learned_and_respected(sshd_factory: SshdFact
     await asyncio.gather(*(link.run("sleep 0.3") for _ in range(30)))
     # At most one to see whether it was raised.
     assert server.log.read_text().count("no more sessions") <= refused + 2
+
+
+async def test_a_command_that_finds_no_waiting_shell_is_not_held_up_by_many_that_start_beside_it(
+    sshd_factory: SshdFactory, start_link: StartLink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The next pause never comes.
+    monkeypatch.setattr(pool, "_REFILL_AFTER_BEGIN", 60)
+    monkeypatch.setattr(pool, "_REFILL_AFTER_END", 60)
+    server = sshd_factory(username="deploy")
+    link = start_link(server.sidecar_config())
+
+    def started() -> int:
+        return server.log.read_text().count("Starting session")
+
+    await link.run("true")
+    await asyncio.sleep(1)  # what follows the login
+    before = started()
+    while started() == before:
+        await link.run("true")
+    await asyncio.sleep(0.5)
+    assert started() == before + 1 + pool.BESIDE
+    # They are for the next ones.
+    for _ in range(pool.BESIDE):
+        await link.run("true")
+    assert started() == before + 1 + pool.BESIDE
+    await link.stop()
 
 
 @contextlib.contextmanager
