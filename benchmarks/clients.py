@@ -14,13 +14,18 @@ Era = Literal["legacy", "auto"]
 """`legacy`: the initialize handshake of mcp 1.x clients (2025-11-25); `auto`: the modern protocol (2026-07-28)."""
 ERAS: tuple[Era, ...] = ("legacy", "auto")
 
+LIMITS = httpx2.Limits(max_connections=None, max_keepalive_connections=20)
+"""As by default, but with a connection for each call: a session's standing stream takes one of the usual 100, and the last
+of 100 calls at once would wait for another to end."""
+
 
 @contextlib.asynccontextmanager
 async def connect(url: str, *, era: Era, token: str | None = None) -> AsyncIterator[Client]:
     """A connected client; `token` is sent as a bearer. It takes answers of any size, which peers need."""
     headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+    timeout = httpx2.Timeout(30, read=300)
     async with (
-        httpx2.AsyncClient(headers=headers, timeout=httpx2.Timeout(30, read=300), trust_env=False) as http,
+        httpx2.AsyncClient(headers=headers, timeout=timeout, limits=LIMITS, trust_env=False) as http,
         Client(streamable_http_client(url, http_client=http, max_sse_event_size=None), mode=era) as client,
     ):
         yield client
