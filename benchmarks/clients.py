@@ -15,8 +15,8 @@ Era = Literal["legacy", "auto"]
 ERAS: tuple[Era, ...] = ("legacy", "auto")
 
 LIMITS = httpx2.Limits(max_connections=None, max_keepalive_connections=20)
-"""As by default, but with a connection for each call: a session's standing stream takes one of the usual 100, and the last
-of 100 calls at once would wait for another to end."""
+"""As by default, but with a connection for each call: a session's standing stream takes one of the usual 100, and the
+last of 100 calls at once would wait for another to end."""
 
 
 @contextlib.asynccontextmanager

@@ -90,10 +90,10 @@ def python(*arguments: str) -> list[str]:
 
 def _answers(url: str) -> bool:
     try:
-        httpx2.get(url, timeout=5, trust_env=False)
+        # A sidecar that has not read its configuration yet says so with 503.
+        return httpx2.get(url, timeout=5, trust_env=False).status_code < 500
     except httpx2.TransportError:
         return False
-    return True
 
 
 def _open(port: int) -> bool:
