@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import asyncssh
+from asyncssh.connection import SSHConnection
 
 from fairlead_sidecar import errors
 from fairlead_sidecar.config import Connection, KeyServer, SshServer
@@ -88,19 +89,21 @@ class _Through:
     def __init__(self, tunnel: Tunnel) -> None:
         self.tunnel = tunnel
         """For other connections."""
-        self._channel: asyncssh.SSHTCPChannel[bytes] | None = None
+        self._carrier: SSHConnection | None = None
 
     async def create_connection(
         self, session_factory: Any, remote_host: str, remote_port: int, /
     ) -> tuple[asyncssh.SSHTCPChannel[bytes], asyncssh.SSHTCPSession[bytes]]:
         try:
-            self._channel, session = await self.tunnel.create_connection(session_factory, remote_host, remote_port)
+            channel, session = await self.tunnel.create_connection(session_factory, remote_host, remote_port)
         except LinkError as error:
             raise link_down(error) from error
-        return self._channel, session
+        # A channel forgets it when it ends.
+        self._carrier = channel.get_connection()
+        return channel, session
 
     def lost(self) -> ConnectionLost | None:
-        if self._channel is None or not self._channel.get_connection().is_closed():
+        if self._carrier is None or not self._carrier.is_closed():
             return None
         return ConnectionLost("The connection to the host was lost.", hint="It is being made again.")
 
