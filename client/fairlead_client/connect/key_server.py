@@ -58,7 +58,8 @@ def register(root: str, public_key: str) -> None:
     Raises:
         ConnectError: The key server does not take it.
     """
-    _call("POST", f"{root}/register", {"client_pub_key": public_key})
+    # Algorithm and key alone: m2m compares the text with what a login offers, and that has no comment.
+    _call("POST", f"{root}/register", {"client_pub_key": " ".join(public_key.split()[:2])})
 
 
 def _call(method: str, address: str, content: dict[str, Any] | None = None) -> dict[str, Any]:

@@ -21,6 +21,9 @@ class Stdio:
         sys.stdout.flush()
         self._output = os.dup(1)
         os.dup2(2, 1)
+        for descriptor in (0, self._output):
+            # Whoever started this may have left them in another mode, in which a full pipe looks like an error.
+            os.set_blocking(descriptor, True)
         self._turn = asyncio.Lock()
         self._lines: asyncio.Queue[bytes] = asyncio.Queue(_AHEAD)
         self.ended = asyncio.Event()

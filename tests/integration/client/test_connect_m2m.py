@@ -4,6 +4,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+import asyncssh
 import mcp_types as types
 import pytest
 from mcp.client import Client
@@ -44,11 +45,18 @@ async def test_keys_are_exchanged_with_its_key_server(person: Person, m2m: M2m) 
     assert not (person.ssh / "known_hosts").exists()
 
 
-async def test_its_host_key_is_looked_up_in_known_hosts(person: Person, m2m: M2m) -> None:
+async def test_with_known_hosts_the_key_server_only_takes_the_clients_key(person: Person, m2m: M2m) -> None:
     known_hosts = person.home / "known"
-    known_hosts.write_text(f"[127.0.0.1]:{m2m.port} {m2m.host_key}\n")
+    other = asyncssh.generate_private_key("ssh-ed25519").export_public_key().decode().strip()
+    known_hosts.write_text(f"[127.0.0.1]:{m2m.port} {other}\n")
     key = person.home / "keys" / "m2m"
-    await works(person, "--client-key", str(key), "--known-hosts", str(known_hosts), f"ssh://mcp@127.0.0.1:{m2m.port}")
+    keys_from = f"http://127.0.0.1:{m2m.key_server_port}"
+    arguments = ("--client-key", str(key), "--known-hosts", str(known_hosts), "--key-server", keys_from)
+    url = f"ssh://mcp@127.0.0.1:{m2m.port}"
+    refused = person.runs("connect", *arguments, url)
+    assert (refused.returncode, "trust only" in refused.stderr) == (1, True)
+    known_hosts.write_text(f"[127.0.0.1]:{m2m.port} {m2m.host_key}\n")
+    await works(person, *arguments, url)
 
 
 def test_an_unknown_host_key_is_refused(person: Person, m2m: M2m) -> None:

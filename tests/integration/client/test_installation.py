@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 from packaging.requirements import Requirement
@@ -51,7 +52,34 @@ def test_serve_without_the_extra_says_what_to_install(base_installation: dict[st
     assert "Traceback" not in result.stderr
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["serve", "--help"], ["--version"]])
+def test_connecting_over_ssh_without_the_extra_says_what_to_install(base_installation: dict[str, str]) -> None:
+    result = fairlead(base_installation, "connect", "ssh://mcp@web-01")
+    assert result.returncode == 2
+    assert result.stderr.strip().endswith("pip install 'fairlead[ssh]'")
+
+
+def test_connecting_to_a_url_needs_no_extra(base_installation: dict[str, str]) -> None:
+    command = [
+        sys.executable,
+        "-S",
+        "-m",
+        "fairlead_client",
+        "connect",
+        "--connect-timeout=0",
+        "http://127.0.0.1:1/mcp",
+    ]
+    with subprocess.Popen(command, env=base_installation, stdin=PIPE, stdout=PIPE, stderr=PIPE, text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write('{"jsonrpc": "2.0", "id": 1, "method": "ping"}\n')
+        process.stdin.flush()
+        line = process.stdout.readline()
+        _, said = process.communicate(timeout=30)
+    assert "is away" in line, said
+    assert process.returncode == 0
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["serve", "--help"], ["connect", "--help"], ["--version"]])
 def test_help_and_version_need_no_extra(base_installation: dict[str, str], arguments: list[str]) -> None:
     result = fairlead(base_installation, *arguments)
     assert (result.returncode, result.stderr) == (0, "")
