@@ -184,5 +184,5 @@ async def test_another_target_ends_the_streams_to_the_former_one(
         stream = await running.link.open_connection("127.0.0.1", port)
         config = second.sidecar_config()
         await running.link.reconfigure(config)
-        with pytest.raises(anyio.BrokenResourceError):
+        with pytest.raises(anyio.BrokenResourceError), anyio.fail_after(5):
             await stream.receive()

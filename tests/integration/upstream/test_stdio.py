@@ -15,7 +15,7 @@ from mcp_types import JSONRPCNotification, JSONRPCRequest, JSONRPCResponse
 
 from fairlead_sidecar.config import Connection, Environment, SecretValue, StdioServer, Variable
 from fairlead_sidecar.ssh.link import Link
-from fairlead_sidecar.upstream import stdio
+from fairlead_sidecar.upstream import line_wire
 from fairlead_sidecar.upstream.errors import (
     CommandNotFound,
     Exited,
@@ -143,7 +143,7 @@ async def test_a_flood_that_nobody_reads_stays_on_the_host(sshd: Sshd, start_lin
 async def test_a_line_without_end_is_an_error(
     sshd: Sshd, start_link: StartLink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stdio, "MAX_MESSAGE_BYTES", 4 * 1024**2)
+    monkeypatch.setattr(line_wire, "MAX_MESSAGE_BYTES", 4 * 1024**2)
     link = start_link(sshd.sidecar_config()).link
     async with opened(link, sh("yes x | tr -d '\\n'")) as wire:
         fault = await fault_at_the_end(wire)
