@@ -1,5 +1,7 @@
 """The official conformance suite: Fairlead's gate and transports with the suite's own tools, and the product itself."""
 
+from pathlib import Path
+
 import pytest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -7,9 +9,13 @@ from fairlead_sidecar.config import Endpoint
 from tests.conformance import fixture
 from tests.conformance.suite import SETS, Set, run
 from tests.integration.app.endpoint import PATH, RunningEndpoint, running
+from tests.integration.app.hosted import HANDSHAKE, MOUNTS, SshdFactory, ready, stdio
 from tests.integration.sshd import Sshd, sshd, sshd_factory
 
 __all__ = ["sshd", "sshd_factory"]
+
+SERVED = Path(__file__).parent / "served.py"
+"""The suite's own server on stdio."""
 
 pytestmark = [
     pytest.mark.timeout(150),
@@ -45,6 +51,18 @@ async def test_gate_and_transports_pass_every_required_scenario(sshd: Sshd, scen
     print(outcome.counts())
     assert outcome.passed >= scenarios.required(), outcome.report()
     assert outcome.exit_code == 0, outcome.report()
+
+
+@pytest.mark.parametrize("scenarios", SETS, ids=lambda chosen: chosen.name)
+async def test_a_server_on_the_host_passes_every_required_scenario(sshd_factory: SshdFactory, scenarios: Set) -> None:
+    """Through its own endpoint, as without Fairlead in between."""
+    server = stdio("suite", *([] if scenarios.name == "modern" else [HANDSHAKE]), script=SERVED)
+    config = sshd_factory(mounts=MOUNTS).sidecar_config(mcp_servers=(server,))
+    async with running(config, prepare=prepare) as endpoint:
+        await ready(endpoint, "suite")
+        outcome = await run(scenarios, f"{endpoint.origin}{PATH}/servers/suite/mcp")
+    print(outcome.counts())
+    assert outcome.passed >= scenarios.required(), outcome.report()
 
 
 @pytest.mark.parametrize("scenarios", SETS, ids=lambda chosen: chosen.name)

@@ -69,8 +69,7 @@ class Runner:
 
     def __init__(self, callers: Callers) -> None:
         self._callers = callers
-        self._sidecar = callers.sidecar
-        self.work = callers.sidecar.work
+        self.sidecar = callers.sidecar
         self.recorder = Recorder(callers)
         self._under_way: Counter[str] = Counter()
 
@@ -109,7 +108,7 @@ class Runner:
         if not selected(caller.tools, tool.name):
             raise not_selected(tool.name)
         arguments = _arguments(tool, given)
-        if self._sidecar.link is None:
+        if self.sidecar.link is None:
             raise FairleadError("The link was not started yet.")
         turn.record.redactor = masks = _redactor(turn, tool)
 
@@ -120,8 +119,8 @@ class Runner:
         call = Call(
             host=active.config.name,
             account=active.config.target.username,
-            link=self._sidecar.link,
-            commands=self._sidecar.commands,
+            link=self.sidecar.link,
+            commands=self.sidecar.commands,
             limits=active.config.limits,
             policy=active.policy,
             caller=caller,
@@ -131,7 +130,7 @@ class Runner:
             redactor=masks,
             facts=turn.record.facts,
         )
-        with self.place(caller), call.room, self._sidecar.work.track(caller.key, tool.permission, tool.name):
+        with self.place(caller), call.room, self.sidecar.work.track(caller.key, tool.permission, tool.name):
             try:
                 return masked(masks, await _cancelled_once(tool.run(call, arguments)))
             except Failed as failure:
@@ -143,7 +142,7 @@ class Runner:
 
     def cut(self, caller: Caller, permission: Permission, tool: str) -> FairleadError:
         """Why a call was ended from here while it ran."""
-        if self._sidecar.draining:
+        if self.sidecar.draining:
             return Cancelled("The sidecar is shutting down; the call was cancelled.")
         current = self._callers.current(caller)
         if current is None:
@@ -151,7 +150,9 @@ class Runner:
         if permission not in current.permissions:
             lost = f"The token lost the permission {permission.value} while the call ran; the call was cancelled."
             return PermissionDenied(lost)
-        return PermissionDenied(f"The token lost the tool {tool} while the call ran; the call was cancelled.")
+        if not selected(current.tools, tool):
+            return PermissionDenied(f"The token lost the tool {tool} while the call ran; the call was cancelled.")
+        return PolicyDenied(f"The host's policy took {tool} away while the call ran; the call was cancelled.")
 
     @contextlib.contextmanager
     def place(self, caller: Caller) -> Iterator[None]:

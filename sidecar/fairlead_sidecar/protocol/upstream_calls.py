@@ -4,7 +4,10 @@ What it answers passes as it came, but for the values that the host's policy mas
 """
 
 import asyncio
+import contextlib
 import logging
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +39,7 @@ from fairlead_sidecar.protocol.record import Record
 from fairlead_sidecar.protocol.running import Runner, Turn
 from fairlead_sidecar.protocol.server_levels import ServerLevels
 from fairlead_sidecar.protocol.servers import Servers
+from fairlead_sidecar.reload import Active
 from fairlead_sidecar.tools.masking import masked_error
 from fairlead_sidecar.tools.redact import redactor
 from fairlead_sidecar.upstream.errors import UpstreamError
@@ -80,6 +84,9 @@ class UpstreamCalls:
         self._servers = servers
         self._levels = levels
         self._pending = PendingInput()
+        self._changing: Counter[str] = Counter()
+        """The tools that are being called and may change something."""
+        runner.sidecar.on_active.append(self._enforce)
 
     async def serve(self, ctx: Context, target: Target) -> Json:
         """Let the server answer, and write an audit line, however it ends.
@@ -99,9 +106,12 @@ class UpstreamCalls:
             except ForgedState:
                 self._runner.recorder.deny(record, "forged_state")
                 raise
-            except MCPError:
+            except MCPError as error:
                 record.outcome = SERVER_ERROR
-                raise
+                masks = record.redactor
+                if not masks:
+                    raise
+                raise MCPError(error.code, masks.text(error.message), masks.structure(error.data)) from None
             except Exception:
                 # Nothing of an unforeseen error's text goes out: it may hold what the caller must not see.
                 logger.exception("A request to the MCP server %s failed unexpectedly", target.server)
@@ -162,8 +172,8 @@ class UpstreamCalls:
             return masks.structure(result) if masks else result
 
         async def run() -> Json:
-            with self._runner.place(turn.caller), room(ctx):
-                with self._runner.work.track(turn.caller.key, Permission.CALL, target.selected_by):
+            with self._runner.place(turn.caller), room(ctx), self._counted(target):
+                with self._runner.sidecar.work.track(turn.caller.key, Permission.CALL, target.selected_by):
                     async with clock.running():
                         client = self._servers.client(ctx, turn.caller)
                         session = await upstream.session(client, conversation.capabilities)
@@ -175,6 +185,23 @@ class UpstreamCalls:
         # Nobody may come again for one that waits for answers.
         task.add_done_callback(lambda done: None if done.cancelled() else done.exception())
         return PendingCall(subject, conversation, task)
+
+    @contextlib.contextmanager
+    def _counted(self, target: Target) -> Iterator[None]:
+        if target.read_only:
+            yield
+            return
+        self._changing[target.selected_by] += 1
+        try:
+            yield
+        finally:
+            self._changing[target.selected_by] -= 1
+            self._changing += Counter()  # else every tool there ever was would stay
+
+    def _enforce(self, active: Active) -> None:
+        """End what a host does no more that has become read-only, or whose policy can't be used."""
+        if self._changing and (active.fault is not None or active.config.policy.read_only):
+            self._runner.sidecar.work.cut(lambda item: item.tool in self._changing)
 
     async def _next(self, call: PendingCall) -> Json:
         """What becomes of the call first: its result, or questions to the client."""

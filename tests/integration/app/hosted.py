@@ -15,6 +15,8 @@ from fairlead_sidecar.config import McpServer, StdioServer, Variable
 from tests.integration.app.endpoint import PATH, RunningEndpoint, running, until
 from tests.integration.sshd import Sshd
 
+ROOT = Path(__file__).parents[3]
+PACKAGES = tuple(str(ROOT / directory) for directory in ("", "crds", "sidecar"))
 SshdFactory = Callable[..., Sshd]
 TOOLBOX = Path(__file__).parent / "toolbox.py"
 DIFFICULT = Path(__file__).parents[2] / "upstreams" / "difficult.py"
@@ -27,7 +29,7 @@ MOUNTS = ("mount -t tmpfs tmpfs /mnt", f"mkdir {PYTHON}", f"mount --bind {sys.ba
 def stdio(name: str, *args: str, script: Path = TOOLBOX, **changes: Any) -> McpServer:
     """A server of this interpreter's; `changes` are of its configuration."""
     variables = (
-        Variable(name="PYTHONPATH", value=sysconfig.get_path("purelib")),
+        Variable(name="PYTHONPATH", value=":".join((sysconfig.get_path("purelib"), *PACKAGES))),
         Variable(name="LD_LIBRARY_PATH", value=f"{PYTHON}/lib"),
     )
     server = StdioServer(command=f"{PYTHON}/bin/python3", args=(str(script), *args), variables=variables)
