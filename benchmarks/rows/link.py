@@ -3,13 +3,15 @@
 import asyncio
 import contextlib
 import time
+from collections.abc import Iterator
 
 from benchmarks.contestants import Contestant
 from benchmarks.fairlead import FAIRLEAD
+from benchmarks.ports import free_port
+from benchmarks.processes import listening, python
 from benchmarks.rows.section import NOTHING, Result, Target, ahead, at_most
 from benchmarks.stage import MAX_SESSIONS, Stage
 from benchmarks.stats import percentile
-from tests.integration.delay_proxy import delayed
 from tests.integration.sshd import Sshd
 
 ROUND_TRIP_MS = 50.0
@@ -35,18 +37,20 @@ async def measure(stage: Stage) -> Result:
     """One contestant after the other; with both shells at once, in turns."""
     taken: Times = {contestant: {} for contestant in stage.everybody}
     notes = [f"{each.name}: its SSH server is its own" for each in taken if each.own_server]
-    with stage.another_sshd("slow", options={"MaxSessions": str(MAX_SESSIONS)}, bashrc=BASHRC) as slow:
-        async with delayed(stage.sshd.port, seconds=ROUND_TRIP_MS / 2000) as far_port:
-            far: Conditions = ((FAR, stage.sshd, far_port),)
-            shells: Conditions = ((PLAIN, stage.sshd, None), (SLOW, slow, None))
-            for conditions in (far, shells):
-                for contestant, times in taken.items():
-                    if contestant.own_server:
-                        continue
-                    try:
-                        times.update(await _paced(stage, contestant, conditions))
-                    except Exception as error:  # noqa: BLE001 - a contestant may fail in any way; the page says it
-                        notes.append(f"{contestant.name}: {stage.failed(contestant, conditions[0][0], error)}")
+    with (
+        stage.another_sshd("slow", options={"MaxSessions": str(MAX_SESSIONS)}, bashrc=BASHRC) as slow,
+        _far(stage) as far_port,
+    ):
+        far: Conditions = ((FAR, stage.sshd, far_port),)
+        shells: Conditions = ((PLAIN, stage.sshd, None), (SLOW, slow, None))
+        for conditions in (far, shells):
+            for contestant, times in taken.items():
+                if contestant.own_server:
+                    continue
+                try:
+                    times.update(await _paced(stage, contestant, conditions))
+                except Exception as error:  # noqa: BLE001 - a contestant may fail in any way; the page says it
+                    notes.append(f"{contestant.name}: {stage.failed(contestant, conditions[0][0], error)}")
     return Result(
         title="A distant host, a slow shell",
         text=(
@@ -59,6 +63,15 @@ async def measure(stage: Stage) -> Result:
         notes=tuple(notes),
         targets=tuple(_targets(taken)),
     )
+
+
+@contextlib.contextmanager
+def _far(stage: Stage) -> Iterator[int]:
+    """The port of a proxy that the host is far behind."""
+    port = free_port()
+    command = python("-m", "benchmarks.long_way", str(port), str(ROUND_TRIP_MS / 2000), str(stage.sshd.port))
+    with listening(command, port=port, log=stage.directory / "long_way.log"):
+        yield port
 
 
 async def _paced(stage: Stage, contestant: Contestant, conditions: Conditions) -> dict[str, float]:
