@@ -1,21 +1,22 @@
 """Questions that a server asks while it works on requests go to the client whose request it is, or to nobody."""
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-import uvicorn
-from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
 
+from fairlead_sidecar.ssh.link import Link
 from fairlead_sidecar.upstream.session import UpstreamSession
 from fairlead_sidecar.upstream.session_opening import open_session
 from fairlead_sidecar.upstream.session_setup import Setup
 from fairlead_sidecar.upstream.spec import Json
-from tests.integration.upstream.local_wire import Person, call, text, workshop
+from tests.integration.ssh.running import StartLink
+from tests.integration.sshd import Sshd
+from tests.integration.upstream.http_servers import http_server, serving, session_with
+from tests.integration.upstream.local_wire import Person, awkward, call, text, workshop
 from tests.integration.upstream.servers.workshop import make
 
 # The server of the HTTP tests runs in this process, and uses what newer protocols no longer have.
@@ -70,24 +71,36 @@ async def test_with_no_clients_request_under_way_nobody_is_asked() -> None:
             await session.request("tools/call", call("ask", text="there"))
 
 
+class Silent(Person):
+    """Never answers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.was_asked, self.left_alone = asyncio.Event(), asyncio.Event()
+
+    async def ask(self, method: str, params: Json | None) -> Json:
+        self.was_asked.set()
+        try:
+            return await asyncio.Future()
+        finally:
+            self.left_alone.set()
+
+
 async def test_a_question_ends_with_the_request_it_belongs_to() -> None:
-    async with stdio() as session:
-        anna = Person("anna")
-        asked, ended = asyncio.Event(), asyncio.Event()
+    async with open_session(awkward("forgets").open, Setup(server="a")) as session, asyncio.timeout(30):
+        anna = Silent()
+        await session.request("tools/call", call("a"), anna, client="a")
+        await anna.left_alone.wait()
+        assert anna.was_asked.is_set()
 
-        async def ask(method: str, params: Json | None) -> Json:
-            asked.set()
-            try:
-                return await asyncio.Future()
-            finally:
-                ended.set()
 
-        anna.ask = ask  # type: ignore[method-assign] # this person never answers
+async def test_a_question_ends_when_its_request_is_cancelled() -> None:
+    async with stdio() as session, asyncio.timeout(30):
+        anna = Silent()
         asking = asyncio.create_task(session.request("tools/call", call("ask", text="there"), anna, client="a"))
-        async with asyncio.timeout(30):
-            await asked.wait()
-            asking.cancel()
-            await ended.wait()
+        await anna.was_asked.wait()
+        await cancelled(asking)
+        await anna.left_alone.wait()
 
 
 async def test_the_server_is_told_what_the_client_of_its_session_can_do() -> None:
@@ -99,36 +112,18 @@ async def test_the_server_is_told_what_the_client_of_its_session_can_do() -> Non
         assert '"sampling":{}' in told
 
 
-class SdkWire:
-    def __init__(self, read: Any, write: Any) -> None:
-        self.read, self.write = read, write
-
-    def fault(self) -> None:
-        return None
-
-
 @asynccontextmanager
-async def over_http() -> AsyncIterator[UpstreamSession]:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        app = make().streamable_http_app()
-        running = uvicorn.Server(uvicorn.Config(app, log_level="error"))
-        serving = asyncio.create_task(running.serve([listening]))
-
-        @asynccontextmanager
-        async def open_wire() -> AsyncIterator[SdkWire]:
-            url = f"http://127.0.0.1:{listening.getsockname()[1]}/mcp"
-            async with streamable_http_client(url) as (read, write):
-                yield SdkWire(read, write)
-
-        async with open_session(open_wire, Setup(server="w", probe=False)) as session:
-            yield session
-        running.should_exit = True
-        await serving
+async def over_http(link: Link) -> AsyncIterator[UpstreamSession]:
+    app = make().streamable_http_app(host="0.0.0.0")
+    async with serving(app) as port, session_with(link, http_server(port), probe=False) as session:
+        yield session
 
 
 @pytest.mark.parametrize("tool", QUESTIONS[:2])
-async def test_over_http_each_of_two_clients_is_asked_for_its_own_request(tool: str) -> None:
-    async with over_http() as session:
+async def test_over_http_each_of_two_clients_is_asked_for_its_own_request(
+    tool: str, sshd: Sshd, start_link: StartLink
+) -> None:
+    async with over_http(start_link(sshd.sidecar_config()).link) as session:
         people = {name: Person(name) for name in ("anna", "ben", "cem", "dora")}
         waiting = asyncio.create_task(session.request("tools/call", call("wait"), Person("eve"), client="e"))
         answers = await asyncio.gather(
@@ -144,8 +139,10 @@ async def test_over_http_each_of_two_clients_is_asked_for_its_own_request(tool: 
         await cancelled(waiting)
 
 
-async def test_over_http_a_log_message_reaches_the_request_that_it_belongs_to() -> None:
-    async with over_http() as session:
+async def test_over_http_a_log_message_reaches_the_request_that_it_belongs_to(
+    sshd: Sshd, start_link: StartLink
+) -> None:
+    async with over_http(start_link(sshd.sidecar_config()).link) as session:
         anna, ben = Person("anna"), Person("ben")
         await asyncio.gather(
             session.request("tools/call", call("log", text="for anna"), anna, client="a"),

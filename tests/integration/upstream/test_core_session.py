@@ -47,10 +47,16 @@ async def test_a_result_passes_unchanged(era: str) -> None:
         assert result["_meta"]["example.com/tool"] == "echo"
 
 
+class SlowPerson(Person):
+    async def progress(self, params: Json) -> None:
+        await asyncio.sleep(0.01)
+        await super().progress(params)
+
+
 @pytest.mark.parametrize("era", ERAS)
 async def test_progress_reaches_the_request_under_the_clients_own_token_and_before_the_result(era: str) -> None:
     async with opened(era) as session:
-        anna, ben = Person("anna"), Person("ben")
+        anna, ben = SlowPerson("anna"), SlowPerson("ben")
         await asyncio.gather(
             session.request("tools/call", call("count", "same", n=20, text="a"), anna, client="a"),
             session.request("tools/call", call("count", "same", n=20, text="b"), ben, client="b"),

@@ -50,6 +50,9 @@ def call(request: dict[str, Any], mode: str) -> None:
             told = {"progressToken": token, "progress": number, "level": "info", "data": "x" * 100}
             sys.stdout.write(json.dumps({"jsonrpc": "2.0", "method": method, "params": told}) + "\n")
         sys.stdout.flush()
+    if mode == "forgets":
+        send({"id": "question", "method": "elicitation/create", "params": {"message": "Well?"}})
+        time.sleep(0.2)
     if mode == "busy":
         time.sleep(float(params["arguments"]["n"]))
     if mode == "error":
