@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from functools import partial
@@ -18,7 +18,7 @@ from mcp.shared.transport_context import TransportContext
 from mcp_types import CONNECTION_CLOSED, METHOD_NOT_FOUND
 
 from fairlead_sidecar.upstream.catalogue import CHANGES, fetched, param_headers
-from fairlead_sidecar.upstream.errors import Exited, NotResponding, StartFailed, UpstreamError, again
+from fairlead_sidecar.upstream.errors import Exited, NotResponding, ProtocolError, StartFailed, UpstreamError, again
 from fairlead_sidecar.upstream.messages import upstream_failure
 from fairlead_sidecar.upstream.negotiation import (
     ALL_CAPABILITIES,
@@ -44,10 +44,14 @@ DEBOUNCE = 0.1
 """Seconds between a change of a list and fetching it, so that many changes at once are one."""
 DELIVERY_TIMEOUT = 5.0
 """Seconds that the notifications before a result have to reach the client."""
+END_TIMEOUT = 3.0
+"""Seconds that the end of a connection may take to be read that can't be written to any more."""
 LOOK_TIMEOUT = 10.0
 """Seconds that an answer may take of which nothing depends but whether there is one."""
 MAX_NOTIFICATIONS = 1024
 """Notifications that belong to no request and wait to be passed on."""
+MAX_REQUESTS, REQUESTS_WINDOW = 1000, 10.0
+"""Requests that the server may send within so many seconds: whoever asks faster does not read the answers."""
 MAX_ELICITATIONS = 256
 """Elicitations by URL whose client is remembered for the message that they are done."""
 _QUESTIONS = frozenset({"elicitation/create", "sampling/createMessage", "roots/list"})
@@ -78,6 +82,7 @@ class UpstreamSession:
         self._inbox = Inbox(MAX_NOTIFICATIONS)
         self._param_headers: ParamHeaders = {}
         self._listening: Listening | None = None
+        self._requested: deque[float] = deque(maxlen=MAX_REQUESTS)
         self._elicitations: OrderedDict[str, str | None] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -245,6 +250,9 @@ class UpstreamSession:
             if (fault := upstream_failure(error)) is not None:
                 raise fault from None
             if error.code == CONNECTION_CLOSED and (self._ended.is_set() or error.message == "Connection closed"):
+                # What can't be written may be known before the end is read, and with it why it ended.
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._ended.wait(), END_TIMEOUT)
                 raise self.why() from None
             if error.message == "Session terminated" and error.error.data is None:
                 # What the SDK makes of a 404: an HTTP server was started anew and knows nothing of the session.
@@ -280,6 +288,7 @@ class UpstreamSession:
     async def _on_request(
         self, _: DispatchContext[TransportContext], method: str, params: Mapping[str, Any] | None
     ) -> Json:
+        self._limit_requests()
         if method == "ping":
             return {}
         if method not in _QUESTIONS:
@@ -298,6 +307,13 @@ class UpstreamSession:
         finally:
             call.questions.discard(scope)
         raise MCPError(METHOD_NOT_FOUND, "The request that this belongs to has ended.")
+
+    def _limit_requests(self) -> None:
+        """End a session whose server asks without end: each answer that it does not read takes memory here."""
+        now = time.monotonic()
+        if len(self._requested) == MAX_REQUESTS and now - self._requested[0] < REQUESTS_WINDOW:
+            self.end(ProtocolError(f"The server sent more than {MAX_REQUESTS} requests within {REQUESTS_WINDOW:g} s."))
+        self._requested.append(now)
 
     async def _on_rest(
         self, _: DispatchContext[TransportContext], method: str, params: Mapping[str, Any] | None

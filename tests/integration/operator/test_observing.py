@@ -18,7 +18,7 @@ from fairlead_operator.observe.http import open_public_session, open_session
 from fairlead_operator.observe.sidecar import SidecarObserver, Target
 from fairlead_operator.settings import Settings
 from fairlead_sidecar import tokens
-from fairlead_sidecar.config import PinnedHostKeys, SecretFiles, SidecarConfig, digest
+from fairlead_sidecar.config import McpServer, PinnedHostKeys, SecretFiles, SidecarConfig, StdioServer, digest
 from fairlead_sidecar.config import Target as SshTarget
 from tests.integration.app.endpoint import RunningEndpoint, running, until
 from tests.integration.sshd import Sshd, free_port, sshd, sshd_factory
@@ -201,6 +201,24 @@ async def test_a_connected_sidecar_is_seen_with_its_handshake(endpoint: RunningE
     assert observer.view.handshake is not None
     assert observer.view.handshake.ok
     assert observer.view.outdated_since is None
+
+
+async def test_a_sidecar_with_many_broken_mcp_servers_that_say_much_is_seen_and_works(
+    endpoint: RunningEndpoint, watch: Watch
+) -> None:
+    loud = StdioServer(command="/bin/sh", args=("-c", "for i in $(seq 20); do printf '%099d\\n' $i >&2; done; exit 1"))
+    names = [f"s{number}" for number in range(50)]
+    endpoint.reconfigure(mcp_servers=tuple(McpServer(name=name, server=loud) for name in names))
+    observer = await watch(target_of(endpoint))
+
+    def reasons() -> dict[str, str]:
+        servers = observer.view.statusz.mcp_servers if observer.view.statusz else ()
+        return {server.name: server.reason for server in servers}
+
+    await until(lambda: reasons() == dict.fromkeys(names, "StartFailed"), "all reasons", seconds=60)
+    assert observer.view.statusz is not None
+    assert len(observer.view.statusz.model_dump_json()) > 64 * 1024
+    await until(lambda: observer.view.handshake is not None and observer.view.handshake.ok, "the handshake")
 
 
 async def test_a_sidecar_is_poked_until_it_has_the_newest_configuration(
