@@ -29,6 +29,8 @@ CLOSE_TIMEOUT = 10.0
 """Seconds that ending it may take."""
 LOOK_INTERVAL = 30.0
 """Seconds between two looks at an HTTP server that nobody uses."""
+RESTORE_TIMEOUT = 10.0
+"""Seconds that a server that was started again has to take up the subscriptions of the one before."""
 _STARTING = "It is being started."
 
 OnNotification = Callable[[str, str | None, str, Json | None], Awaitable[None]]
@@ -140,7 +142,8 @@ class UpstreamServer:
             self._main.cancel()
             ending.add(self._main)
             self._main = None
-        self._down(why)
+        self._session = None
+        self._report(why, expected=True)
         return self._gone(ending)
 
     async def _gone(self, tasks: set[asyncio.Task[None]]) -> None:
@@ -181,7 +184,9 @@ class UpstreamServer:
         async with open_session(self._open_wire, self._setup(None, None)) as session:
             # A server that is known not to be modern need not be asked again by each session.
             self._probe = session.modern
-            await session.watchers.restore(self._subscribers)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(RESTORE_TIMEOUT):
+                    await session.watchers.restore(self._subscribers)
             self._session = session
             self._report(None)
             logger.info(
@@ -225,11 +230,11 @@ class UpstreamServer:
         self._session = None
         self._report(fault)
 
-    def _report(self, fault: UpstreamError | None) -> None:
+    def _report(self, fault: UpstreamError | None, *, expected: bool = False) -> None:
         before = self._fault
         if fault is not None:
-            log = logger.info if isinstance(fault, (Starting, LinkDown)) else logger.warning
-            log("MCP server %s: %s: %s", self.spec.name, fault.reason, fault.message)
+            level = logging.INFO if expected or isinstance(fault, Starting) else logging.WARNING
+            logger.log(level, "MCP server %s: %s: %s", self.spec.name, fault.reason, fault.message)
         self._fault = fault
         if before is None or fault is None or before.reason != fault.reason:
             self._since = datetime.now(UTC)

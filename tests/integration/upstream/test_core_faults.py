@@ -99,6 +99,13 @@ async def test_lists_are_bounded_in_length_and_in_pages() -> None:
         assert len(session.catalogue.tools) == 1
 
 
+async def test_a_server_that_asks_without_end_is_ended() -> None:
+    async with opened("interrogates") as session:
+        with pytest.raises(ProtocolError, match="1000 requests"):
+            await session.request("tools/call", call("a"), Person(), client="a")
+        assert session.over
+
+
 async def test_a_flood_of_notifications_neither_starves_nor_grows_anything() -> None:
     changes = 0
 

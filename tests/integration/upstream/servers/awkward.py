@@ -53,6 +53,10 @@ def call(request: dict[str, Any], mode: str) -> None:
     if mode == "forgets":
         send({"id": "question", "method": "elicitation/create", "params": {"message": "Well?"}})
         time.sleep(0.2)
+    if mode == "interrogates":
+        for number in range(5000):
+            send({"id": f"question-{number}", "method": "elicitation/create", "params": {"message": "Well?"}})
+        return
     if mode == "busy":
         time.sleep(float(params["arguments"]["n"]))
     if mode == "error":
