@@ -141,7 +141,7 @@ async def serving(app: ASGIApp, *, port: int | None = None, **settings: Any) -> 
     try:
         yield port
     finally:
-        server.should_exit = server.force_exit = True
+        server.should_exit = True
         with suppress(asyncio.CancelledError):
             await task
 
