@@ -2,6 +2,9 @@
 
 import json
 import re
+import socket
+import ssl
+from collections.abc import Iterator
 
 import httpx2
 
@@ -35,11 +38,37 @@ async def gateway(response: httpx2.Response) -> str:
     return f"HTTP {response.status_code} {response.reason_phrase}".strip() + (f": {explained}" if explained else "")
 
 
-def spoken(error: httpx2.TransportError) -> str:
+async def is_lost_session(response: httpx2.Response) -> bool:
+    """Whether an answer within a session means that it is gone.
+
+    404 by the protocol; 400 with such words from the many servers that grew from one example.
+    """
+    if response.status_code != 400:
+        return response.status_code == 404
+    return b"session" in (await response.aread()).lower()
+
+
+def certificate_problem(error: BaseException) -> str:
+    """Why the certificate of a server was not accepted; empty where something else was wrong."""
+    return next((one.verify_message for one in _chain(error) if isinstance(one, ssl.SSLCertVerificationError)), "")
+
+
+def spoken(error: httpx2.RequestError) -> str:
     """A failure of the connection."""
     if isinstance(error, httpx2.ConnectTimeout):
         return "it does not accept the connection in time"
+    for cause in _chain(error):
+        if isinstance(cause, socket.gaierror):
+            return f"its name can't be resolved: {cause.strerror}"
+        if isinstance(cause, ConnectionRefusedError):
+            return "connection refused"
     return shown(str(error)) or type(error).__name__
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def shown(text: str) -> str:

@@ -114,6 +114,11 @@ class Bridge:
                 self._say(f"{message.method or 'A batch'} failed: {error}.")
                 for answer in messages.errors(tuple(left), _code(message, error), _sentence(message, error)):
                     await self._write(answer)
+        except Exception as error:
+            # Whatever it is, the client must not wait for ever.
+            for answer in messages.errors(tuple(left), messages.CONNECTION_CLOSED, f"fairlead connect: {error!r}"):
+                await self._write(answer)
+            raise
         finally:
             for identifier in message.requests:
                 if self._under_way.get(identifier) is under_way:

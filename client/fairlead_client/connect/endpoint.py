@@ -67,7 +67,8 @@ class Endpoint:
             headers={"User-Agent": "fairlead-connect", **headers},
             timeout=httpx2.Timeout(CONNECT_SECONDS, read=None, pool=None),
             limits=httpx2.Limits(max_connections=None, max_keepalive_connections=8),
-            trust_env=not is_loopback(url),
+            # No proxy of the environment leads to this machine itself.
+            mounts={"http://": None, "https://": None} if is_loopback(url) else None,
         )
         self._availability = Availability(self._probe, say)
 
@@ -100,7 +101,7 @@ class Endpoint:
         response = await self._send(method, {**ACCEPT, **headers}, body, persistent=persistent)
         try:
             yield response
-        except httpx2.TransportError as error:
+        except httpx2.RequestError as error:
             msg = f"the connection was cut ({answers.spoken(error)})"
             self._availability.lost(msg)
             raise Cut(msg) from error
@@ -128,9 +129,12 @@ class Endpoint:
             try:
                 response = await self._http.send(self._request(method, headers, body), stream=True)
             except _NOT_SENT as error:
+                if problem := answers.certificate_problem(error):
+                    msg = f"the certificate of {self.url} can't be verified: {problem}"
+                    raise EndpointError(msg) from error
                 self._availability.lost(answers.spoken(error))
                 continue
-            except httpx2.TransportError as error:
+            except httpx2.RequestError as error:
                 msg = f"the connection was cut before the answer ({answers.spoken(error)})"
                 self._availability.lost(msg)
                 raise Cut(msg) from error

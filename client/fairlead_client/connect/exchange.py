@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 import httpx2
 
 from fairlead_client.connect import answers
-from fairlead_client.connect.endpoint import Cut, Endpoint, EndpointError
+from fairlead_client.connect.endpoint import Cut, Endpoint, EndpointError, Refused
 from fairlead_client.connect.messages import Message, read
 from fairlead_client.connect.session import SESSION_ID
 
@@ -80,9 +80,9 @@ async def exchange(
     async def post() -> None:
         async with endpoint.open("POST", headers, message.text.encode(), persistent=persistent) as response:
             if response.status_code >= 300:
-                if response.status_code == 404 and SESSION_ID in headers:
-                    # Whatever the body says: the session is gone.
-                    raise await endpoint.refusal(response)
+                if SESSION_ID in headers and await answers.is_lost_session(response):
+                    msg = "the endpoint does not know the session"
+                    raise Refused(msg, 404)
                 await pass_on(await _error(endpoint, response, message))
                 return
             if began is not None:

@@ -5,6 +5,7 @@ import contextlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import uvicorn
 from starlette.applications import Starlette
@@ -42,10 +43,11 @@ def events(*data: str, identifiers: bool = False) -> Response:
 
 
 @contextlib.asynccontextmanager
-async def raw_endpoint(answer: Answer) -> AsyncIterator[RawEndpoint]:
-    """Serve what `answer` makes of each request and its body."""
+async def raw_endpoint(answer: Answer, certificate: Path | None = None) -> AsyncIterator[RawEndpoint]:
+    """Serve what `answer` makes of each request and its body; with TLS where there is a certificate with its key."""
     listener = listen("127.0.0.1", 0)
-    endpoint = RawEndpoint(f"http://127.0.0.1:{listener.getsockname()[1]}/mcp")
+    scheme = "https" if certificate else "http"
+    endpoint = RawEndpoint(f"{scheme}://127.0.0.1:{listener.getsockname()[1]}/mcp")
 
     async def handle(request: Request) -> Response:
         body = (await request.body()).decode()
@@ -55,7 +57,10 @@ async def raw_endpoint(answer: Answer) -> AsyncIterator[RawEndpoint]:
         return await answer(request, body)
 
     app = Starlette(routes=[Route("/mcp", handle, methods=["GET", "POST", "DELETE"])])
-    server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off", timeout_graceful_shutdown=1))
+    config = uvicorn.Config(
+        app, log_level="error", lifespan="off", timeout_graceful_shutdown=1, ssl_certfile=certificate
+    )
+    server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve(sockets=[listener]))
     try:
         yield endpoint

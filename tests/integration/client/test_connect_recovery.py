@@ -84,7 +84,7 @@ async def test_a_request_waits_so_long_and_no_longer_for_an_endpoint_that_is_awa
         began = asyncio.get_running_loop().time()
         message = (await client.answer(PING))["error"]["message"]
         assert asyncio.get_running_loop().time() - began < 10
-        assert f"{url} is away" in message
+        assert f"{url} is away: connection refused" in message
         assert "waited 1 s, and nothing was sent" in message
         assert client.said.count("The endpoint is away") == 1
 
@@ -141,7 +141,8 @@ async def test_a_list_that_a_gateway_lost_is_asked_for_again(tmp_path: Path) -> 
 class Forgetful:
     """An endpoint of the handshake protocols that forgets its session when told to."""
 
-    def __init__(self) -> None:
+    def __init__(self, status: int = 404) -> None:
+        self.status = status
         self.session = 0
         self.forgotten = False
         self.log: list[tuple[str, str, str | None]] = []
@@ -160,7 +161,7 @@ class Forgetful:
         if named is not None and (self.forgotten or named != f"s{self.session}"):
             error = {"code": -32600, "message": "Session not found"}
             text = json.dumps({"jsonrpc": "2.0", "id": "server-error", "error": error})
-            return Response(text, 404, media_type="application/json")
+            return Response(text, self.status, media_type="application/json")
         if request.method != "POST":
             return Response(status_code=405 if request.method == "GET" else 200)
         if "id" not in message:
@@ -168,8 +169,9 @@ class Forgetful:
         return events(json.dumps({"jsonrpc": "2.0", "id": message["id"], "result": {"session": self.session}}))
 
 
-async def test_a_session_that_was_forgotten_is_begun_again_as_the_client_began_it(tmp_path: Path) -> None:
-    server = Forgetful()
+@pytest.mark.parametrize("status", [404, 400])
+async def test_a_session_that_was_forgotten_is_begun_again_as_the_client_began_it(tmp_path: Path, status: int) -> None:
+    server = Forgetful(status)
     async with (
         raw_endpoint(server.answer) as endpoint,
         by_hand(endpoint.url, env=environment(tmp_path), log=tmp_path / "log") as client,

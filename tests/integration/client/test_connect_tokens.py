@@ -7,12 +7,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from starlette.requests import Request
+from starlette.responses import Response
 
 from fairlead_sidecar import tokens
 from fairlead_sidecar.config import SidecarConfig
 from tests.integration.app.endpoint import INITIALIZE, RunningEndpoint, until
 from tests.integration.client.connecting import Lines, by_hand, environment, serving
 from tests.integration.client.person import FAIRLEAD
+from tests.integration.client.raw_endpoint import events, raw_endpoint
 
 KEYRING_IN_A_FILE = """
 from pathlib import Path
@@ -181,3 +184,30 @@ async def test_it_ends_at_once_while_the_endpoint_is_away(tmp_path: Path) -> Non
         await client.send(INITIALIZE)
         await until(lambda: "is away" in client.said, "it to miss the endpoint")
         assert await client.ends() == 0
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """For 127.0.0.1, signed by nobody else; with its key."""
+    pem, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    name = ("-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1")
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", *name, "-keyout", key, "-out", pem]
+    subprocess.run(command, check=True, capture_output=True, timeout=30)
+    pem.write_text(key.read_text() + pem.read_text())
+    return pem
+
+
+async def test_a_certificate_that_nobody_vouches_for_is_refused_at_once(tmp_path: Path, certificate: Path) -> None:
+    async def answer(request: Request, body: str) -> Response:
+        return events('{"jsonrpc": "2.0", "id": 0, "result": {}}')
+
+    env = environment(tmp_path)
+    async with raw_endpoint(answer, certificate) as endpoint:
+        async with by_hand("--connect-timeout=300", endpoint.url, env=env, log=tmp_path / "log") as client:
+            message = (await client.answer(INITIALIZE))["error"]["message"]
+            assert "the certificate of https://127.0.0.1" in message
+            assert not endpoint.requests
+        # A person's own authority is trusted as everywhere else.
+        trusting = env | {"SSL_CERT_FILE": str(certificate)}
+        async with by_hand(endpoint.url, env=trusting, log=tmp_path / "log") as client:
+            assert await greeted(client)
