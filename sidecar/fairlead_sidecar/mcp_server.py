@@ -20,7 +20,7 @@ from fairlead_sidecar.protocol.resources import Resources
 from fairlead_sidecar.protocol.running import Runner
 from fairlead_sidecar.protocol.server_levels import ServerLevels
 from fairlead_sidecar.protocol.server_messages import ServerMessages
-from fairlead_sidecar.protocol.servers import Servers
+from fairlead_sidecar.protocol.servers import ROOTS_CHANGED, Servers
 from fairlead_sidecar.protocol.subscriptions import Subscriptions
 from fairlead_sidecar.protocol.upstream_calls import UpstreamCalls
 from fairlead_sidecar.protocol.upstream_requests import UpstreamRequests
@@ -102,6 +102,11 @@ def build_server(sidecar: Sidecar, *, local_caller: Caller | None = None) -> Hos
         notices.initialized(ctx)
 
     server.add_notification_handler("notifications/initialized", types.NotificationParams, initialized)
+
+    async def roots_changed(ctx: Context, _params: types.NotificationParams | None) -> None:
+        await servers.roots_changed(ctx)
+
+    server.add_notification_handler(ROOTS_CHANGED, types.NotificationParams, roots_changed)
 
     def introduce(active: Active) -> None:
         server.title = f"{active.config.namespace}/{active.config.name}"

@@ -1,5 +1,6 @@
 """What a caller may see of the upstream servers, and how a client is named to them."""
 
+import contextlib
 import secrets
 from collections.abc import Iterable, Mapping
 
@@ -12,10 +13,14 @@ from fairlead_sidecar.protocol.addressing import Directory, Entry
 from fairlead_sidecar.protocol.caller import Callers, Context, alone
 from fairlead_sidecar.reload import Active
 from fairlead_sidecar.sidecar import client_of
+from fairlead_sidecar.upstream.errors import UpstreamError
 from fairlead_sidecar.upstream.names import SEPARATOR
 from fairlead_sidecar.upstream.spec import Upstream
 
 CLIENT_KEY = "fairlead.client"
+"""Where a session's state has the name of its client."""
+_ASKED_KEY = "fairlead.asked"
+ROOTS_CHANGED = "notifications/roots/list_changed"
 
 
 class Servers:
@@ -64,6 +69,22 @@ class Servers:
         if active is None or uri.startswith(f"ssh://{active.config.name}/"):
             return None
         return self.directory.route(uri)
+
+    async def roots_changed(self, ctx: Context) -> None:
+        """Handshake protocols: let the servers know that keep a session for this client."""
+        connection = ctx.session._connection  # noqa: SLF001 - as in `client`
+        name: str | None = connection.state.get(CLIENT_KEY)
+        for server in connection.state.get(_ASKED_KEY, ()):
+            upstream = self.all().get(server)
+            if name is not None and upstream is not None:
+                with contextlib.suppress(UpstreamError):
+                    await (await upstream.session(name)).notify(ROOTS_CHANGED, None)
+
+    def asked(self, ctx: Context, upstream: Upstream) -> None:
+        """Note that this client has a session of its own with a server."""
+        if upstream.spec.isolation == "PerSession" and ctx.protocol_version not in MODERN_PROTOCOL_VERSIONS:
+            connection = ctx.session._connection  # noqa: SLF001 - as in `client`
+            connection.state.setdefault(_ASKED_KEY, set()).add(upstream.spec.name)
 
     async def _gone(self, client: str) -> None:
         for upstream in self.all().values():

@@ -177,6 +177,7 @@ class UpstreamCalls:
                     async with clock.running():
                         client = self._servers.client(ctx, turn.caller)
                         session = await upstream.session(client, conversation.capabilities)
+                        self._servers.asked(ctx, upstream)
                         await self._levels.ensure(upstream, session, client, level)
                         return await ask(session)
                 raise self._runner.cut(turn.caller, Permission.CALL, target.selected_by)

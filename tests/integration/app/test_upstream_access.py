@@ -152,6 +152,19 @@ async def test_a_read_only_host_has_only_tools_that_say_so(sshd_factory: SshdFac
         assert status.tool_count == len(active.tools) + 1
 
 
+async def test_a_call_is_cut_when_the_host_becomes_read_only(sshd_factory: SshdFactory, tmp_path: Path) -> None:
+    file = tmp_path / "state"
+    async with hosting(sshd_factory, stdio("old", HANDSHAKE)) as endpoint, endpoint.client() as client:
+        waiting = asyncio.create_task(client.call_tool("old__wait", {"seconds": 60, "file": str(file)}))
+        await until(lambda: file.exists() and file.read_text() == "begun", "the call to reach the server")
+        endpoint.reconfigure(policy=Policy(read_only=True))
+        async with asyncio.timeout(5):
+            result = await waiting
+        assert result.structured_content is not None
+        assert result.structured_content["code"] == "policy_denied"
+        await until(lambda: file.read_text() == "cancelled", "the server to be told", seconds=2)
+
+
 @pytest.mark.parametrize("mode", ERAS)
 async def test_secret_values_are_masked_in_results_questions_and_progress(
     sshd_factory: SshdFactory, tmp_path: Path, mode: str

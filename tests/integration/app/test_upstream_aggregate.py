@@ -4,6 +4,8 @@ from typing import Any
 
 import mcp_types as types
 import pytest
+from mcp import ClientSession
+from mcp.client.sse import sse_client
 
 from fairlead_sidecar.config import Permission
 from tests.integration.app.endpoint import (
@@ -78,6 +80,18 @@ async def test_a_server_alone_is_as_it_is_itself(sshd_factory: SshdFactory, mode
         assert [prompt.name for prompt in (await client.list_prompts()).prompts] == ["greet"]
         (found,) = (await client.read_resource("box://items/1")).contents
         assert found == types.TextResourceContents(uri="box://items/1", mime_type="text/plain", text="item 1")
+
+
+async def test_clients_of_the_oldest_transport_have_them_too(sshd_factory: SshdFactory) -> None:
+    async with (
+        hosting(sshd_factory) as endpoint,
+        sse_client(f"{endpoint.origin}{PATH}/sse", headers=endpoint.bearer()) as (read, write),
+        ClientSession(read, write) as session,
+    ):
+        await session.initialize()
+        assert "new__echo" in [tool.name for tool in (await session.list_tools()).tools]
+        for server in ("old", "new"):
+            assert text(await session.call_tool(f"{server}__echo", {"text": server})) == server
 
 
 async def test_a_session_is_of_use_only_where_it_was_opened(sshd_factory: SshdFactory) -> None:

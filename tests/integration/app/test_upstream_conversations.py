@@ -7,6 +7,7 @@ import mcp_types as types
 import pytest
 from mcp.shared.exceptions import MCPError
 from mcp.shared.subscriptions import ResourceUpdated
+from pydantic import FileUrl
 
 from fairlead_sidecar.config import Permission
 from tests.integration.app.endpoint import ERAS, call, lines_of, modern_headers, until
@@ -122,6 +123,25 @@ async def test_each_client_of_a_server_with_private_sessions_answers_its_own_que
         pids = {text(await client.call_tool("old__pid", {})) for client in (first, second)}
     assert [text(result) for result in results] == ["ann: ann's", "bob: bob's"]
     assert (ann.asked, bob.asked, len(pids)) == (["What about ann?"], ["What about bob?"], 2)
+
+
+@pytest.mark.parametrize("mode", ERAS)
+async def test_a_server_sees_the_roots_of_its_client_and_that_they_change(sshd_factory: SshdFactory, mode: str) -> None:
+    async def roots(_ctx: Any) -> types.ListRootsResult:
+        return types.ListRootsResult(roots=[types.Root(uri=FileUrl("file:///srv"))])
+
+    async with (
+        hosting(sshd_factory, stdio("old", HANDSHAKE, isolation="PerSession")) as endpoint,
+        endpoint.client(mode, list_roots_callback=roots) as client,
+    ):
+        assert text(await client.call_tool("old__roots", {})) == "file:///srv"
+        if mode == "legacy":
+            await client.send_roots_list_changed()
+
+            async def told() -> bool:
+                return text(await client.call_tool("old__roots", {})) == "file:///srv changed"
+
+            await until(told, "the server to know")
 
 
 @pytest.mark.parametrize("mode", ERAS)

@@ -17,6 +17,7 @@ from pydantic import BaseModel
 server = MCPServer("toolbox", title="Tool box", version="3.1", instructions="Use the right tool.", log_level="ERROR")
 levels: list[str] = []
 watched: list[str] = []
+changes: list[str] = []
 
 
 class Answer(BaseModel):
@@ -112,6 +113,13 @@ def die() -> None:
     os._exit(3)
 
 
+@server.tool()
+async def roots(ctx: Context) -> str:
+    """The client's roots, and how often they changed."""
+    listed = await ctx.session.list_roots()
+    return " ".join([*(str(root.uri) for root in listed.roots), *changes])
+
+
 @server.tool(name="odd name/with: signs")
 def odd() -> str:
     """A tool that needs another name in the aggregate."""
@@ -156,12 +164,17 @@ async def unsubscribe(_ctx: Any, params: types.UnsubscribeRequestParams) -> type
     return types.EmptyResult()
 
 
+async def roots_changed(_ctx: Any, _params: types.NotificationParams) -> None:
+    changes.append("changed")
+
+
 async def main() -> None:
     inner = server._lowlevel_server
     inner.add_request_handler("completion/complete", types.CompleteRequestParams, complete)
     inner.add_request_handler("logging/setLevel", types.SetLevelRequestParams, set_level)
     inner.add_request_handler("resources/subscribe", types.SubscribeRequestParams, subscribe)
     inner.add_request_handler("resources/unsubscribe", types.UnsubscribeRequestParams, unsubscribe)
+    inner.add_notification_handler("notifications/roots/list_changed", types.NotificationParams, roots_changed)
     options = inner.create_initialization_options(NotificationOptions(tools_changed=True))
     async with stdio_server() as (read, write):
         if "--handshake-only" in sys.argv:
