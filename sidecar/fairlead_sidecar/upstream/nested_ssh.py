@@ -28,10 +28,10 @@ from fairlead_sidecar.upstream.errors import (
     UpstreamError,
 )
 from fairlead_sidecar.upstream.key_server import KeyServerClient
+from fairlead_sidecar.upstream.line_wire import StdioWire
 from fairlead_sidecar.upstream.nested_session import NestedSession
 from fairlead_sidecar.upstream.spec import OpenWire
 from fairlead_sidecar.upstream.stderr import StandardError
-from fairlead_sidecar.upstream.stdio import StdioWire
 from fairlead_sidecar.upstream.tunnel import link_down
 
 WINDOW = 1024 * 1024
