@@ -191,7 +191,7 @@ def certificate(tmp_path: Path) -> Path:
     """For 127.0.0.1, signed by nobody else; with its key."""
     pem, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
     name = ("-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1")
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", *name, "-keyout", key, "-out", pem]
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", *name, "-keyout", str(key), "-out", str(pem)]
     subprocess.run(command, check=True, capture_output=True, timeout=30)
     pem.write_text(key.read_text() + pem.read_text())
     return pem
