@@ -15,6 +15,7 @@ from tests.integration.ssh.running import StartLink
 from tests.integration.sshd import Sshd, SshdFactory, eventually
 
 DEAF = "trap '' TERM HUP INT"
+# Commands are told apart by long numbers: short ones may stand in the ids that Fairlead gives its shells.
 
 
 def ignored(_data: bytes) -> None:
@@ -82,14 +83,14 @@ async def test_a_command_waits_while_nobody_reads_and_its_last_words_are_kept(
 
 async def test_a_command_that_takes_no_input_makes_its_writer_wait(sshd: Sshd, start_link: StartLink) -> None:
     link = start_link(sshd.sidecar_config()).link
-    async with link.hold(sh("sleep 65.1"), timeout=10, on_stderr=ignored) as held:
+    async with link.hold(sh("sleep 6500.1"), timeout=10, on_stderr=ignored) as held:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(1):
                 await held.write(b"x" * 50_000_000)
         channel = held.launcher.channel
         assert channel is not None
         assert channel.get_write_buffer_size() < 200_000
-    assert not sshd.running("65.1")
+    assert not sshd.running("6500.1")
 
 
 async def test_leaving_ends_one_that_ends_with_its_input_in_order(sshd: Sshd, start_link: StartLink) -> None:
@@ -104,20 +105,20 @@ async def test_leaving_kills_what_ignores_the_end_of_its_input_and_its_children(
     account_sshd: Sshd, start_link: StartLink
 ) -> None:
     link = start_link(account_sshd.sidecar_config()).link
-    request = sh(f"{DEAF}; setsid -f sleep 66.3; sleep 66.1 & echo up; while :; do sleep 66.2; done")
+    request = sh(f"{DEAF}; setsid -f sleep 6600.3; sleep 6600.1 & echo up; while :; do sleep 6600.2; done")
     async with link.hold(request, timeout=10, on_stderr=ignored) as held:
         assert await held.read() == b"up\n"
-        await eventually(lambda: account_sshd.running("66.2"), "the command")
-    assert not account_sshd.running("66.")
+        await eventually(lambda: account_sshd.running("6600.2"), "the command")
+    await eventually(lambda: not account_sshd.running("6600."), "the end of all of it")
 
 
 async def test_leaving_ends_what_one_that_has_exited_left_behind(account_sshd: Sshd, start_link: StartLink) -> None:
     link = start_link(account_sshd.sidecar_config()).link
-    request = sh("setsid -f sleep 67.1 >/dev/null 2>&1; sleep 67.2 >/dev/null 2>&1 & exit 4")
+    request = sh("setsid -f sleep 6700.1 >/dev/null 2>&1; sleep 6700.2 >/dev/null 2>&1 & exit 4")
     async with link.hold(request, timeout=10, on_stderr=ignored) as held:
         assert (await held.wait()).exit_code == 4
-        assert account_sshd.running("67.1")
-    assert not account_sshd.running("67.")
+        assert account_sshd.running("6700.1")
+    await eventually(lambda: not account_sshd.running("6700."), "the end of all of it")
 
 
 async def test_cancelling_its_holder_ends_it(account_sshd: Sshd, start_link: StartLink) -> None:
@@ -126,17 +127,17 @@ async def test_cancelling_its_holder_ends_it(account_sshd: Sshd, start_link: Sta
     begun = asyncio.Event()
 
     async def hold() -> None:
-        async with link.hold(sh(f"{DEAF}; while :; do sleep 68.1; done"), timeout=10, on_stderr=ignored) as held:
+        async with link.hold(sh(f"{DEAF}; while :; do sleep 6800.1; done"), timeout=10, on_stderr=ignored) as held:
             begun.set()
             await held.wait()
 
     task = asyncio.create_task(hold())
     await begun.wait()
-    await eventually(lambda: account_sshd.running("68.1"), "the command")
+    await eventually(lambda: account_sshd.running("6800.1"), "the command")
     task.cancel()
     await asyncio.wait({task})
     assert task.cancelled()
-    assert not account_sshd.running("68.1")
+    await eventually(lambda: not account_sshd.running("6800.1"), "its end")
 
 
 async def test_cancelling_the_start_leaves_nothing(sshd: Sshd, start_link: StartLink) -> None:
@@ -144,7 +145,7 @@ async def test_cancelling_the_start_leaves_nothing(sshd: Sshd, start_link: Start
     await running.run("true")
 
     async def hold() -> None:
-        async with running.link.hold(sh("sleep 69.1"), timeout=10, on_stderr=ignored) as held:
+        async with running.link.hold(sh("sleep 6900.1"), timeout=10, on_stderr=ignored) as held:
             await held.wait()
 
     for delay in (0.0, 0.001, 0.003, 0.01, 0.03) * 4:
@@ -152,7 +153,7 @@ async def test_cancelling_the_start_leaves_nothing(sshd: Sshd, start_link: Start
         await asyncio.wait({task}, timeout=delay)
         task.cancel()
         await asyncio.wait({task})
-    await eventually(lambda: not sshd.running("69.1"), "the end of all of them")
+    await eventually(lambda: not sshd.running("6900.1"), "the end of all of them")
 
 
 async def test_the_end_of_the_link_ends_it(sshd: Sshd, start_link: StartLink) -> None:
@@ -162,15 +163,15 @@ async def test_the_end_of_the_link_ends_it(sshd: Sshd, start_link: StartLink) ->
     async def hold() -> None:
         with suppress(ConnectionLost):
             async with running.link.hold(
-                sh(f"{DEAF}; while :; do sleep 70.1; done"), timeout=10, on_stderr=ignored
+                sh(f"{DEAF}; while :; do sleep 7000.1; done"), timeout=10, on_stderr=ignored
             ) as held:
                 await read_all(held)
         ended.set()
 
     task = asyncio.create_task(hold())
-    await eventually(lambda: sshd.running("70.1"), "the command")
+    await eventually(lambda: sshd.running("7000.1"), "the command")
     await running.stop()
-    assert not sshd.running("70.1")
+    assert not sshd.running("7000.1")
     await asyncio.wait({task}, timeout=5)
     assert ended.is_set()
 
@@ -179,7 +180,7 @@ async def test_a_lost_link_is_said_and_nothing_is_left_after_the_next_connect(
     account_sshd: Sshd, start_link: StartLink, quick_keepalive: Connection
 ) -> None:
     running = start_link(account_sshd.sidecar_config(connection=quick_keepalive))
-    request = sh(f"{DEAF}; sleep 71.1 & echo up; while :; do sleep 71.2; done")
+    request = sh(f"{DEAF}; sleep 7100.1 & echo up; while :; do sleep 7100.2; done")
     async with running.link.hold(request, timeout=10, on_stderr=ignored) as held:
         assert await held.read() == b"up\n"
         for process in account_sshd.connection_processes():
@@ -190,7 +191,7 @@ async def test_a_lost_link_is_said_and_nothing_is_left_after_the_next_connect(
             await held.wait()
         with pytest.raises(BrokenPipeError):
             await held.write(b"x")
-    await eventually(lambda: not account_sshd.running("71."), "its end after the next connect")
+    await eventually(lambda: not account_sshd.running("7100."), "its end after the next connect")
     assert (await running.run("echo back")).stdout == b"back\n"
 
 
@@ -210,12 +211,12 @@ async def test_new_credentials_leave_it_running(sshd: Sshd, start_link: StartLin
 async def test_another_target_ends_it_on_the_former_one(sshd_factory: SshdFactory, start_link: StartLink) -> None:
     first, second = sshd_factory(), sshd_factory()
     running = start_link(first.sidecar_config())
-    async with running.link.hold(sh("sleep 72.1"), timeout=10, on_stderr=ignored) as held:
-        await eventually(lambda: first.running("72.1"), "the command")
+    async with running.link.hold(sh("sleep 7200.1"), timeout=10, on_stderr=ignored) as held:
+        await eventually(lambda: first.running("7200.1"), "the command")
         await running.link.reconfigure(second.sidecar_config())
         with pytest.raises(ConnectionLost, match="another host"):
             await held.read()
-    assert not first.running("72.1")
+    assert not first.running("7200.1")
 
 
 async def test_a_program_that_does_not_exist_ends_with_127(account_sshd: Sshd, start_link: StartLink) -> None:

@@ -231,11 +231,11 @@ async def test_a_server_that_dies_of_a_signal_says_which(sshd: Sshd, start_link:
 
 async def test_a_server_that_closes_its_output_has_ended(sshd: Sshd, start_link: StartLink) -> None:
     link = start_link(sshd.sidecar_config()).link
-    async with opened(link, sh("exec >&- 2>&-; sleep 61.1")) as wire:
+    async with opened(link, sh("exec >&- 2>&-; sleep 6100.1")) as wire:
         fault = await fault_at_the_end(wire)
         assert isinstance(fault, Exited)
         assert "closed its standard output" in fault.message
-    assert not sshd.running("61.1")
+    assert not sshd.running("6100.1")
 
 
 async def test_a_directory_that_does_not_exist_is_named(sshd: Sshd, start_link: StartLink) -> None:
