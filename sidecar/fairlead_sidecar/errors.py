@@ -108,6 +108,14 @@ class CommandTimedOut(FairleadError):
     default_hint = "Give a longer timeout (up to the host's limit) or start less work."
 
 
+class CallTimedOut(FairleadError):
+    """A call of one of the host's MCP servers took longer than calls may, and was cancelled there."""
+
+    code = "call_timed_out"
+    reason = "CallTimedOut"
+    default_hint = "Ask for less at once, or have the host's owner raise limits.commandTimeout."
+
+
 class SudoFailed(FairleadError):
     """sudo did not let the command run: wrong password, not in sudoers, not installed."""
 

@@ -4,15 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterator
 
-from fairlead_sidecar.errors import FairleadError
-
-
-class CallTimedOut(FairleadError):
-    """A request to an upstream server took longer than calls may."""
-
-    code = "call_timed_out"
-    reason = "CallTimedOut"
-    default_hint = "Ask for less at once, or have the host's owner raise limits.commandTimeout."
+from fairlead_sidecar.errors import CallTimedOut
 
 
 class CallClock:

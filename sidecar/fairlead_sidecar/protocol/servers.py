@@ -1,5 +1,6 @@
 """What a caller may see of the upstream servers, and how a client is named to them."""
 
+import asyncio
 import contextlib
 import secrets
 from collections.abc import Iterable, Mapping
@@ -30,6 +31,7 @@ class Servers:
         self._sidecar = callers.sidecar
         self._directory = Directory()
         self._stale = True
+        self._parting: set[asyncio.Task[None]] = set()
         self._sidecar.on_active.append(lambda _: self._changed())
         self._sidecar.upstreams.on_change.append(self._changed)
 
@@ -58,7 +60,7 @@ class Servers:
         name: str | None = connection.state.get(CLIENT_KEY)
         if name is None:
             name = connection.state[CLIENT_KEY] = f"session {secrets.token_hex(8)}"
-            connection.exit_stack.push_async_callback(self._gone, name)
+            connection.exit_stack.callback(self._gone, name)
         return name
 
     def route(self, ctx: Context, uri: str) -> tuple[str, str] | None:
@@ -86,9 +88,11 @@ class Servers:
             connection = ctx.session._connection  # noqa: SLF001 - as in `client`
             connection.state.setdefault(_ASKED_KEY, set()).add(upstream.spec.name)
 
-    async def _gone(self, client: str) -> None:
+    def _gone(self, client: str) -> None:
         for upstream in self.all().values():
-            await upstream.client_gone(client)
+            task = asyncio.create_task(upstream.client_gone(client))
+            self._parting.add(task)
+            task.add_done_callback(self._parting.discard)
 
 
 def tools(directory: Directory, active: Active, caller: Caller, server: str | None) -> list[Entry]:

@@ -4,7 +4,8 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 
 import mcp_types as types
 from mcp.shared.exceptions import MCPError
@@ -15,12 +16,15 @@ from fairlead_sidecar.config import Permission
 from fairlead_sidecar.protocol.caller import Callers
 from fairlead_sidecar.protocol.servers import Servers, rest_of
 from fairlead_sidecar.upstream.errors import UpstreamError
+from fairlead_sidecar.upstream.session_inbox import Inbox
 from fairlead_sidecar.upstream.spec import Json
 
 logger = logging.getLogger(__name__)
 
 MAX_OF_CLIENT = 256
 """Resources that one session, or one stream of the modern protocol, watches at most."""
+MOST_WAITING = 64
+"""Changes of one resource that wait for a slow client."""
 UPDATED = "notifications/resources/updated"
 
 
@@ -39,6 +43,8 @@ class Watch:
     public: str
     """As the client knows it."""
     tell: Callable[[str], Awaitable[None]]
+    inbox: Inbox = field(default_factory=lambda: Inbox(MOST_WAITING), compare=False)
+    """What waits for a client that reads slowly: it must not hold up the others."""
 
 
 class Subscriptions:
@@ -73,6 +79,8 @@ class Subscriptions:
     async def remove(self, watcher: object, server: str, uri: str) -> None:
         """Watch it no more."""
         watch = self._watches.pop((watcher, server, uri), None)
+        if watch is not None:
+            watch.inbox.close()
         same = (other for other in self._watches.values() if (other.server, other.uri) == (server, uri))
         if watch is not None and not any(other.client == watch.client for other in same):
             with contextlib.suppress(UpstreamError, MCPError):
@@ -100,7 +108,7 @@ class Subscriptions:
             if watch.server == server and client in {None, watch.client} and _covers(watch.uri, uri):
                 caller = self._callers.current(watch.caller) or self._callers.of_owner(watch.caller)
                 if caller is not None and may_watch(caller, server):
-                    await watch.tell(watch.public + uri.removeprefix(watch.uri))
+                    watch.inbox.put(partial(watch.tell, watch.public + uri.removeprefix(watch.uri)))
 
 
 def tells(capabilities: Json) -> bool:

@@ -26,6 +26,7 @@ from fairlead_sidecar.upstream.spec import Json
 
 Serve = Callable[[Context, CallNext], Awaitable[HandlerResult]]
 _NOTHING: Json = {"completion": {"values": [], "total": 0, "hasMore": False}}
+_WATCHES_KEY = "fairlead.watches"
 _CACHED = frozenset({"resources/read"})
 """Methods whose results say in the modern protocol how long they hold."""
 
@@ -146,7 +147,9 @@ class UpstreamRequests:
             await self._subscriptions.add(watch)
         except FairleadError as error:
             raise MCPError(types.INTERNAL_ERROR, f"{error.message} {error.hint}".strip(), {"uri": public}) from None
-        connection.exit_stack.callback(self._subscriptions.end, connection)
+        if not connection.state.get(_WATCHES_KEY):
+            connection.state[_WATCHES_KEY] = True
+            connection.exit_stack.callback(self._subscriptions.end, connection)
         return {}
 
     async def _served(

@@ -2,7 +2,8 @@ import asyncio
 
 import pytest
 
-from fairlead_sidecar.protocol.call_clock import CallClock, CallTimedOut
+from fairlead_sidecar.errors import CallTimedOut
+from fairlead_sidecar.protocol.call_clock import CallClock
 
 
 async def test_a_call_ends_when_its_time_is_over() -> None:
