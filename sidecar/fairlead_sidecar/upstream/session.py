@@ -337,8 +337,17 @@ class UpstreamSession:
 
     def _pass_on(self, method: str, params: Json | None) -> None:
         told = _without_meta(params, SUBSCRIPTION_ID_META_KEY) if params is not None else None
-        call = self._calls.of_context(getattr(self._wire.read, "last_context", None))
-        if call is not None and call.interaction is not None and method not in _FOR_NO_REQUEST:
+        several = False
+        if method in _FOR_NO_REQUEST:
+            call = None
+        elif hasattr(self._wire.read, "last_context"):
+            call = self._calls.of_context(self._wire.read.last_context)
+        else:
+            call, several = self._calls.only_client()
+        if several:
+            # Somebody would read what is told to another one.
+            logger.debug("MCP server %s told something, and it can't be told which client", self._setup.server)
+        elif call is not None and call.interaction is not None:
             call.notify(method, told)
         elif self._setup.on_notification is not None:
             client = self._elicitations.get(str((told or {}).get("elicitationId")))

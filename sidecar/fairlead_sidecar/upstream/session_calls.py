@@ -135,16 +135,25 @@ class Calls:
             if call in self._calls and call.interaction is not None:
                 return call
             raise MCPError(INVALID_REQUEST, "The request that this belongs to has ended, or is no client's.")
-        candidates = [call for call in self._calls if call.interaction is not None]
-        if not candidates:
-            raise MCPError(INVALID_REQUEST, "No client's request is under way, so there is nobody to ask.")
-        if len({call.client for call in candidates}) > 1:
+        call, several = self.only_client()
+        if several:
             raise MCPError(
                 INVALID_REQUEST,
                 "Requests of several clients are under way, and which of them this belongs to can't be told. "
                 "With isolation PerSession each client has a server of its own.",
             )
-        return candidates[-1]
+        if call is None:
+            raise MCPError(INVALID_REQUEST, "No client's request is under way, so there is nobody to ask.")
+        return call
+
+    def only_client(self) -> tuple[Call | None, bool]:
+        """The latest request of the only client that has any under way, and whether requests of several are.
+
+        On a pipe, what a server tells while it works for one client is that client's and no other's.
+        """
+        candidates = [call for call in self._calls if call.interaction is not None]
+        several = len({call.client for call in candidates}) > 1
+        return (candidates[-1] if candidates and not several else None), several
 
     def fail(self, fault: UpstreamError) -> None:
         """End the wait for all answers."""

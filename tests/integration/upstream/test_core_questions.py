@@ -152,18 +152,22 @@ async def test_over_http_a_log_message_reaches_the_request_that_it_belongs_to(
         assert [params for _, params in ben.notified] == [{"level": "info", "data": "for ben"}]
 
 
-async def test_over_stdio_a_log_message_belongs_to_no_request() -> None:
+async def test_over_stdio_a_log_message_is_for_the_only_client_that_calls_and_else_for_nobody() -> None:
     told: asyncio.Queue[tuple[str | None, str, Json | None]] = asyncio.Queue()
 
     async def listen(client: str | None, method: str, params: Json | None) -> None:
         told.put_nowait((client, method, params))
 
     async with stdio(on_notification=listen) as session:
-        anna = Person("anna")
+        anna, ben = Person("anna"), Person("ben")
         await session.request("tools/call", call("log", text="hm"), anna, client="a")
-        async with asyncio.timeout(30):
-            assert await told.get() == (None, "notifications/message", {"level": "info", "data": "hm"})
-        assert anna.notified == []
+        assert anna.notified == [("notifications/message", {"level": "info", "data": "hm"})]
+        waiting = asyncio.create_task(session.request("tools/call", call("wait"), ben, client="b"))
+        await asyncio.sleep(0)
+        await session.request("tools/call", call("log", text="secret"), anna, client="a")
+        await cancelled(waiting)
+        assert "secret" not in str((anna.notified, ben.notified))
+        assert told.empty()
 
 
 async def test_a_request_that_needs_what_no_client_can_do_gets_the_refusal_as_the_server_reports_it() -> None:
