@@ -13,6 +13,7 @@ import itertools
 import os
 import pwd
 import random
+import re
 import shlex
 import shutil
 import signal
@@ -236,7 +237,7 @@ class Sshd:
         """Whether a process on this host has `argument` in its command line."""
         for process in self.processes():
             with contextlib.suppress(psutil.Error):
-                if any(argument in word for word in process.cmdline()) and process.status() != psutil.STATUS_ZOMBIE:
+                if runs(process, argument):
                     return True
         return False
 
@@ -431,6 +432,19 @@ def until(condition: Callable[[], bool], what: str, *, seconds: float = 10.0) ->
     while not condition():
         assert time.monotonic() < deadline, f"waited {seconds} s in vain for: {what}"
         time.sleep(0.02)
+
+
+_MARKER = re.compile(r"FAIRLEAD_CALL_ID=[0-9a-f.]+")
+
+
+def runs(process: psutil.Process, argument: str) -> bool:
+    """Whether it runs and has `argument` in its command line; the digits of a command's id don't count.
+
+    Raises:
+        psutil.Error: It is gone.
+    """
+    words = (_MARKER.sub("", word) for word in process.cmdline())
+    return any(argument in word for word in words) and process.status() != psutil.STATUS_ZOMBIE
 
 
 async def eventually(

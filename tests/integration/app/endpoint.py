@@ -29,6 +29,7 @@ from fairlead_sidecar.server import serve
 from fairlead_sidecar.sidecar import Sidecar
 from fairlead_sidecar.sockets import listen
 from fairlead_sidecar.statusz import LinkState
+from tests.integration.sshd import runs
 
 PATH = "/shop/web-01"
 PROBE_KEY = b"k" * 32
@@ -56,7 +57,7 @@ def processes(marker: str) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
-            if process.status() != psutil.STATUS_ZOMBIE and any(marker in word for word in process.cmdline()):
+            if runs(process, marker):
                 found.append(process)
     return found
 
