@@ -134,6 +134,8 @@ class Pool:
                 return
         order.served = asyncio.get_running_loop().create_future()
         (self._urgent if order.urgent else self._waiting).append(order)
+        # What was to follow the call before would start right now.
+        self._refill_in(_REFILL_AFTER_BEGIN)
         self._balance(ahead=BESIDE)
         await order.served
 
