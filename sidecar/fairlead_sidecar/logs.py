@@ -6,7 +6,8 @@ import sys
 from datetime import UTC, datetime
 
 _QUIET = {
-    # These would write what is not ours to log: commands (asyncssh), session ids and bodies (mcp), URLs and headers (httpx2).
+    # These would write what is not ours to log: commands (asyncssh), session ids and bodies (mcp), URLs and headers
+    # (httpx2).
     "asyncssh": logging.WARNING,
     "httpcore2": logging.WARNING,
     "httpx2": logging.WARNING,
