@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import logging
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,6 +51,7 @@ SERVER_ERROR = "mcp_server_error"
 """Outcome of a request that the server answered with an error of its own."""
 TOOL_ERROR = "tool_error"
 """Outcome of a tool call whose result says that it failed."""
+Work = Callable[[], Awaitable[Json]]
 _ROUND = ("inputResponses", "requestState")
 _WITH_ARGUMENTS = frozenset({"tools/call", "prompts/get"})
 
@@ -69,6 +70,8 @@ class Target:
     """The name among those of all tools that decides whether a token may send it."""
     read_only: bool = True
     """A tool: whether it changes nothing."""
+    listed: bool = True
+    """Whether its server lists it now, where it lists such things."""
 
     @property
     def is_call(self) -> bool:
@@ -88,8 +91,11 @@ class UpstreamCalls:
         """The tools that are being called and may change something."""
         runner.sidecar.on_active.append(self._enforce)
 
-    async def serve(self, ctx: Context, target: Target) -> Json:
+    async def serve(self, ctx: Context, target: Target, work: Work | None = None) -> Json:
         """Let the server answer, and write an audit line, however it ends.
+
+        Args:
+            work: What is done in place of passing the request on.
 
         Raises:
             MCPError: The server's own error, or why it could not be asked.
@@ -99,7 +105,7 @@ class UpstreamCalls:
             record.label, record.server = target.method, target.server
             turn = self._runner.admit(ctx, record)
             try:
-                result = await self._answer(turn, target)
+                result = await self._answer(turn, target, work)
             except FairleadError as error:
                 self._runner.failed(record, error)
                 return _failed(masked_error(record.redactor, error), turn, target)
@@ -119,7 +125,7 @@ class UpstreamCalls:
             _note(record, result)
             return result
 
-    async def _answer(self, turn: Turn, target: Target) -> Json:
+    async def _answer(self, turn: Turn, target: Target, work: Work | None) -> Json:
         params, record = target.params, turn.record
         about = {key: value for key, value in params.items() if key not in {"_meta", *_ROUND}}
         if target.method in _WITH_ARGUMENTS:
@@ -133,10 +139,12 @@ class UpstreamCalls:
         upstream = self._servers.all().get(target.server)
         if upstream is None:
             raise UpstreamError("The host no longer has this MCP server.")
+        if not target.listed and (turn.caller.tools.deny or turn.active.config.policy.read_only):
+            await self._refuse_unlisted(turn, target, upstream)
         call = self._resumed(turn, subject, params)
         if isinstance(call, PendingCall):
             return await self._next(call)
-        return await self._next(self._begun(turn, target, call, subject, upstream))
+        return await self._next(self._begun(turn, target, call, subject, upstream, work=work))
 
     def _resumed(self, turn: Turn, subject: Subject, params: Json) -> PendingCall | Json:
         """The call that the request goes on with; else the parameters of a new one."""
@@ -153,7 +161,30 @@ class UpstreamCalls:
             taken.conversation.give(params.get("inputResponses") or {})
         return taken
 
-    def _begun(self, turn: Turn, target: Target, params: Json, subject: Subject, upstream: Upstream) -> PendingCall:
+    async def _refuse_unlisted(self, turn: Turn, target: Target, upstream: Upstream) -> None:
+        """Refuse what nothing is known of: it may be what is denied, by a name that its server takes for the same.
+
+        Raises:
+            PermissionDenied: Its server does not list it.
+            UpstreamError: Its server lists nothing, because it is down.
+        """
+        if not upstream.status().ready:
+            await upstream.session(self._servers.client(turn.ctx, turn.caller))
+        raise PermissionDenied(
+            f"{target.selected_by} is not among what the MCP server {target.server} lists.",
+            hint="With a token whose tools deny something, and on a read-only host, only what is listed can be used.",
+        )
+
+    def _begun(
+        self,
+        turn: Turn,
+        target: Target,
+        params: Json,
+        subject: Subject,
+        upstream: Upstream,
+        *,
+        work: Work | None,
+    ) -> PendingCall:
         ctx, masks = turn.ctx, turn.record.redactor
         clock = CallClock(turn.active.config.limits.command_timeout)
         voice = Voice(target.server, alone(ctx) is not None, masks.structure if masks else lambda value: value)
@@ -179,7 +210,7 @@ class UpstreamCalls:
                         session = await upstream.session(client, conversation.capabilities)
                         self._servers.asked(ctx, upstream)
                         await self._levels.ensure(upstream, session, client, level)
-                        return await ask(session)
+                        return await (ask(session) if work is None else work())
                 raise self._runner.cut(turn.caller, Permission.CALL, target.selected_by)
 
         task = asyncio.create_task(run())
@@ -237,7 +268,7 @@ def check(turn: Turn, target: Target) -> None:
         raise PolicyDenied(
             "All is denied, because the host's policy can't be used.", hint="Ask the host's owner to mend spec.policy."
         )
-    if active.config.policy.read_only and not target.read_only:
+    if active.config.policy.read_only and not target.read_only and target.listed:
         raise PolicyDenied(f"This host is read-only, and {target.selected_by} may change something.")
 
 

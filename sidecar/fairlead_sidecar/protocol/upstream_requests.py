@@ -4,16 +4,17 @@ What is answered here reaches the client as it is: the SDK would leave out of a 
 know of.
 """
 
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import Any, NamedTuple
 
 import mcp_types as types
 from mcp.server.context import CallNext, HandlerResult
 from mcp.shared.exceptions import MCPError
 from mcp_types import SERVER_INFO_META_KEY, methods
 
-from fairlead_sidecar.errors import FairleadError
 from fairlead_sidecar.protocol import introductions
+from fairlead_sidecar.protocol.addressing import Entry
 from fairlead_sidecar.protocol.caller import Callers, Context, alone
 from fairlead_sidecar.protocol.interaction import is_modern
 from fairlead_sidecar.protocol.servers import Servers, rest_of
@@ -29,6 +30,19 @@ _NOTHING: Json = {"completion": {"values": [], "total": 0, "hasMore": False}}
 _WATCHES_KEY = "fairlead.watches"
 _CACHED = frozenset({"resources/read"})
 """Methods whose results say in the modern protocol how long they hold."""
+
+
+class _Found(NamedTuple):
+    """What a request is about."""
+
+    server: str
+    original: str
+    """What its server calls it."""
+    label: str
+    """The name among those of all tools that decides whether a token may use it."""
+    listed: bool = True
+    read_only: bool = True
+    """A tool: whether it changes nothing."""
 
 
 class UpstreamRequests:
@@ -91,41 +105,33 @@ class UpstreamRequests:
 
     async def _call(self, ctx: Context, call_next: CallNext) -> HandlerResult:
         name, directory = _text(ctx, "name"), self._servers.directory
-        server = alone(ctx)
-        if server is None:
-            entry, split = directory.tools.get(name), self._split(name)
-        else:
-            entry, split = directory.tool(server, name), (server, name)
-        if split is None:
-            return await call_next(ctx)
-        server, original = (entry.server, entry.original) if entry else split
-        label = entry.name if entry else _label(server, original)
-        read_only = entry.read_only if entry else not self._ready(server)
-        return await self._served(ctx, server, original, "name", label, read_only=read_only)
+        found = self._named(alone(ctx), name, directory.tools, directory.tool)
+        return await (call_next(ctx) if found is None else self._served(ctx, found, "name"))
 
     async def _prompt(self, ctx: Context, call_next: CallNext) -> HandlerResult:
         found = self._named_prompt(alone(ctx), _text(ctx, "name"))
-        return await (call_next(ctx) if found is None else self._served(ctx, found[0], found[1], "name", found[2]))
+        return await (call_next(ctx) if found is None else self._served(ctx, found, "name"))
 
     async def _read(self, ctx: Context, call_next: CallNext) -> HandlerResult:
-        found = self._routed(ctx)
-        if found is None:
+        routed = self._routed(ctx)
+        if routed is None:
             return await call_next(ctx)
-        server, uri = found
-        return await self._served(ctx, server, uri, "uri", rest_of(server))
+        server, uri = routed
+        return await self._served(ctx, _Found(server, uri, rest_of(server)), "uri")
 
     async def _complete(self, ctx: Context, call_next: CallNext) -> HandlerResult:
         found = self._completed(ctx)
         if found is None:
             return await call_next(ctx)
-        server, label, ref = found
+        server, label, ref, is_listed = found
         self._check(ctx)
         upstream = self._servers.all().get(server)
         if upstream is not None and upstream.status().ready and "completions" not in upstream.catalogue.capabilities:
             return self._sealed(ctx, _NOTHING, server)
         params = {**(ctx.params or {}), "ref": ref}
         subject = str(ref.get("name", ref.get("uri")))
-        result = await self._calls.serve(ctx, Target(server, ctx.method, params, subject, label))
+        target = Target(server, ctx.method, params, subject, label, listed=is_listed)
+        result = await self._calls.serve(ctx, target)
         return self._sealed(ctx, result, server)
 
     async def _subscribe(self, ctx: Context, call_next: CallNext) -> HandlerResult:
@@ -133,7 +139,6 @@ class UpstreamRequests:
         if not self._subscriptions.supported(server):
             return await call_next(ctx)
         self._check(ctx)
-        _, caller = self._callers.who(ctx)
         public, found = _text(ctx, "uri"), self._routed(ctx)
         if found is None or not self._subscriptions.supported(found[0]):
             raise MCPError(types.INVALID_PARAMS, "Changes of this resource are not told.", {"uri": public})
@@ -141,23 +146,27 @@ class UpstreamRequests:
         if ctx.method == "resources/unsubscribe":
             await self._subscriptions.remove(connection, *found)
             return {}
+        target = Target(found[0], ctx.method, dict(ctx.params or {}), found[1], rest_of(found[0]))
+        await self._calls.serve(ctx, target, partial(self._watch, ctx, *found, public))
+        return {}
+
+    async def _watch(self, ctx: Context, server: str, uri: str, public: str) -> Json:
+        _, caller = self._callers.who(ctx)
+        connection = ctx.session._connection  # noqa: SLF001 - as in `_subscribe`
         client = self._servers.client(ctx, caller)
-        watch = Watch(connection, client, caller, *found, public, connection.send_resource_updated)
-        try:
-            await self._subscriptions.add(watch)
-        except FairleadError as error:
-            raise MCPError(types.INTERNAL_ERROR, f"{error.message} {error.hint}".strip(), {"uri": public}) from None
+        await self._subscriptions.add(
+            Watch(connection, client, caller, server, uri, public, connection.send_resource_updated)
+        )
         if not connection.state.get(_WATCHES_KEY):
             connection.state[_WATCHES_KEY] = True
             connection.exit_stack.callback(self._subscriptions.end, connection)
         return {}
 
-    async def _served(
-        self, ctx: Context, server: str, original: str, key: str, label: str, *, read_only: bool = True
-    ) -> Json:
+    async def _served(self, ctx: Context, found: "_Found", key: str) -> Json:
         self._check(ctx)
+        server, original, label, is_listed, read_only = found
         params = {**(ctx.params or {}), key: original}
-        target = Target(server, ctx.method, params, original, label, read_only=read_only)
+        target = Target(server, ctx.method, params, original, label, read_only=read_only, listed=is_listed)
         return self._sealed(ctx, await self._calls.serve(ctx, target), server)
 
     def _check(self, ctx: Context) -> None:
@@ -178,39 +187,47 @@ class UpstreamRequests:
         found = names.split(name) if SEPARATOR in name else None
         return found if found is not None and found[0] in self._servers.all() else None
 
-    def _ready(self, server: str) -> bool:
-        upstream = self._servers.all().get(server)
-        return upstream is not None and upstream.status().ready
-
-    def _named_prompt(self, server: str | None, name: str) -> tuple[str, str, str] | None:
-        """Server, its own name for the prompt, and that among those of all."""
-        directory = self._servers.directory
-        entry = directory.prompts.get(name) if server is None else directory.prompt(server, name)
+    def _named(
+        self,
+        server: str | None,
+        name: str,
+        public: Mapping[str, Entry],
+        find: Callable[[str, str], Entry | None],
+    ) -> "_Found | None":
+        """What a client means by a name, whether it is listed or not; None: it is no server's."""
+        split = self._split(name) if server is None else (server, name)
+        # Else what its server calls it would be another name for the same, which nothing is selected by.
+        entry = (public.get(name) if server is None else None) or (find(*split) if split else None)
         if entry is not None:
-            return entry.server, entry.original, entry.name
-        found = self._split(name) if server is None else (server, name)
-        return None if found is None else (*found, _label(*found))
+            return _Found(entry.server, entry.original, entry.name, read_only=entry.read_only)
+        return None if split is None else _Found(*split, _label(*split), listed=False, read_only=False)
+
+    def _named_prompt(self, server: str | None, name: str) -> "_Found | None":
+        directory = self._servers.directory
+        return self._named(server, name, directory.prompts, directory.prompt)
 
     def _routed(self, ctx: Context) -> tuple[str, str] | None:
         """The server of the URI that a request names, and the URI there; None: it is our own, or nobody's."""
         return self._servers.route(ctx, _text(ctx, "uri"))
 
-    def _completed(self, ctx: Context) -> tuple[str, str, Json] | None:
-        """Server, the name that decides whether a token may ask, and the reference in the server's own names."""
+    def _completed(self, ctx: Context) -> tuple[str, str, Json, bool] | None:
+        """Server, the name that decides whether a token may ask, the reference in the server's own names, and whether
+        it is listed."""
         ref, server = (ctx.params or {}).get("ref"), alone(ctx)
         if not isinstance(ref, dict):
             return None
-        if isinstance(ref.get("name"), str):
+        # The type alone says what it is: a reference may have members that its type does not.
+        if ref.get("type") == "ref/prompt" and isinstance(ref.get("name"), str):
             found = self._named_prompt(server, ref["name"])
-            return None if found is None else (found[0], found[2], {**ref, "name": found[1]})
-        if not isinstance(ref.get("uri"), str):
+            return None if found is None else (found.server, found.label, {**ref, "name": found.original}, found.listed)
+        if ref.get("type") != "ref/resource" or not isinstance(ref.get("uri"), str):
             return None
         if server is not None:
-            return server, rest_of(server), ref
+            return server, rest_of(server), ref, True
         directory = self._servers.directory
         entry = directory.templates.get(ref["uri"])
         routed = (entry.server, entry.original) if entry else names.address(ref["uri"], directory.offers)
-        return None if routed is None else (routed[0], rest_of(routed[0]), {**ref, "uri": routed[1]})
+        return None if routed is None else (routed[0], rest_of(routed[0]), {**ref, "uri": routed[1]}, True)
 
     def _sealed(self, ctx: Context, result: Json, server: str) -> Json:
         """A server's result as the client's protocol version has it."""

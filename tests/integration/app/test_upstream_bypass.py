@@ -1,0 +1,103 @@
+"""Ways around what a token may do with the host's MCP servers, and that they lead nowhere."""
+
+import json
+from typing import Any
+
+import pytest
+from mcp.shared.exceptions import MCPError
+from mcp_types import PromptReference
+
+from fairlead_sidecar.config import McpServer, Permission, Policy, ToolSelection
+from fairlead_sidecar.upstream.errors import Exited
+from fairlead_sidecar.upstream.server import UpstreamServer
+from tests.integration.app.endpoint import RunningEndpoint, modern_headers, request, until
+from tests.integration.app.hosted import HANDSHAKE, ROOT, SshdFactory, hosting, stdio
+
+pytestmark = pytest.mark.filterwarnings("ignore::mcp.MCPDeprecationWarning")
+
+MISBEHAVING = ROOT / "tests" / "integration" / "app" / "misbehaving.py"
+
+
+def misbehaving(name: str, **answers: Any) -> McpServer:
+    """A server that answers so; `__` stands for the slash of a method."""
+    told = {method.replace("__", "/"): answer for method, answer in answers.items()}
+    return stdio(name, json.dumps(told), script=MISBEHAVING)
+
+
+def tool(name: str, **members: Any) -> dict[str, Any]:
+    return {"name": name, "inputSchema": {"type": "object"}, **members}
+
+
+def text(result: Any) -> str:
+    return str(result.content[0].text)
+
+
+async def token_for(endpoint: RunningEndpoint, *permissions: Permission, **selection: Any) -> str:
+    token, grant = endpoint.keyring.grant(*permissions)
+    grant = grant.model_copy(update={"tools": ToolSelection(**selection)})
+    endpoint.reconfigure(tokens=(*endpoint.config.tokens, grant))
+    await endpoint.settled()
+    return token
+
+
+async def test_resources_are_watched_only_by_those_who_may_read_them(sshd_factory: SshdFactory) -> None:
+    async with hosting(sshd_factory, stdio("old", HANDSHAKE)) as endpoint:
+        without = await token_for(endpoint, Permission.VIEW)
+        other = await token_for(endpoint, Permission.CALL, allow=("new__*",))
+        for token in (without, other):
+            async with endpoint.client("legacy", token) as client:
+                with pytest.raises(MCPError, match="token"):
+                    await client.subscribe_resource("box://static")
+            assert endpoint.audit("call")[-1]["decision"] == "deny"
+        async with endpoint.client("legacy") as client:
+            await client.subscribe_resource("box://static")
+        line = endpoint.audit("call")[-1]
+        assert (line["tool"], line["server"], line["about"]) == ("resources/subscribe", "old", "box://static")
+
+
+async def test_what_a_server_calls_a_tool_is_no_way_around_the_name_that_is_denied(sshd_factory: SshdFactory) -> None:
+    # The first one's name looks as if it had been made from the second one's.
+    server = misbehaving("s", tools__list={"tools": [tool("a_b_c0f8a0"), tool("a b"), tool("delete")]})
+    async with hosting(sshd_factory, server) as endpoint:
+        async with endpoint.client() as client:
+            names = [found.name for found in (await client.list_tools()).tools if found.name.startswith("s__")]
+        token = await token_for(endpoint, *Permission, deny=("s__delete", names[1]))
+        async with endpoint.client("auto", token) as client:
+            for name in ("s__a b", "s__delete ", "s__Delete", "s__unlisted"):
+                result = await client.call_tool(name, {})
+                assert result.is_error, name
+                assert "permission_denied" in str(result.structured_content), name
+            assert text(await client.call_tool("s__a_b_c0f8a0", {})) == "a_b_c0f8a0"
+
+
+async def test_a_private_session_does_nothing_on_a_read_only_host_while_its_server_is_down(
+    sshd_factory: SshdFactory,
+) -> None:
+    server = stdio("old", HANDSHAKE, isolation="PerSession")
+    async with (
+        hosting(sshd_factory, server, policy=Policy(read_only=True)) as endpoint,
+        endpoint.client("legacy") as client,
+    ):
+        assert text(await client.call_tool("old__echo", {"text": "yes"})) == "yes"
+        upstream = endpoint.sidecar.upstreams.all()["old"]
+        assert isinstance(upstream, UpstreamServer)
+        shared = upstream._session
+        assert shared is not None
+        shared.end(Exited("It ended."))
+        await until(lambda: not upstream.status().ready, "the server to be down")
+        result = await client.call_tool("old__pid", {})
+        assert result.is_error
+
+
+async def test_a_reference_is_what_its_type_says(sshd_factory: SshdFactory) -> None:
+    async with hosting(sshd_factory, stdio("old", HANDSHAKE)) as endpoint:
+        token = await token_for(endpoint, Permission.CALL, allow=("old__greet",))
+        async with endpoint.client("legacy", token) as client:
+            prompt = PromptReference(type="ref/prompt", name="old__greet")
+            found = await client.complete(prompt, {"name": "who", "value": "x"})
+            assert found.completion.values == ["x-ref/prompt"]
+        ref = {"type": "ref/resource", "uri": "box://items/{item}", "name": "old__greet"}
+        message = request("completion/complete", {"ref": ref, "argument": {"name": "item", "value": "x"}}, modern=True)
+        async with endpoint.http(token) as http:
+            answer = await http.post(endpoint.url, json=message, headers=modern_headers(message))
+        assert "may not use" in answer.json()["error"]["message"]
