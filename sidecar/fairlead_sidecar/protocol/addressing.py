@@ -4,12 +4,17 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from mcp.shared.uri_template import InvalidUriTemplate, UriTemplate
+from mcp_types.version import LATEST_HANDSHAKE_VERSION
 
 from fairlead_sidecar.upstream import names
+from fairlead_sidecar.upstream.catalogue import readable
 from fairlead_sidecar.upstream.names import Names
 from fairlead_sidecar.upstream.spec import Catalogue, Json, is_read_only
+
+_HANDSHAKE = (LATEST_HANDSHAKE_VERSION,)
 
 
 @dataclass(frozen=True)
@@ -25,10 +30,24 @@ class Entry:
     """As its server lists it."""
     digest: str
     """Differs whenever the item does."""
+    method: str
+    """What lists it."""
 
-    def listed(self, key: str, *, prefixed: bool) -> Json:
-        """As it is listed; `key` is the member that names it."""
-        return {**self.item, key: self.name} if prefixed else self.item
+    def listed(self, key: str, *, prefixed: bool, modern: bool = True) -> Json | None:
+        """As it is listed for a client of the modern protocol or a handshake one; None: not at all.
+
+        Args:
+            key: The member that names it.
+        """
+        item = self.item if modern else self._for_handshake
+        return item if item is None or not prefixed else {**item, key: self.name}
+
+    @cached_property
+    def _for_handshake(self) -> Json | None:
+        """What clients of handshake protocols can read of it, as many refuse a whole list for one item."""
+        # Their tools' results are objects, if they are described at all.
+        described_less = {key: value for key, value in self.item.items() if key != "outputSchema"}
+        return next((item for item in (self.item, described_less) if readable(self.method, [item], _HANDSHAKE)), None)
 
     @property
     def read_only(self) -> bool:
@@ -47,7 +66,11 @@ class Offer:
     @classmethod
     def of(cls, server: str, catalogue: Catalogue) -> "Offer":
         """Name everything of a catalogue that has a name."""
-        return cls(catalogue, _named(server, catalogue.tools), _named(server, catalogue.prompts))
+        return cls(
+            catalogue,
+            _named(server, catalogue.tools, "tools/list"),
+            _named(server, catalogue.prompts, "prompts/list"),
+        )
 
 
 @dataclass(frozen=True)
@@ -78,9 +101,14 @@ class Directory:
             for server, catalogue in catalogues.items()
         }
         taken = _Beginning(own)
-        resources = _addressed({name: catalogue.resources for name, catalogue in catalogues.items()}, "uri", taken)
+        resources = _addressed(
+            {name: catalogue.resources for name, catalogue in catalogues.items()}, "uri", "resources/list", taken
+        )
         templates = _addressed(
-            {name: catalogue.templates for name, catalogue in catalogues.items()}, "uriTemplate", taken
+            {name: catalogue.templates for name, catalogue in catalogues.items()},
+            "uriTemplate",
+            "resources/templates/list",
+            taken,
         )
         patterns = ((entry, _pattern(entry.original)) for entry in templates.values())
         return cls(
@@ -122,21 +150,22 @@ class _Beginning:
         return isinstance(uri, str) and uri.startswith(self.text)
 
 
-def _named(server: str, items: Iterable[Json]) -> tuple[Entry, ...]:
+def _named(server: str, items: Iterable[Json], method: str) -> tuple[Entry, ...]:
     named = {item["name"]: item for item in items if isinstance(item.get("name"), str)}
     public = Names(server, named)
     return tuple(
-        Entry(server, public.aggregate(original), original, item, _digest(item)) for original, item in named.items()
+        Entry(server, public.aggregate(original), original, item, _digest(item), method)
+        for original, item in named.items()
     )
 
 
-def _addressed(items: Mapping[str, Iterable[Json]], key: str, taken: _Beginning) -> dict[str, Entry]:
+def _addressed(items: Mapping[str, Iterable[Json]], key: str, method: str, taken: _Beginning) -> dict[str, Entry]:
     by_uri = {
         server: {item[key]: item for item in listed if isinstance(item.get(key), str)}
         for server, listed in items.items()
     }
     return {
-        uri: Entry(server, uri, original, by_uri[server][original], _digest(by_uri[server][original]))
+        uri: Entry(server, uri, original, by_uri[server][original], _digest(by_uri[server][original]), method)
         for uri, (server, original) in names.listed_uris(by_uri, taken).items()
     }
 

@@ -7,6 +7,7 @@ from mcp_types import INTERNAL_ERROR
 from mcp_types.methods import is_input_required
 
 from fairlead_sidecar.protocol.interaction import NEEDED, Conversation
+from fairlead_sidecar.upstream.session_calls import MAX_QUESTIONS
 from fairlead_sidecar.upstream.spec import Json, Session
 
 MOST_ROUNDS = 10
@@ -28,6 +29,8 @@ async def answered_here(session: Session, method: str, params: Json, conversatio
         if "requestState" in result:
             again["requestState"] = result["requestState"]
         requests = result.get("inputRequests")
+        if isinstance(requests, dict) and len(requests) > MAX_QUESTIONS:
+            raise MCPError(INTERNAL_ERROR, f"The server asked more than {MAX_QUESTIONS} questions at once.")
         if isinstance(requests, dict) and requests:
             again["inputResponses"] = await _answers(requests, conversation)
         else:

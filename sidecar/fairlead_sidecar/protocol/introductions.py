@@ -1,9 +1,14 @@
 """What a client is told of upstream servers when it begins: by the host, and at the own endpoint of one."""
 
+from contextlib import suppress
+
 from fairlead_sidecar.access.grants import Caller
 from fairlead_sidecar.access.selection import selected
 from fairlead_sidecar.config import Permission
+from fairlead_sidecar.errors import FairleadError
 from fairlead_sidecar.protocol.servers import rest_of
+from fairlead_sidecar.reload import Active
+from fairlead_sidecar.tools.redact import redactor
 from fairlead_sidecar.upstream.names import SEPARATOR
 from fairlead_sidecar.upstream.spec import Catalogue, Json, Upstream
 
@@ -12,21 +17,25 @@ MOST_CHARACTERS = 2000
 _PASSED_ON = frozenset({"tools", "prompts", "resources", "completions", "logging"})
 
 
-def among_all(result: Json, upstreams: dict[str, Upstream], caller: Caller) -> Json:
+def among_all(result: Json, upstreams: dict[str, Upstream], active: Active, caller: Caller) -> Json:
     """The host's introduction, with a sentence on its MCP servers for a caller that may use them."""
-    told = [_described(name, upstream) for name, upstream in upstreams.items() if _knows(caller, name)]
+    told = [
+        _described(name, _instructions(upstream.catalogue, active))
+        for name, upstream in upstreams.items()
+        if _knows(caller, name)
+    ]
     if not told:
         return result
     text = f"Tools called `<server>{SEPARATOR}<tool>` belong to MCP servers on the host: {' '.join(told)}"
     return {**result, "instructions": f"{result.get('instructions') or ''} {text}".strip()}
 
 
-def of_one(result: Json, name: str, catalogue: Catalogue) -> Json:
+def of_one(result: Json, name: str, catalogue: Catalogue, active: Active, caller: Caller) -> Json:
     """The introduction of one server, as far as it said anything; it may be down at the moment."""
     introduced = {**result, "capabilities": capabilities(result.get("capabilities") or {}, catalogue)}
     introduced.pop("instructions", None)
-    if catalogue.instructions:
-        introduced["instructions"] = catalogue.instructions
+    if _knows(caller, name) and (instructions := _instructions(catalogue, active)):
+        introduced["instructions"] = instructions
     if "serverInfo" in introduced:
         introduced["serverInfo"] = info(name, catalogue)
     return introduced
@@ -43,8 +52,15 @@ def capabilities(own: Json, catalogue: Catalogue) -> Json:
     return {name: value for name, value in own.items() if name in _PASSED_ON and (name in has or not up)}
 
 
-def _described(name: str, upstream: Upstream) -> str:
-    text = upstream.catalogue.instructions.strip()
+def _instructions(catalogue: Catalogue, active: Active) -> str:
+    """What it says of itself, without what the host's policy masks; nothing where that can't be told."""
+    with suppress(FairleadError):
+        return redactor(active.config.policy.redact).text(catalogue.instructions)
+    return ""
+
+
+def _described(name: str, instructions: str) -> str:
+    text = instructions.strip()
     return f"`{name}`: {text[:MOST_CHARACTERS]}" if text else f"`{name}`."
 
 

@@ -14,10 +14,12 @@ import mcp_types as types
 from mcp.server.connection import Connection
 
 from fairlead_sidecar.access.grants import Caller
+from fairlead_sidecar.access.selection import selected
 from fairlead_sidecar.config import Permission
 from fairlead_sidecar.errors import FairleadError
 from fairlead_sidecar.protocol.caller import Callers, Context, alone
 from fairlead_sidecar.protocol.outbox import LEVELS, MOST_WAITING, Notice, Outbox
+from fairlead_sidecar.protocol.servers import rest_of
 from fairlead_sidecar.reload import Active
 from fairlead_sidecar.statusz import LinkState, LinkStatus
 from fairlead_sidecar.tools.command_result import command_facts
@@ -90,14 +92,22 @@ class Notices:
         session = self._sessions.get(ctx.session._connection)  # noqa: SLF001 - as in `_session`
         return session.level if session is not None else DEFAULT_LEVEL
 
-    def most_verbose(self) -> types.LoggingLevel | None:
-        """The lowest level that a session has set; None where none has."""
-        wanted = [session.wanted for session in self._sessions.values() if session.wanted is not None]
+    def most_verbose(self, server: str) -> types.LoggingLevel | None:
+        """The lowest level that a session has set that hears of an upstream server; None where none has."""
+        hearing = (session for session in self._sessions.values() if session.wanted and self.hears(session, server))
+        wanted = [session.wanted for session in hearing if session.wanted is not None]
         return min(wanted, key=LEVELS.index, default=None)
 
     def sessions(self) -> Iterable[Session]:
         """All that are told."""
         return list(self._sessions.values())
+
+    def hears(self, session: Session, server: str) -> bool:
+        """Whether a session sees an upstream server, and its caller may use what that has beside tools."""
+        if session.server not in {None, server}:
+            return False
+        caller = self.current(session)
+        return caller is not None and Permission.CALL in caller.permissions and selected(caller.tools, rest_of(server))
 
     def current(self, session: Session) -> Caller | None:
         """Whose it is, as they now stand; a session outlives the rotation of its token."""

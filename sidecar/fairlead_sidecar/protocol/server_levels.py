@@ -40,14 +40,14 @@ class ServerLevels:
         """Tell the servers that all clients share: a client has set its level, or a server was started."""
         for upstream in self._servers.all().values():
             due = upstream.spec.isolation == "Shared" and upstream.status().ready
-            if due and self._due(upstream, _EVERYBODY, self._notices.most_verbose()):
+            if due and self._due(upstream, _EVERYBODY, self._notices.most_verbose(upstream.spec.name)):
                 task = asyncio.create_task(self._tell_all(upstream))
                 self._telling.add(task)
                 task.add_done_callback(self._telling.discard)
 
     async def ensure(self, upstream: Upstream, session: Session, client: str, level: types.LoggingLevel | None) -> None:
         """Tell a server with a session for each client what this one wants, before it is asked for something."""
-        if upstream.spec.isolation == "PerSession" and self._notices.most_verbose() is not None:
+        if upstream.spec.isolation == "PerSession" and self._notices.most_verbose(upstream.spec.name) is not None:
             await self._tell(upstream, session, client, level)
 
     def _due(self, upstream: Upstream, client: str, level: types.LoggingLevel | None) -> bool:
@@ -57,7 +57,7 @@ class ServerLevels:
     async def _tell_all(self, upstream: Upstream) -> None:
         with contextlib.suppress(UpstreamError):
             session = await upstream.session(_EVERYBODY)
-            await self._tell(upstream, session, _EVERYBODY, self._notices.most_verbose())
+            await self._tell(upstream, session, _EVERYBODY, self._notices.most_verbose(upstream.spec.name))
 
     async def _tell(self, upstream: Upstream, session: Session, client: str, level: types.LoggingLevel | None) -> None:
         catalogue = session.catalogue

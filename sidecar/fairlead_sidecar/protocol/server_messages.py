@@ -6,12 +6,10 @@ from functools import partial
 
 import anyio
 
-from fairlead_sidecar.access.selection import selected
-from fairlead_sidecar.config import Permission
 from fairlead_sidecar.errors import FairleadError
 from fairlead_sidecar.protocol.interaction import LOG, SECONDS, Voice, reaches
 from fairlead_sidecar.protocol.notices import Notices, Session
-from fairlead_sidecar.protocol.servers import CLIENT_KEY, rest_of
+from fairlead_sidecar.protocol.servers import CLIENT_KEY
 from fairlead_sidecar.sidecar import Sidecar
 from fairlead_sidecar.tools.redact import redactor
 from fairlead_sidecar.upstream.spec import Json
@@ -46,10 +44,8 @@ class ServerMessages:
             session.inbox.put(partial(_send, session, method, told))
 
     def _concerns(self, session: Session, server: str, client: str | None) -> bool:
-        if session.server not in {None, server} or client not in {None, session.connection.state.get(CLIENT_KEY)}:
-            return False
-        caller = self._notices.current(session)
-        return caller is not None and Permission.CALL in caller.permissions and selected(caller.tools, rest_of(server))
+        meant = client in {None, session.connection.state.get(CLIENT_KEY)}
+        return meant and self._notices.hears(session, server)
 
 
 async def _send(session: Session, method: str, params: Json) -> None:

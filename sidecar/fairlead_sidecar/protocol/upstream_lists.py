@@ -1,5 +1,7 @@
 """What upstream servers list, as a caller sees it."""
 
+import hashlib
+
 from fairlead_sidecar.access.grants import Caller
 from fairlead_sidecar.errors import FairleadError
 from fairlead_sidecar.protocol import servers
@@ -17,7 +19,9 @@ LISTS = {
 """Method -> the result's member with the items, and the items' member that names them."""
 
 
-def listed(method: str, directory: Directory, active: Active, caller: Caller, server: str | None) -> list[Json]:
+def listed(
+    method: str, directory: Directory, active: Active, caller: Caller, server: str | None, *, modern: bool
+) -> list[Json]:
     """The items of a list, of all servers or of one alone, whose own names they then keep."""
     _, key = LISTS[method]
     try:
@@ -25,7 +29,9 @@ def listed(method: str, directory: Directory, active: Active, caller: Caller, se
     except FairleadError:
         # They may hold what can't be masked now.
         return []
-    items = [entry.listed(key, prefixed=server is None) for entry in seen(method, directory, active, caller, server)]
+    entries = seen(method, directory, active, caller, server)
+    listed_as = (entry.listed(key, prefixed=server is None, modern=modern) for entry in entries)
+    items = [item for item in listed_as if item is not None]
     return masks.structure(items) if masks else items
 
 
@@ -43,4 +49,6 @@ def seen(method: str, directory: Directory, active: Active, caller: Caller, serv
 def digests(methods: tuple[str, ...], directory: Directory, active: Active, caller: Caller, server: str | None) -> str:
     """Something that differs whenever what the caller sees of these lists does."""
     entries = (entry for method in methods for entry in seen(method, directory, active, caller, server))
-    return "\n".join(f"{entry.name} {entry.digest}" for entry in entries)
+    return hashlib.sha256(
+        "\n".join(f"{entry.name} {entry.digest}" for entry in entries).encode(errors="replace")
+    ).hexdigest()

@@ -86,19 +86,20 @@ class UpstreamRequests:
 
     async def _introduce(self, ctx: Context, call_next: CallNext) -> HandlerResult:
         result, server = _dict(await call_next(ctx)), alone(ctx)
+        active, caller = self._callers.who(ctx)
         if server is None:
-            _, caller = self._callers.who(ctx)
-            return introductions.among_all(result, dict(self._servers.all()), caller)
+            return introductions.among_all(result, dict(self._servers.all()), active, caller)
         upstream = self._servers.all().get(server)
         if upstream is None:
             return result
-        return self._signed(ctx, introductions.of_one(result, server, upstream.catalogue), server)
+        introduced = introductions.of_one(result, server, upstream.catalogue, active, caller)
+        return self._signed(ctx, introduced, server)
 
     async def _list(self, ctx: Context, call_next: CallNext) -> HandlerResult:
         result, server = _dict(await call_next(ctx)), alone(ctx)
         active, caller = self._callers.who(ctx)
         member, _ = LISTS[ctx.method]
-        items = listed(ctx.method, self._servers.directory, active, caller, server)
+        items = listed(ctx.method, self._servers.directory, active, caller, server, modern=is_modern(ctx))
         if server is None:
             return {**result, member: [*result[member], *items]}
         return self._signed(ctx, {**result, member: items}, server)

@@ -1,17 +1,20 @@
 """Ways around what a token may do with the host's MCP servers, and that they lead nowhere."""
 
+import asyncio
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
+from mcp import Client
 from mcp.shared.exceptions import MCPError
 from mcp_types import PromptReference
 
-from fairlead_sidecar.config import McpServer, Permission, Policy, ToolSelection
+from fairlead_sidecar.config import McpServer, Permission, Policy, SecretValue, ToolSelection
 from fairlead_sidecar.upstream.errors import Exited
 from fairlead_sidecar.upstream.server import UpstreamServer
-from tests.integration.app.endpoint import RunningEndpoint, modern_headers, request, until
-from tests.integration.app.hosted import HANDSHAKE, ROOT, SshdFactory, hosting, stdio
+from tests.integration.app.endpoint import ERAS, RunningEndpoint, modern_headers, request, until
+from tests.integration.app.hosted import HANDSHAKE, ROOT, SshdFactory, alone, hosting, stdio
 
 pytestmark = pytest.mark.filterwarnings("ignore::mcp.MCPDeprecationWarning")
 
@@ -101,3 +104,53 @@ async def test_a_reference_is_what_its_type_says(sshd_factory: SshdFactory) -> N
         async with endpoint.http(token) as http:
             answer = await http.post(endpoint.url, json=message, headers=modern_headers(message))
         assert "may not use" in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("mode", ERAS)
+async def test_a_server_that_lists_nonsense_takes_no_list_with_it(sshd_factory: SshdFactory, mode: str) -> None:
+    listed = [
+        tool("a", description=5),
+        {"name": "b", "inputSchema": {}},
+        tool("c", outputSchema={"type": "array"}),
+        tool("d", icons="none"),
+    ]
+    async with (
+        hosting(sshd_factory, misbehaving("bad", tools__list={"tools": listed}), stdio("old", HANDSHAKE)) as endpoint,
+        endpoint.client(mode) as client,
+    ):
+        tools = {found.name: found for found in (await client.list_tools()).tools}
+        assert {"old__echo", "bad__c"} <= tools.keys()
+        assert not {"bad__a", "bad__b", "bad__d"} & tools.keys()
+        assert (tools["bad__c"].output_schema is None) == (mode == "legacy")
+
+
+async def test_who_may_not_use_a_server_does_not_set_its_log_level(sshd_factory: SshdFactory) -> None:
+    async with hosting(sshd_factory, stdio("old", HANDSHAKE)) as endpoint:
+        without = await token_for(endpoint, Permission.VIEW)
+        async with endpoint.client("legacy", without) as stranger, endpoint.client("legacy") as client:
+            await stranger.set_logging_level("debug")
+            await client.set_logging_level("error")
+            await until_level(client, "error")
+
+
+async def until_level(client: Client, wanted: str) -> None:
+    async with asyncio.timeout(10):
+        while (level := text(await client.call_tool("old__level", {}))) != wanted:
+            assert level == "none"
+
+
+async def test_what_a_server_says_of_itself_is_masked_and_for_those_who_may_use_it(
+    sshd_factory: SshdFactory, tmp_path: Path
+) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("right tool")
+    policy = Policy(redact=(SecretValue(file=secret, name="tool"),))
+    async with hosting(sshd_factory, stdio("old", HANDSHAKE), policy=policy) as endpoint:
+        other = await token_for(endpoint, Permission.CALL, allow=("new__*",))
+        for mode in ERAS:
+            async with endpoint.client(mode) as client, alone(endpoint, "old", mode) as single:
+                for told in (client.instructions or "", single.instructions or ""):
+                    assert "Use the" in told
+                    assert "right tool" not in told
+            async with alone(endpoint, "old", mode, other) as single:
+                assert "Use the" not in (single.instructions or "")
