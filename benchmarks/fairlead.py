@@ -2,7 +2,9 @@
 
 import base64
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,8 +26,23 @@ DOWNLOAD_BYTES = 2**20
 """Asked for; an answer carries what fits into a message."""
 
 
-@contextlib.asynccontextmanager
-async def _over_http(era: Era, host: Host) -> AsyncIterator[Session]:
+@dataclass(frozen=True)
+class Served:
+    """A sidecar that runs."""
+
+    origin: str
+    internal: str
+    token: str
+    process: psutil.Process
+
+    def client(self, era: Era) -> AbstractAsyncContextManager[Client]:
+        """A client of it."""
+        return connect(f"{self.origin}/mcp", era=era, token=self.token)
+
+
+@contextlib.contextmanager
+def serving(host: Host, **changes: Any) -> Iterator[Served]:
+    """A sidecar as the pod runs it; `changes` are of its configuration."""
     port, internal_port = free_port(), free_port()
     token = tokens.mint()
     grant = TokenGrant(
@@ -36,7 +53,7 @@ async def _over_http(era: Era, host: Host) -> AsyncIterator[Session]:
         permissions=frozenset(Permission),
     )
     limits = Limits(command_timeout=CALL_SECONDS, foreground_timeout=CALL_SECONDS)
-    config = host.sshd.sidecar_config(tokens=(grant,), limits=limits)
+    config = host.sshd.sidecar_config(tokens=(grant,), limits=limits, **changes)
     config = config.model_copy(update={"target": config.target.model_copy(update={"port": host.port})})
     file = host.directory / CONFIG_KEY
     file.write_text(config.render())
@@ -44,10 +61,16 @@ async def _over_http(era: Era, host: Host) -> AsyncIterator[Session]:
         *("-m", "fairlead_sidecar", "--config", str(file), "--address", "127.0.0.1"),
         *("--port", str(port), "--internal-port", str(internal_port), "--log-level", "WARNING"),
     )
-    url = f"http://127.0.0.1:{port}/mcp"
-    with running(command, url=url, log=host.directory / "log") as process:
-        async with connect(url, era=era, token=token) as client:
-            yield _session(client, process)
+    origin = f"http://127.0.0.1:{port}"
+    with running(command, url=f"{origin}/mcp", log=host.directory / "log") as process:
+        yield Served(origin, f"http://127.0.0.1:{internal_port}", token, process)
+
+
+@contextlib.asynccontextmanager
+async def _over_http(era: Era, host: Host) -> AsyncIterator[Session]:
+    with serving(host) as served:
+        async with served.client(era) as client:
+            yield _session(client, served.process)
 
 
 @contextlib.asynccontextmanager

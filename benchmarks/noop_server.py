@@ -1,4 +1,4 @@
-"""The limit that a tool call is compared with: an MCP server whose only tool does nothing.
+"""The limit that a tool call is compared with: an MCP server whose tools do nothing, or give as many bytes as asked.
 
 Run as `python -m benchmarks.noop_server PORT`.
 """
@@ -15,6 +15,12 @@ server = MCPServer("noop")
 async def noop() -> str:
     """Do nothing."""
     return ""
+
+
+@server.tool(structured_output=False)
+async def big(size: int) -> str:
+    """Give this many bytes."""
+    return "x" * size
 
 
 if __name__ == "__main__":

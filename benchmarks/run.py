@@ -6,7 +6,7 @@ from pathlib import Path
 
 from benchmarks.peers.catalogue import peers as installed_peers
 from benchmarks.peers.install import installed
-from benchmarks.rows import concurrent, files, first, link, one_shot, output, sleeps, tool_list
+from benchmarks.rows import concurrent, files, first, link, one_shot, output, sleeps, tool_list, upstream, upstream_size
 from benchmarks.rows.section import Result
 from benchmarks.stage import MAX_SESSIONS, Stage, cause, private_sshd
 from tests.installing import cache
@@ -20,6 +20,8 @@ SECTIONS: dict[str, Callable[[Stage], Awaitable[Result]]] = {
     "sleeps": sleeps.measure,
     "link": link.measure,
     "tokens": tool_list.measure,
+    "upstream": upstream.measure,
+    "servers": upstream_size.measure,
 }
 
 

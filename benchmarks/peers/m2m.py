@@ -2,12 +2,14 @@
 
 import contextlib
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from pathlib import Path
 
 import asyncssh
+import psutil
+from mcp.client import Client
 
 from benchmarks.clients import start
 from benchmarks.contestants import Host, Ran, Session, family
@@ -24,13 +26,16 @@ def stdio(environment: Path, server: Path) -> Callable[[Host], AbstractAsyncCont
 
 
 @contextlib.asynccontextmanager
-async def _on_stdio(programs: Path, server_code: Path, host: Host) -> AsyncIterator[Session]:
+async def pair(
+    programs: Path, server_code: Path, host: Host, backend: Sequence[str]
+) -> AsyncIterator[tuple[Client, tuple[psutil.Process, ...]]]:
+    """Both, with a backend that is started by this command; a client, and their processes."""
     key = asyncssh.generate_private_key("ssh-ed25519")
     (host.directory / "host-key").write_bytes(key.export_private_key("openssh"))
     (host.directory / "host-key").chmod(0o600)
     configuration = host.directory / "servers.json"
-    sh = {"command": str(programs / "python"), "args": [str(SH_SERVER)]}
-    configuration.write_text(json.dumps({"mcpServers": {"sh": sh}}))
+    configured = {"command": backend[0], "args": list(backend[1:])}
+    configuration.write_text(json.dumps({"mcpServers": {"backend": configured}}))
     port = free_port()
     server_command = [
         *(str(programs / "python"), "-m", "m2m_mcp_server_ssh_server", "--port", str(port)),
@@ -50,11 +55,18 @@ async def _on_stdio(programs: Path, server_code: Path, host: Host) -> AsyncItera
         (host.directory / "log").open("w") as log,
     ):
         async with start(client_command, environment=host.environment, log=log, era="legacy") as (client, process):
-
-            async def run(command: str) -> Ran:
-                answer = text(await client.call_tool("sh", {"command": command}))
-                return Ran(len(answer), len(answer))
-
             await client.list_tools()  # its server knows no tool by name before it has listed them
-            # Its client logs in, and its server starts `sh`, before anything is answered.
-            yield Session(run, (*family(process), *family(server)))
+            yield client, (*family(process), *family(server))
+
+
+@contextlib.asynccontextmanager
+async def _on_stdio(programs: Path, server_code: Path, host: Host) -> AsyncIterator[Session]:
+    backend = (str(programs / "python"), str(SH_SERVER))
+    async with pair(programs, server_code, host, backend) as (client, processes):
+
+        async def run(command: str) -> Ran:
+            answer = text(await client.call_tool("sh", {"command": command}))
+            return Ran(len(answer), len(answer))
+
+        # Its client logs in, and its server starts `sh`, before anything is answered.
+        yield Session(run, processes)
