@@ -47,7 +47,8 @@ async def test_a_command_that_ignores_term_dies_within_two_seconds_of_its_timeou
 
 async def test_a_command_may_end_in_order_when_it_is_told_to(sshd_factory: SshdFactory, start_link: StartLink) -> None:
     link = start_link(sshd_factory(username="deploy").sidecar_config())
-    result = await link.run("trap 'echo cleaned up; exit 5' TERM; sleep 73.5 & wait", timeout=0.5)
+    await link.run("true")
+    result = await link.run("trap 'echo cleaned up; exit 5' TERM; sleep 73.5 & wait", timeout=1)
     assert (result.stopped, result.stdout, result.exit_code) == ("timeout", b"cleaned up\n", 5)
 
 
@@ -62,21 +63,29 @@ async def test_cancelling_kills_the_whole_process_group(account_sshd: Sshd, star
 
 async def test_processes_that_left_the_group_die_too(account_sshd: Sshd, start_link: StartLink) -> None:
     link = start_link(account_sshd.sidecar_config())
-    result = await link.run(f"setsid -f sh -c '{DEAF}; while :; do sleep 75.5; done'; sleep 75.6", timeout=0.5)
-    assert result.stopped == "timeout"
-    assert not account_sshd.running("75.")
+    command = f"setsid -f sh -c '{DEAF}; while :; do sleep 75.5; done'; exec sleep 75.6"
+    task = await start_and_wait(link, account_sshd, command, "75.6")
+    await eventually(lambda: account_sshd.running("75.5"), "the process outside of the group")
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await eventually(lambda: not account_sshd.running("75."), "all processes of the command to die")
 
 
 async def test_a_command_that_cleared_its_environment_dies_too(account_sshd: Sshd, start_link: StartLink) -> None:
     link = start_link(account_sshd.sidecar_config())
-    assert (await link.run("exec env -i /bin/sleep 76.5", timeout=0.5)).stopped
-    assert not account_sshd.running("76.5")
+    task = await start_and_wait(link, account_sshd, "exec env -i /bin/sleep 76.5", "76.5")
+    task.cancel()
+    await eventually(lambda: not account_sshd.running("76.5"), "the command's end")
 
 
 async def test_killing_one_command_leaves_the_others(account_sshd: Sshd, start_link: StartLink) -> None:
     link = start_link(account_sshd.sidecar_config())
-    other = await start_and_wait(link, account_sshd, "sleep 2; echo unharmed", "unharmed")
-    assert (await link.run("sleep 77.5", timeout=0.3)).stopped
+    other = await start_and_wait(link, account_sshd, "until [ -e go ]; do sleep 0.05; done; echo unharmed", "unharmed")
+    task = await start_and_wait(link, account_sshd, "exec sleep 77.5", "77.5")
+    task.cancel()
+    await eventually(lambda: not account_sshd.running("77.5"), "the killed command's end")
+    (account_sshd.home / "go").touch()
     result = await other
     assert getattr(result, "stdout", None) == b"unharmed\n"
 
