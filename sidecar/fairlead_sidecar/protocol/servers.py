@@ -59,7 +59,7 @@ class Servers:
         connection = ctx.session._connection  # noqa: SLF001 - nothing public stands for the session and tells its end
         name: str | None = connection.state.get(CLIENT_KEY)
         if name is None:
-            name = connection.state[CLIENT_KEY] = f"session {secrets.token_hex(8)}"
+            name = connection.state[CLIENT_KEY] = f"session {secrets.token_hex(8)} of {caller.owner}"
             connection.exit_stack.callback(self._gone, name)
         return name
 
@@ -78,7 +78,7 @@ class Servers:
         name: str | None = connection.state.get(CLIENT_KEY)
         for server in connection.state.get(_ASKED_KEY, ()):
             upstream = self.all().get(server)
-            if name is not None and upstream is not None:
+            if name is not None and upstream is not None and upstream.serves(name):
                 with contextlib.suppress(UpstreamError):
                     await (await upstream.session(name)).notify(ROOTS_CHANGED, None)
 

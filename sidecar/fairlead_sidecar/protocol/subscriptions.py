@@ -97,6 +97,9 @@ class Subscriptions:
         upstream = self._servers.all().get(watch.server)
         if upstream is None:
             raise UpstreamError("The host no longer has this MCP server.")
+        # What a client that has gone has watched, its own session has forgotten with it.
+        if method == "resources/unsubscribe" and not upstream.serves(watch.client):
+            return
         session = await upstream.session(watch.client)
         await session.request(method, {"uri": watch.uri})
 

@@ -28,6 +28,8 @@ from fairlead_sidecar.upstream.errors import ProtocolError, UpstreamError
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 """Of one message from a server; a longer one is an error, before it is all held."""
 _QUOTED_BYTES = 400
+MAX_DEPTH = 200
+"""Of lists and objects in each other: as deep as the quicker parser reads, and less than what can be written again."""
 _LONG_BYTES = 256 * 1024
 # It begins with letters that are the same in all cases: only so does a search in megabytes take no time.
 _LONE_SURROGATE = re.compile(
@@ -61,7 +63,20 @@ def _load(data: bytes | bytearray) -> Any:
     if isinstance(data, bytearray):
         data.clear()
     # The quicker parser needs twice a long string's room beside it. It refuses lone surrogates, as UTF-8 has none.
-    return from_json(text) if _LONE_SURROGATE.search(text) else json.loads(text)
+    value = from_json(text) if _LONE_SURROGATE.search(text) else json.loads(text)
+    if text.count("[") + text.count("{") > MAX_DEPTH and _too_deep(value):
+        raise RecursionError(f"more than {MAX_DEPTH} lists and objects in each other")
+    return value
+
+
+def _too_deep(value: Any) -> bool:
+    level: list[Any] = [value]
+    for _ in range(MAX_DEPTH + 1):
+        inner = [item for item in level if isinstance(item, (dict, list))]
+        level = [member for item in inner for member in (item.values() if isinstance(item, dict) else item)]
+        if not level:
+            return False
+    return True
 
 
 def render(message: JSONRPCMessage) -> bytes:

@@ -117,6 +117,10 @@ class UpstreamServer:
         except UpstreamError as error:
             raise self._named(error) from None
 
+    def serves(self, client: str) -> bool:
+        """See `spec.Upstream`."""
+        return self._private.has(client) or (self._session is not None and self.spec.isolation == "Shared")
+
     async def client_gone(self, client: str) -> None:
         """See `spec.Upstream`."""
         await self._gone(self._private.end(client, UpstreamError("The client has gone.")))

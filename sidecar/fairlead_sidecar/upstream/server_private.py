@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 
@@ -15,7 +16,7 @@ logger = logging.getLogger(__name__)
 IDLE_TIMEOUT = 600.0
 """Seconds after which a session is ended that nobody uses."""
 MAX_SESSIONS = 16
-"""Of one server."""
+"""Of one server; where all are taken, the owner that has most of them gives way to the others."""
 
 Open = Callable[[str, Json | None], AbstractAsyncContextManager[UpstreamSession]]
 
@@ -47,7 +48,7 @@ class PrivateSessions:
         if not self.has(client):
             self._held.pop(client, None)
             if len(self._held) >= MAX_SESSIONS:
-                raise TooManySessions(f"{MAX_SESSIONS} clients have a session with it already.")
+                self._make_room(_owner(client))
             held = self._held[client] = _Held()
             held.task = asyncio.create_task(self._keep(client, capabilities, held))
         # Shielded: others may wait for the same one.
@@ -65,6 +66,24 @@ class PrivateSessions:
     def end_all(self, why: UpstreamError) -> set[asyncio.Task[None]]:
         """End all; see `end`."""
         return {task for client in list(self._held) for task in self.end(client, why)}
+
+    def _make_room(self, owner: str) -> None:
+        """Let an owner have one more, at the cost of one that has more than it would then have.
+
+        Raises:
+            TooManySessions: There is none such, or all of its sessions are busy.
+        """
+        held = Counter(_owner(client) for client in self._held)
+        ((most, count),) = held.most_common(1)
+        idle = {
+            client: session.last_used
+            for client, one in self._held.items()
+            if _owner(client) == most and (session := one.session) is not None and not session.busy
+        }
+        if count <= held[owner] + 1 or not idle:
+            raise TooManySessions(f"{MAX_SESSIONS} clients have a session with it already.")
+        why = UpstreamError("The session was idle, and a client of a token with fewer of them needed its place.")
+        self.end(min(idle, key=lambda client: idle[client]), why)
 
     async def _keep(self, client: str, capabilities: Json | None, held: "_Held") -> None:
         try:
@@ -96,6 +115,11 @@ class _Held:
     def over(self) -> bool:
         return self.opened.done() and (self.opened.exception() is not None or self.opened.result().over)
 
+    @property
+    def session(self) -> UpstreamSession | None:
+        """The session; None where it is not open."""
+        return self.opened.result() if self.opened.done() and self.opened.exception() is None else None
+
     def fail(self, why: UpstreamError) -> None:
         if not self.opened.done():
             self.opened.set_exception(why)
@@ -110,12 +134,18 @@ class _Held:
         return self.task
 
 
+def _owner(client: str) -> str:
+    """Whose it is; see `spec.Upstream.session`."""
+    return client.rpartition(" ")[2]
+
+
 async def _until_idle(session: UpstreamSession) -> None:
     ended = asyncio.create_task(session.ended())
     try:
         while not ended.done():
             left = session.last_used + IDLE_TIMEOUT - time.monotonic()
-            if left <= 0 and not session.busy:
+            # Who waits for news of a resource uses it as well.
+            if left <= 0 and not session.busy and not session.watchers.all():
                 return
             await asyncio.wait({ended}, timeout=max(left, 1.0))
     finally:

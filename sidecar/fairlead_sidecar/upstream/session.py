@@ -42,6 +42,10 @@ LIST_TIMEOUT = 60.0
 """Seconds that the server has for all its lists."""
 DEBOUNCE = 0.1
 """Seconds between a change of a list and fetching it, so that many changes at once are one."""
+LONGEST_DEBOUNCE = 10.0
+"""The same where the lists change all the time: nobody can follow that, and each change concerns all clients."""
+QUIET = 2.0
+"""Seconds without a change after which a server counts as quiet."""
 DELIVERY_TIMEOUT = 5.0
 """Seconds that the notifications before a result have to reach the client."""
 END_TIMEOUT = 3.0
@@ -373,8 +377,10 @@ class UpstreamSession:
 
     async def _keep_catalogue(self) -> None:
         while True:
+        pause, fetched_at = DEBOUNCE, -QUIET
             await self._dirtied.wait()
-            await asyncio.sleep(DEBOUNCE)
+            pause = min(pause * 2, LONGEST_DEBOUNCE) if time.monotonic() - fetched_at < QUIET else DEBOUNCE
+            await asyncio.sleep(pause)
             self._dirtied.clear()
             dirty, self._dirty = self._dirty, set()
             try:
@@ -383,6 +389,9 @@ class UpstreamSession:
                 logger.warning("MCP server %s: its lists could not be fetched: %s", self._setup.server, error.message)
             else:
                 self._setup.on_catalogue()
+            fetched_at = time.monotonic()
+            if self.catalogue == before:
+                self.catalogue = before
 
     async def _fetch(self, capabilities: set[str]) -> None:
         try:

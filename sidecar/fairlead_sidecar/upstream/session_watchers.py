@@ -6,11 +6,13 @@ from contextlib import suppress
 
 from mcp.shared.exceptions import MCPError
 
-from fairlead_sidecar.upstream.errors import UpstreamError
+from fairlead_sidecar.upstream.errors import NotResponding, UpstreamError
 from fairlead_sidecar.upstream.session_listen import Listening
 from fairlead_sidecar.upstream.spec import Json
 
 SUBSCRIBE, UNSUBSCRIBE = "resources/subscribe", "resources/unsubscribe"
+TIMEOUT = 15.0
+"""Seconds that the server has to answer."""
 Subscribers = Mapping[str, set[str | None]]
 """URI -> clients."""
 
@@ -62,6 +64,14 @@ class Watchers:
                 await self.request(UNSUBSCRIBE, {"uri": uri}, client)
 
     async def _ask(self, method: str, params: Json | None, uri: str) -> Json:
+        # Whoever comes next waits for it.
+        try:
+            async with asyncio.timeout(TIMEOUT):
+                return await self._ask_server(method, params, uri)
+        except TimeoutError:
+            raise NotResponding(f"The server did not answer {method} within {TIMEOUT:g} s.") from None
+
+    async def _ask_server(self, method: str, params: Json | None, uri: str) -> Json:
         if self.listening is None:
             return await self._request(method, params)
         uris = set(self._clients) | {uri} if method == SUBSCRIBE else set(self._clients) - {uri}

@@ -132,7 +132,8 @@ class Upstream(Protocol):
         """The session that serves a client; opened where there is none yet.
 
         Args:
-            client: Names the client session (handshake protocols) or the token's owner (modern protocol).
+            client: Names the client session (handshake protocols) or the token's owner (modern protocol). Its last word
+                is the token's owner, whose sessions are counted together.
             capabilities: What the client can do, as it declared: a PerSession server is told so when its session is
                 opened. None: all that Fairlead can pass on.
 
@@ -142,6 +143,9 @@ class Upstream(Protocol):
 
     async def client_gone(self, client: str) -> None:
         """End what is held for a client session that has ended."""
+
+    def serves(self, client: str) -> bool:
+        """Whether there is a session for the client, so that asking for it starts nothing."""
 
 
 class Upstreams(Protocol):

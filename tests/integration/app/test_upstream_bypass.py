@@ -1,6 +1,7 @@
 """Ways around what a token may do with the host's MCP servers, and that they lead nowhere."""
 
 import asyncio
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from mcp_types import PromptReference
 from fairlead_sidecar.config import McpServer, Permission, Policy, SecretValue, ToolSelection
 from fairlead_sidecar.upstream.errors import Exited
 from fairlead_sidecar.upstream.server import UpstreamServer
+from fairlead_sidecar.upstream.session import UpstreamSession
+from fairlead_sidecar.upstream.spec import Json
 from tests.integration.app.endpoint import ERAS, RunningEndpoint, modern_headers, request, until
 from tests.integration.app.hosted import HANDSHAKE, ROOT, SshdFactory, alone, hosting, stdio
 
@@ -154,3 +157,36 @@ async def test_what_a_server_says_of_itself_is_masked_and_for_those_who_may_use_
                     assert "right tool" not in told
             async with alone(endpoint, "old", mode, other) as single:
                 assert "Use the" not in (single.instructions or "")
+
+
+@pytest.mark.parametrize("mode", ERAS)
+async def test_a_revoked_token_that_watched_something_leaves_no_session_behind(
+    sshd_factory: SshdFactory, mode: str
+) -> None:
+    name = "old"
+    async with hosting(sshd_factory, stdio(name, HANDSHAKE, isolation="PerSession")) as endpoint:
+        kept = endpoint.config.tokens
+        token = await token_for(endpoint, Permission.CALL)
+        upstream = endpoint.sidecar.upstreams.all()[name]
+        assert isinstance(upstream, UpstreamServer)
+        held = upstream._private._held
+        opened: list[str] = []
+        open_session = upstream._private._open
+
+        def counted(client: str, capabilities: Json | None) -> contextlib.AbstractAsyncContextManager[UpstreamSession]:
+            opened.append(client)
+            return open_session(client, capabilities)
+
+        upstream._private._open = counted
+        with contextlib.suppress(Exception):  # what the client makes of the end of its session is its own matter
+            async with endpoint.client(mode, token) as client, contextlib.AsyncExitStack() as stack:
+                if mode == "legacy":
+                    for uri in ("box://static", "box://items/1", "box://items/2"):
+                        await client.subscribe_resource(uri)
+                else:
+                    await stack.enter_async_context(client.listen(resource_subscriptions=["box://static"]))
+                await until(lambda: len(held) == 1, "the client's session")
+                endpoint.reconfigure(tokens=kept)
+                await until(lambda: not held, "the session to end", seconds=3)
+                await asyncio.sleep(1)
+        assert (len(opened), held) == (1, {})

@@ -11,8 +11,16 @@ import pytest
 
 from fairlead_sidecar.config import McpServer, StdioServer
 from fairlead_sidecar.upstream import server as server_module
-from fairlead_sidecar.upstream import server_private
-from fairlead_sidecar.upstream.errors import Exited, LinkDown, StartFailed, Starting, TooManySessions, UpstreamError
+from fairlead_sidecar.upstream import server_private, session_watchers
+from fairlead_sidecar.upstream.errors import (
+    Exited,
+    LinkDown,
+    NotResponding,
+    StartFailed,
+    Starting,
+    TooManySessions,
+    UpstreamError,
+)
 from fairlead_sidecar.upstream.server import UpstreamServer
 from fairlead_sidecar.upstream.spec import Json
 from tests.integration.upstream.local_wire import LocalServer, Person, awkward, call, text, workshop
@@ -299,3 +307,58 @@ async def test_a_wire_that_can_not_be_opened_says_why() -> None:
     async with watched(local) as it:
         await it.until(lambda: it.server.status().reason == "Failed")
         assert "no paint" in it.server.status().message
+
+
+async def test_an_owner_that_has_all_places_gives_way_to_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_private, "MAX_SESSIONS", 3)
+    async with private() as it:
+        for client in ("session 1 of anna", "session 2 of anna", "session 3 of anna"):
+            session = await it.server.session(client)
+            await session.request("tools/call", call("add"))
+        with pytest.raises(TooManySessions):
+            await it.server.session("session 4 of anna")
+        await it.server.session("session 5 of ben")
+        assert not it.server.serves("session 1 of anna")
+        assert it.server.serves("session 2 of anna")
+        with pytest.raises(TooManySessions):
+            await it.server.session("session 6 of ben")
+
+
+async def test_a_session_that_works_gives_way_to_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_private, "MAX_SESSIONS", 2)
+    async with private() as it:
+        sessions = [await it.server.session(f"session {number} of anna") for number in (1, 2)]
+        working = [asyncio.create_task(session.request("tools/call", call("wait", n=2))) for session in sessions]
+        await asyncio.sleep(0.1)
+        with pytest.raises(TooManySessions):
+            await it.server.session("session 3 of ben")
+        await asyncio.gather(*working)
+        await it.server.session("session 3 of ben")
+
+
+async def test_a_session_is_not_idle_while_its_client_watches_something(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_private, "IDLE_TIMEOUT", 0.2)
+    async with private() as it:
+        anna = await it.server.session("a")
+        await anna.request("resources/subscribe", {"uri": "shop://stock"})
+        await asyncio.sleep(1.5)
+        assert len(it.local.running) == 2
+        await anna.request("resources/unsubscribe", {"uri": "shop://stock"})
+        async with asyncio.timeout(10):
+            while len(it.local.running) > 1:  # noqa: ASYNC110 - the wire is a test's own and tells nobody
+                await asyncio.sleep(0.05)
+
+
+async def test_a_server_that_answers_no_subscription_keeps_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session_watchers, "TIMEOUT", 0.3)
+
+    async def never(_method: str, _params: Json | None) -> Json:
+        await asyncio.Event().wait()
+        return {}
+
+    watchers = session_watchers.Watchers(never)
+    async with asyncio.timeout(5):
+        for client in ("a", "b"):
+            with pytest.raises(NotResponding):
+                await watchers.request("resources/subscribe", {"uri": "shop://stock"}, client)
+    assert watchers.all() == {}
