@@ -27,9 +27,9 @@ from fairlead_sidecar.upstream.errors import ProtocolError, UpstreamError
 
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 """Of one message from a server; a longer one is an error, before it is all held."""
-_QUOTED_BYTES = 400
 MAX_DEPTH = 200
 """Of lists and objects in each other: as deep as the quicker parser reads, and less than what can be written again."""
+_QUOTED_BYTES = 400
 _LONG_BYTES = 256 * 1024
 # It begins with letters that are the same in all cases: only so does a search in megabytes take no time.
 _LONE_SURROGATE = re.compile(

@@ -376,22 +376,23 @@ class UpstreamSession:
         self._dirtied.set()
 
     async def _keep_catalogue(self) -> None:
-        while True:
         pause, fetched_at = DEBOUNCE, -QUIET
+        while True:
             await self._dirtied.wait()
             pause = min(pause * 2, LONGEST_DEBOUNCE) if time.monotonic() - fetched_at < QUIET else DEBOUNCE
             await asyncio.sleep(pause)
             self._dirtied.clear()
             dirty, self._dirty = self._dirty, set()
+            before = self.catalogue
             try:
                 await self._fetch(dirty)
             except UpstreamError as error:
                 logger.warning("MCP server %s: its lists could not be fetched: %s", self._setup.server, error.message)
-            else:
-                self._setup.on_catalogue()
             fetched_at = time.monotonic()
             if self.catalogue == before:
                 self.catalogue = before
+            else:
+                self._setup.on_catalogue()
 
     async def _fetch(self, capabilities: set[str]) -> None:
         try:

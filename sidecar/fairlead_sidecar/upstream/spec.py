@@ -141,11 +141,11 @@ class Upstream(Protocol):
             UpstreamError: It is not to be had; the message says why.
         """
 
-    async def client_gone(self, client: str) -> None:
-        """End what is held for a client session that has ended."""
-
     def serves(self, client: str) -> bool:
         """Whether there is a session for the client, so that asking for it starts nothing."""
+
+    async def client_gone(self, client: str) -> None:
+        """End what is held for a client session that has ended."""
 
 
 class Upstreams(Protocol):
