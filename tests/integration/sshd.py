@@ -32,7 +32,9 @@ import pytest
 
 from fairlead_sidecar.config import JumpHost, PinnedHostKeys, SecretFiles, SidecarConfig, Target
 
-STARTUP_SECONDS = 20.0
+STARTUP_SECONDS = 60.0
+PATIENCE_SECONDS = 30.0
+"""How long to wait for what takes a moment: long, since a test waits so long only to fail."""
 PASSWORD = "open sesame 42"
 """The password of accounts that have one."""
 _PASSWORD_HASH = "$6$fairlead$o6g988yqpZN/6gPOXFqlSBaKYUY44yuok4sMly/iXe5IIqQChbWRtxdhruGHG7Ytqnj1PtrdysTyCVVbwsr1S."
@@ -426,7 +428,7 @@ def free_port() -> int:
     raise AssertionError("unreachable")
 
 
-def until(condition: Callable[[], bool], what: str, *, seconds: float = 10.0) -> None:
+def until(condition: Callable[[], bool], what: str, *, seconds: float = PATIENCE_SECONDS) -> None:
     """Wait until `condition()` holds; fail naming `what` if it does not in time."""
     deadline = time.monotonic() + seconds
     while not condition():
@@ -448,7 +450,7 @@ def runs(process: psutil.Process, argument: str) -> bool:
 
 
 async def eventually(
-    condition: Callable[[], bool], what: str, *, seconds: float = 10.0, instead: Callable[[], object] = str
+    condition: Callable[[], bool], what: str, *, seconds: float = PATIENCE_SECONDS, instead: Callable[[], object] = str
 ) -> None:
     """As `until`, while the event loop goes on; a failure also says what there is `instead`."""
     deadline = time.monotonic() + seconds

@@ -29,7 +29,7 @@ from fairlead_sidecar.server import serve
 from fairlead_sidecar.sidecar import Sidecar
 from fairlead_sidecar.sockets import listen
 from fairlead_sidecar.statusz import LinkState
-from tests.integration.sshd import runs
+from tests.integration.sshd import PATIENCE_SECONDS, runs
 
 PATH = "/shop/web-01"
 PROBE_KEY = b"k" * 32
@@ -39,7 +39,9 @@ ERAS = ("legacy", "auto")
 """Modes of the SDK's client: the handshake protocols, and 2026-07-28 (which `auto` finds by itself)."""
 
 
-async def until(condition: Callable[[], bool | Awaitable[bool]], what: str, *, seconds: float = 10.0) -> None:
+async def until(
+    condition: Callable[[], bool | Awaitable[bool]], what: str, *, seconds: float = PATIENCE_SECONDS
+) -> None:
     """Wait until `condition()` holds; fail naming `what` if it does not in time."""
     try:
         async with asyncio.timeout(seconds):

@@ -18,7 +18,7 @@ from tests.conformance import fixture
 from tests.integration.app.endpoint import RunningEndpoint, running
 from tests.integration.client.person import FAIRLEAD, Era
 
-ENDING_SECONDS = 20.0
+ENDING_SECONDS = 60.0
 
 
 @contextlib.asynccontextmanager
@@ -94,7 +94,7 @@ class Lines:
         self.process.stdin.write(text.encode() + b"\n")
         await self.process.stdin.drain()
 
-    async def line(self, seconds: float = 20.0) -> str:
+    async def line(self, seconds: float = ENDING_SECONDS) -> str:
         """The next line that it writes."""
         assert self.process.stdout is not None
         async with asyncio.timeout(seconds):

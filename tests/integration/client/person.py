@@ -19,7 +19,7 @@ from mcp.client.streamable_http import streamable_http_client
 from tests.integration.sshd import Sshd, until
 
 FAIRLEAD = (sys.executable, "-m", "fairlead_client")
-ENDING_SECONDS = 30.0
+ENDING_SECONDS = 60.0
 Era = Literal["legacy", "auto"]
 
 
@@ -137,7 +137,7 @@ class Terminal:
                 self.text += os.read(self._descriptor, 65536).decode()
             return self.text.count(text) >= times
 
-        until(shown, f"{text!r} on the terminal", seconds=20)
+        until(shown, f"{text!r} on the terminal", seconds=ENDING_SECONDS)
 
     def types(self, text: str) -> None:
         """Send keystrokes."""
@@ -169,7 +169,7 @@ class Served:
             assert self.process.poll() is None, f"ended with {self.process.returncode}: {self.said}"
             return text in self.said
 
-        until(said_or_ended, f"{text!r}", seconds=20)
+        until(said_or_ended, f"{text!r}", seconds=ENDING_SECONDS)
 
     @property
     def url(self) -> str:

@@ -96,7 +96,7 @@ def test_person_who_starts_it_by_hand_is_told_what_to_paste(person: Person, sshd
             stderr=stderr,
         )
     with process:
-        until(lambda: "Gemini CLI" in errors.read_text(), "the lines for clients", seconds=20)
+        until(lambda: "Gemini CLI" in errors.read_text(), "the lines for clients", seconds=ENDING_SECONDS)
         process.send_signal(signal.SIGINT)
         assert process.wait(ENDING_SECONDS) == 0
     os.close(terminal)

@@ -11,7 +11,7 @@ from fairlead_sidecar.ssh.observer import Direction
 from fairlead_sidecar.ssh.request import CommandRequest
 from fairlead_sidecar.ssh.result import CommandEnd, Sink, Stopped, Stream
 from fairlead_sidecar.statusz import LinkState, LinkStatus
-from tests.integration.sshd import eventually
+from tests.integration.sshd import PATIENCE_SECONDS, eventually
 
 
 class Counts:
@@ -87,15 +87,15 @@ class RunningLink:
     def status(self) -> LinkStatus:
         return self.link.status()
 
-    async def until_connected(self, seconds: float = 10.0) -> None:
+    async def until_connected(self, seconds: float = PATIENCE_SECONDS) -> None:
         await self._until(lambda: self.status.state is LinkState.CONNECTED, "a connected link", seconds)
 
-    async def until_reason(self, reason: str, seconds: float = 10.0) -> LinkStatus:
+    async def until_reason(self, reason: str, seconds: float = PATIENCE_SECONDS) -> LinkStatus:
         """The status, once it has this reason."""
         await self._until(lambda: self.status.reason == reason, f"reason {reason}", seconds)
         return self.status
 
-    async def until_message(self, text: str, seconds: float = 10.0) -> None:
+    async def until_message(self, text: str, seconds: float = PATIENCE_SECONDS) -> None:
         await self._until(lambda: text in self.status.message, repr(text), seconds)
 
     async def run(
