@@ -42,6 +42,9 @@ async def serve_http(
             stop.set()
             raise
         say(f"MCP server at {url}, token {token.origin}. Ctrl-C ends it.\n")
+        if config.mcp_servers:
+            names = ", ".join(server.name for server in config.mcp_servers)
+            say(f"Its MCP servers, each also alone at {url.removesuffix('mcp')}servers/NAME/mcp: {names}\n")
         say(render(http_snippets(options.name, url, token.bearer)) + "\n")
         await narrate(sidecar)
 

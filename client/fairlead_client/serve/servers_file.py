@@ -90,7 +90,8 @@ class ServersFile:
 
     def _server(self, place: str, said: dict[str, Any]) -> dict[str, Any]:
         if ("command" in said) == ("url" in said):
-            self._refuse(place, "needs command, or url: one of the two")
+            found = f"; it has {', '.join(sorted(said))}" if said else ""
+            self._refuse(place, f"needs command, or url: one of the two{found}")
         kind = self._kind(place, said)
         understood = _UNDERSTOOD["stdio" if kind == "stdio" else "http"]
         if unknown := sorted(said.keys() - understood - {"disabled"}):
@@ -123,9 +124,12 @@ class ServersFile:
         args = said.get("args") or []
         if not isinstance(args, list):
             self._refuse(f"{place}.args", "must be a list")
+        command = self._text(f"{place}.command", said["command"])
+        if " " in command and not command.startswith("/"):
+            self._refuse(f"{place}.command", "is a command line: put each word after the program into args")
         variables = self._map(place, "env", said.get("env"))
         stdio: dict[str, Any] = {
-            "command": self._text(f"{place}.command", said["command"]),
+            "command": command,
             "args": [self._text(f"{place}.args[{number}]", word) for number, word in enumerate(args)] or None,
             "env": [{"name": name, "value": value} for name, value in variables.items()] or None,
         }

@@ -47,6 +47,7 @@ async def test_the_servers_of_a_clients_file_are_there_on_http(
             assert await listed(client, "execute_command")
     assert "mcpServers.Behind SSH: it is called 'behind-ssh' here" in served.said
     assert "mcpServers.Behind SSH: ignored: autoApprove" in served.said
+    assert "/servers/NAME/mcp: behind-ssh" in served.said
     assert "hunter" not in served.said
 
 

@@ -87,6 +87,8 @@ def test_what_is_changed_or_passed_over_is_said(tmp_path: Path) -> None:
         ('{"mcpServers": {"a": {"command": "x"}, "a": {"command": "y"}}}', "'a' occurs twice"),
         ({"mcpServers": {"a": []}}, "mcpServers.a: must be an object"),
         ({"mcpServers": {"a": {}}}, "mcpServers.a: needs command, or url"),
+        ({"mcpServers": {"a": {"comand": "x"}}}, "mcpServers.a: needs command, or url: one of the two; it has comand"),
+        ({"mcpServers": {"a": {"command": "uvx mcp-hn"}}}, "mcpServers.a.command: is a command line"),
         ({"mcpServers": {"a": {"command": "x", "url": "http://h/mcp"}}}, "mcpServers.a: needs command, or url"),
         ({"mcpServers": {"a": {"command": "x", "type": "http"}}}, "mcpServers.a.type: 'http' does not fit"),
         ({"mcpServers": {"a": {"command": "x", "args": "y"}}}, "mcpServers.a.args: must be a list"),
