@@ -116,8 +116,9 @@ def configured(environment: Environment) -> dict[str, str]:
         CredentialsInvalid: It holds a NUL character.
     """
     return {
-        variable.name: _secret_variable(variable.secret) if variable.secret is not None else variable.value or ""
+        variable.name: variable.value or "" if secret is None else _secret_variable(variable.name, secret)
         for variable in environment.variables
+        for secret in (variable.secret,)
     }
 
 
@@ -140,8 +141,14 @@ def read_secret(secret: SecretValue) -> str:
         ) from None
 
 
-def _secret_variable(secret: SecretValue) -> str:
-    value = read_secret(secret)
+def _secret_variable(name: str, secret: SecretValue) -> str:
+    try:
+        value = read_secret(secret)
+    except CredentialsNotFound as error:
+        # A server has many values; which of them it is stands in no other place.
+        raise CredentialsNotFound(
+            f"The variable {name} has no value: Secret {secret.name} is missing.", hint=error.hint
+        ) from None
     # Shells pass over it, so what follows it would no longer be read as what it is.
     if "\0" in value:
         raise CredentialsInvalid(

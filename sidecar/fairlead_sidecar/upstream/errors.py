@@ -25,7 +25,7 @@ class LinkDown(UpstreamError):
 
     code = "mcp_server_link_down"
     reason = "LinkDown"
-    default_hint = "It comes back with the connection; connection_status says what is wrong with that."
+    default_hint = "It comes back with the connection; connection_status or the condition Connected says what is wrong."
 
 
 class CommandNotFound(UpstreamError):
@@ -50,7 +50,7 @@ class Exited(UpstreamError):
 
     code = "mcp_server_exited"
     reason = "Exited"
-    default_hint = "It is started again; whether the call did anything before is unknown."
+    default_hint = "It is started or connected to again; whether a call did anything before is unknown."
 
 
 class NotListening(UpstreamError):
@@ -58,7 +58,7 @@ class NotListening(UpstreamError):
 
     code = "mcp_server_not_listening"
     reason = "NotListening"
-    default_hint = "Start the server on the host, and check the port."
+    default_hint = "Start the server on the host, and check the address and the port."
 
 
 class ForwardingRefused(UpstreamError):
@@ -128,7 +128,7 @@ class SecretNotFound(UpstreamError):
     code = "mcp_server_secret_not_found"
     reason = "SecretNotFound"
     retriable = False
-    default_hint = "Create the Secret with the key that the message names."
+    default_hint = "Create the Secret with this key, or correct the reference."
 
 
 class TooManySessions(UpstreamError):

@@ -180,7 +180,7 @@ async def test_a_missing_secret_is_named_and_nothing_runs(
 ) -> None:
     server = sshd_factory(username="deploy")
     link = start_link(server.sidecar_config(environment=configured(server, tmp_path / "absent")))
-    with pytest.raises(CredentialsNotFound, match="app/token is missing"):
+    with pytest.raises(CredentialsNotFound, match="The variable TOKEN has no value: Secret app/token is missing"):
         await link.run("touch here")
     assert not (server.home / "here").exists()
     for value in ("there now", "rotated"):
