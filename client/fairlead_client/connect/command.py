@@ -40,7 +40,7 @@ def _headers(_context: click.Context, _parameter: click.Parameter, values: tuple
 @click.option(
     "--connect-timeout",
     type=click.FloatRange(min=0, max=3600),
-    default=30.0,
+    default=25.0,
     show_default=True,
     metavar="SECONDS",
     help="How long a request waits for an endpoint that is away.",

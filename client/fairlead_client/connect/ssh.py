@@ -107,7 +107,7 @@ async def _run(options: SshOptions, config: SidecarConfig) -> int:
     with stopped_by_signals(client.ended):
         try:
             process = await logged_in.connection.create_process(" ".join(options.command) or None, encoding=None)
-            return await _pump(client, process, place_of(config.target.address, config.target.port))
+            return await _pump(client, process, place_of(config.target.address, config.target.port), options.command)
         except asyncssh.Error as error:
             msg = f"the server opens no session: {error.reason}"
             raise ConnectError(msg) from error
@@ -115,13 +115,15 @@ async def _run(options: SshOptions, config: SidecarConfig) -> int:
             logged_in.connection.close()
 
 
-async def _pump(client: Stdio, process: "asyncssh.SSHClientProcess[bytes]", place: str) -> int:
+async def _pump(
+    client: Stdio, process: "asyncssh.SSHClientProcess[bytes]", place: str, command: tuple[str, ...]
+) -> int:
     """Carry lines until one end closes."""
     unanswered: set[Id] = set()
     client.start()
     tasks = [
         asyncio.create_task(_send(client, process, unanswered)),
-        asyncio.create_task(_receive(client, process, unanswered)),
+        asyncio.create_task(_receive(client, process, unanswered, shell=not command)),
         asyncio.create_task(_errors(process)),
     ]
     ended = asyncio.create_task(client.ended.wait())
@@ -154,7 +156,9 @@ async def _send(client: Stdio, process: "asyncssh.SSHClientProcess[bytes]", unan
             await process.stdin.drain()
 
 
-async def _receive(client: Stdio, process: "asyncssh.SSHClientProcess[bytes]", unanswered: set[Id]) -> None:
+async def _receive(
+    client: Stdio, process: "asyncssh.SSHClientProcess[bytes]", unanswered: set[Id], *, shell: bool
+) -> None:
     lines = Lines()
     with contextlib.suppress(asyncssh.Error, OSError):
         while piece := await process.stdout.read(_CHUNK):
@@ -164,6 +168,9 @@ async def _receive(client: Stdio, process: "asyncssh.SSHClientProcess[bytes]", u
                 except ValueError:
                     # The greeting of a start-up file, for example: it would break the client.
                     say(f"No MCP: {line.decode(errors='replace')}")
+                    if shell:
+                        say("If this is a shell and no server: give the command that speaks MCP, after --.")
+                        shell = False
                 else:
                     await client.write(line)
 

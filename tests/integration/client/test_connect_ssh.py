@@ -14,7 +14,7 @@ from mcp.client.stdio import StdioServerParameters, stdio_client
 from tests.integration.app.endpoint import INITIALIZE, call
 from tests.integration.client.connecting import by_hand
 from tests.integration.client.person import FAIRLEAD, Era, Person
-from tests.integration.sshd import Sshd, SshdFactory
+from tests.integration.sshd import Sshd, SshdFactory, eventually
 
 SERVER = "/usr/bin/python3 server.py"
 
@@ -63,6 +63,17 @@ async def test_a_command_is_parsed_by_the_accounts_shell(person: Person, sshd: S
     async with by_hand(url(sshd), "--", *command, env=person.environment, log=person.home / "log") as client:
         assert "result" in await client.answer(INITIALIZE)
         assert "No MCP: not MCP" in client.said
+        assert await client.ends() == 0
+
+
+async def test_an_account_that_has_a_shell_and_no_server_is_told_of_the_command_that_lacks(
+    person: Person, sshd: Sshd
+) -> None:
+    (sshd.home / ".profile").write_text("echo welcome\n")
+    person.is_at_home_on(sshd)
+    async with by_hand(url(sshd), env=person.environment, log=person.home / "log") as client:
+        await eventually(lambda: "No MCP: welcome" in client.said, "the greeting")
+        await eventually(lambda: "give the command that speaks MCP, after --" in client.said, "what to do")
         assert await client.ends() == 0
 
 
