@@ -130,6 +130,8 @@ def secret_hop(target: Target, auth: SecretFiles, trusted: TrustedHostKeys, *, i
             # None, not an empty list, which would mean the key files of the home directory.
             "client_keys": list(credentials.client_keys) or None,
             "encryption_algs": list(CIPHERS),
+            # All servers can do without, and a packet of one that means harm would become a thousand times as long.
+            "compression_algs": ["none"],
             # Host names have no case; the names in certificates are written in lower case.
             "host_key_alias": target.address.lower(),
         },

@@ -129,7 +129,8 @@ class NestedWire(StdioWire):
         else:
             how = "closed the connection"
             if end.signal or end.exit_code is not None:
-                how = f"ended the session with {f'signal {end.signal}' if end.signal else f'exit code {end.exit_code}'}"
+                signal = f"signal {quoted(end.signal)}" if end.signal else ""
+                how = f"ended the session with {signal or f'exit code {end.exit_code}'}"
         said = self._stderr.last_words
         self._fault = Exited(f"{self._place} {how}.{f' Its standard error ended with: «{said}».' if said else ''}")
 

@@ -19,6 +19,7 @@ from fairlead_sidecar.upstream.errors import (
     LinkDown,
     NotListening,
     NotResponding,
+    ProtocolError,
     SecretNotFound,
 )
 from fairlead_sidecar.upstream.nested_ssh import ssh_wire
@@ -159,3 +160,42 @@ async def test_a_command_that_ends_is_told_with_its_exit_code_and_last_words(
     assert isinstance(fault, Exited)
     assert "exit code 3" in fault.message
     assert "no database" in fault.message
+
+
+async def test_compression_is_never_agreed_on(sshd: Sshd, start_link: StartLink) -> None:
+    # A packet of a server that means harm would become a thousand times as long. Which end says so first is open.
+    key = asyncssh.generate_private_key("ssh-ed25519")
+    server = await asyncssh.listen(
+        "127.0.0.1", 0, server_host_keys=[key], compression_algs=["zlib@openssh.com"], authorized_client_keys=[]
+    )
+    async with server:
+        trust = PinnedHostKeys(public_keys=(key.export_public_key().decode(),))
+        target = Target(address="127.0.0.1", port=server.get_port(), username="mcp")
+        with pytest.raises((ProtocolError, NotResponding)):
+            async with session_with(
+                start_link(sshd.sidecar_config()).link, behind(sshd, target=target, host_key=trust)
+            ):
+                pass
+
+
+async def test_a_signals_name_is_quoted(sshd: Sshd, start_link: StartLink) -> None:
+    def end(process: asyncssh.SSHServerProcess[str]) -> None:
+        process.exit_with_signal("\x1b[31mRED")
+
+    key = asyncssh.generate_private_key("ssh-ed25519")
+
+    class Open(asyncssh.SSHServer):
+        def begin_auth(self, username: str) -> bool:
+            return False
+
+    server = await asyncssh.listen("127.0.0.1", 0, server_host_keys=[key], server_factory=Open, process_factory=end)
+    async with server:
+        trust = PinnedHostKeys(public_keys=(key.export_public_key().decode(),))
+        target = Target(address="127.0.0.1", port=server.get_port(), username="mcp")
+        inner = behind(sshd, target=target, host_key=trust)
+        link = start_link(sshd.sidecar_config()).link
+        async with ssh_wire(inner, link.tunnel, name="workshop", settings=Connection())() as wire:
+            assert [item async for item in wire.read] == []
+            fault = wire.fault()
+    assert fault is not None
+    assert "signal «\\x1b[31mRED»" in fault.message
