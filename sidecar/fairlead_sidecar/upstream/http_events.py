@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from fairlead_sidecar.upstream.errors import ProtocolError
 from fairlead_sidecar.upstream.messages import MAX_MESSAGE_BYTES
 
+_MOST_DIGITS = 9
+
 
 @dataclass(slots=True)
 class Event:
@@ -76,7 +78,7 @@ class EventDecoder:
             self._event.name = value.decode(errors="replace") or "message"
         elif name == b"id" and b"\0" not in value:
             self._event.id = value.decode(errors="replace")
-        elif name == b"retry" and value.isdigit():
+        elif name == b"retry" and value.isdigit() and len(value) <= _MOST_DIGITS:
             self._event.retry = int(value) / 1000
         else:
             return

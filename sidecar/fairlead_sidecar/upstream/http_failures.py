@@ -1,5 +1,7 @@
 """What HTTP's statuses and httpx2's exceptions mean for an MCP server, in words that say what to change."""
 
+from collections.abc import Callable
+
 import httpx2
 from mcp_types import METHOD_NOT_FOUND, JSONRPCError
 
@@ -15,6 +17,7 @@ from fairlead_sidecar.upstream.errors import (
 from fairlead_sidecar.upstream.messages import parse
 
 _NO_ENDPOINT = frozenset({404, 405, 410})
+_MOST_OF_URL = 512
 
 
 class BrokenOff(Exited):
@@ -30,12 +33,36 @@ class Forbidden(Unauthorized):
 
 
 def shown(url: httpx2.URL | str) -> str:
-    """A URL as messages have it: without what may be secret in it."""
-    return str(httpx2.URL(url).copy_with(userinfo=b"", query=None, fragment=None))
+    """A URL as messages have it: without what may be secret in it, and cut, as a server can say any."""
+    text = str(httpx2.URL(url).copy_with(userinfo=b"", query=None, fragment=None))
+    return text if len(text) <= _MOST_OF_URL else f"{text[:_MOST_OF_URL]}…"
+
+
+def is_compressed(response: httpx2.Response) -> bool:
+    """Whether its body is not what it stands for."""
+    return response.headers.get("content-encoding", "").strip().lower() not in ("", "identity")
+
+
+def check_encoding(response: httpx2.Response) -> None:
+    """Refuse what is compressed: nobody asked for it, and reading a few bytes of it could take minutes.
+
+    Raises:
+        ProtocolError: It is.
+    """
+    if is_compressed(response):
+        raise ProtocolError(
+            f"{shown(response.request.url)} sends compressed answers, which were not asked for.",
+            hint="Turn compression off in the server, or in the proxy before it.",
+        )
 
 
 def meaning(
-    response: httpx2.Response, body: bytes, location: httpx2.URL | None, *, in_session: bool
+    response: httpx2.Response,
+    body: bytes,
+    location: httpx2.URL | None,
+    *,
+    in_session: bool,
+    mask: Callable[[str], str] = str,
 ) -> JSONRPCError | UpstreamError:
     """What a response without success means: the server's own error where it has one.
 
@@ -44,12 +71,13 @@ def meaning(
         body: The beginning of its body.
         location: Where it redirects to, where that was not followed.
         in_session: The request named a session.
+        mask: Takes the secrets out of what the server says.
     """
     own = _own_error(response, body)
     if in_session and _session_over(response.status_code, own):
         return SessionOver(f"{shown(response.request.url)} does not know the session any more.")
     if own is None or response.status_code in (401, 403):
-        return _refused(response, body, location)
+        return _refused(response, mask(body.decode(errors="replace")).strip(), location)
     return own
 
 
@@ -70,9 +98,9 @@ def _session_over(status: int, own: JSONRPCError | None) -> bool:
     return status == 400 and own is not None and "session" in own.error.message.lower()
 
 
-def _refused(response: httpx2.Response, body: bytes, location: httpx2.URL | None) -> UpstreamError:
+def _refused(response: httpx2.Response, text: str, location: httpx2.URL | None) -> UpstreamError:
     status, url = response.status_code, shown(response.request.url)
-    said = f": {quoted(body.decode(errors='replace').strip())}" if body.strip() and not _is_page(response) else ""
+    said = f": {quoted(text)}" if text and not _is_page(response) else ""
     if location is not None:
         return EndpointNotFound(
             f"{url} redirects to {shown(location)}, which is not followed.",

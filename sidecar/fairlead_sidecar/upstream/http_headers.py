@@ -1,6 +1,6 @@
 """The headers that a server's owner configured, read afresh from their Secrets."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from fairlead_sidecar.config import Header
 from fairlead_sidecar.upstream.errors import SecretNotFound, UpstreamError
@@ -22,6 +22,10 @@ _OURS = frozenset(
     }
 )
 _OUR_PREFIX = "mcp-"
+_MOST_OF_VALUE = 16 * 1024
+"""Few servers take so much."""
+_LEAST_OF_SECRET = 8
+"""Characters; the scheme before a token is shorter, and no secret."""
 
 
 class HeaderInvalid(UpstreamError):
@@ -45,12 +49,23 @@ def read_headers(headers: Iterable[Header]) -> dict[str, str]:
         if name in _OURS or name.startswith(_OUR_PREFIX):
             raise HeaderInvalid(f"The header {header.name} belongs to the protocol and can't be configured.")
         value, source = _value(header)
-        if not (value.isascii() and value.isprintable()):
+        if not sendable(value):
             raise HeaderInvalid(
-                f"The value of the header {header.name} ({source}) holds characters that no header may."
+                f"The value of the header {header.name} ({source}) holds characters that no header may, or is too long."
             )
         read[name] = value
     return read
+
+
+def sendable(value: str) -> bool:
+    """Whether a header can have this value."""
+    return value.isascii() and value.isprintable() and len(value) <= _MOST_OF_VALUE
+
+
+def secret_parts(headers: Iterable[Header], read: Mapping[str, str]) -> list[bytes]:
+    """What is secret in headers as they were read: the values from Secrets, and the words in them (`Bearer ...`)."""
+    values = [read.get(header.name.lower(), "") for header in headers if header.secret is not None]
+    return [part.encode() for value in values for part in {value, *value.split()} if len(part) >= _LEAST_OF_SECRET]
 
 
 def _value(header: Header) -> tuple[str, str]:

@@ -9,7 +9,7 @@ from mcp_types import JSONRPCError, JSONRPCMessage, JSONRPCRequest
 
 from fairlead_sidecar.ssh.failures import quoted
 from fairlead_sidecar.upstream.errors import EndpointNotFound, Exited, NotResponding, ProtocolError, UpstreamError
-from fairlead_sidecar.upstream.http_endpoint import Endpoint, beginning, problem
+from fairlead_sidecar.upstream.http_endpoint import Endpoint, beginning
 from fairlead_sidecar.upstream.http_events import EventDecoder
 from fairlead_sidecar.upstream.http_failures import content_type, no_mcp, shown
 from fairlead_sidecar.upstream.http_wire import HttpWire
@@ -23,8 +23,7 @@ class SseWire(HttpWire):
     """One session with a server: it lasts as long as its stream."""
 
     def __init__(self, endpoint: Endpoint) -> None:
-        super().__init__()
-        self._endpoint = endpoint
+        super().__init__(endpoint)
         self._post_url: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     async def open(self) -> None:
@@ -55,7 +54,7 @@ class SseWire(HttpWire):
                     if response.is_success:
                         await beginning(response)
                         return
-                    refusal = await problem(response, in_session=True)
+                    refusal = await self._endpoint.problem(response, in_session=True)
             if isinstance(refusal, UpstreamError):
                 raise refusal
             if isinstance(message, JSONRPCRequest):
@@ -70,7 +69,7 @@ class SseWire(HttpWire):
         try:
             async with self._endpoint.request("GET", {"accept": "text/event-stream"}) as response:
                 if not response.is_success:
-                    refusal = await problem(response, in_session=False)
+                    refusal = await self._endpoint.problem(response, in_session=False)
                     raise refusal if isinstance(refusal, UpstreamError) else _no_stream(response, refusal)
                 if content_type(response) != "text/event-stream":
                     raise no_mcp(response)
@@ -92,7 +91,7 @@ class SseWire(HttpWire):
 
     async def _receive(self, data: bytearray) -> None:
         try:
-            message = parse(data)
+            message = parse(data, self.masked)
         except ProtocolError as error:
             await self.report(error)
             return
@@ -102,7 +101,10 @@ class SseWire(HttpWire):
 
     def _within_origin(self, said: str) -> str:
         url = httpx2.URL(self._endpoint.url)
-        target = url.join(said)
+        try:
+            target = url.join(said)
+        except httpx2.InvalidURL:
+            raise ProtocolError(f"{shown(url)} sends its clients to {quoted(said)}, which is no URL.") from None
         if (target.scheme, target.host, target.port) != (url.scheme, url.host, url.port):
             raise ProtocolError(f"{shown(url)} sends its clients to another server, {shown(target)}.")
         return str(target)

@@ -27,9 +27,10 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from fairlead_sidecar.ssh.backoff import Backoff
 from fairlead_sidecar.upstream.errors import ForwardingRefused, LinkDown, NotListening, ProtocolError, UpstreamError
-from fairlead_sidecar.upstream.http_endpoint import Endpoint, beginning, problem, whole
+from fairlead_sidecar.upstream.http_endpoint import Endpoint, beginning, whole
 from fairlead_sidecar.upstream.http_events import Event, EventDecoder
 from fairlead_sidecar.upstream.http_failures import BrokenOff, content_type, no_mcp
+from fairlead_sidecar.upstream.http_headers import sendable
 from fairlead_sidecar.upstream.http_wire import HttpWire
 from fairlead_sidecar.upstream.messages import is_answer, is_notification, parse, render
 
@@ -43,6 +44,8 @@ _SEND_SECONDS = 30.0
 _RESUMPTIONS = 3
 """Attempts, without an event between them, to get the rest of a stream that broke off."""
 _RETRY_SECONDS = 1.0
+_LEAST_RETRY_SECONDS = 0.05
+"""Whatever the server says."""
 _DRAIN_SECONDS = 1.0
 """For a stream to end after its answer, so that its connection serves the next request too."""
 _GOODBYE_SECONDS = 2.0
@@ -58,8 +61,10 @@ class _Position:
 
     def note(self, event: Event) -> None:
         self.fruitless = 0
-        self.last_id = event.id or self.last_id
-        self.retry = self.retry if event.retry is None else event.retry
+        if event.id:
+            self.last_id = event.id if sendable(event.id) else None
+        if event.retry is not None:
+            self.retry = max(event.retry, _LEAST_RETRY_SECONDS)
 
 
 @dataclass(slots=True)
@@ -74,8 +79,7 @@ class StreamableWire(HttpWire):
     """One session with a server (handshake protocols), or one client of it (modern protocol)."""
 
     def __init__(self, endpoint: Endpoint) -> None:
-        super().__init__()
-        self._endpoint = endpoint
+        super().__init__(endpoint)
         self._session_id: str | None = None
         self._version: str | None = None
         self._posts: dict[RequestId, _Post] = {}
@@ -145,7 +149,7 @@ class StreamableWire(HttpWire):
                     if response.is_success:
                         await beginning(response)
                     else:
-                        _raise(await problem(response, in_session=self._session_id is not None))
+                        _raise(await self._endpoint.problem(response, in_session=self._session_id is not None))
         except UpstreamError as error:
             await self.fail(error, None)
             self.check()
@@ -169,13 +173,13 @@ class StreamableWire(HttpWire):
         try:
             async with self._endpoint.request("POST", headers, render(message)) as response:
                 if not response.is_success:
-                    answer = await problem(response, in_session=_SESSION_ID in headers)
+                    answer = await self._endpoint.problem(response, in_session=_SESSION_ID in headers)
                     await self._deliver_answer(_raise(answer), message)
                     return
                 if message.method == "initialize":
-                    self._session_id = response.headers.get(_SESSION_ID)
+                    self._session_id = _session_id(response)
                 if content_type(response) == "application/json":
-                    await self._deliver_answer(parse(await whole(response)), message)
+                    await self._deliver_answer(parse(await whole(response), self.masked), message)
                     return
                 if content_type(response) != "text/event-stream":
                     raise no_mcp(response)
@@ -203,7 +207,7 @@ class StreamableWire(HttpWire):
             headers[_LAST_EVENT_ID] = position.last_id
         async with self._endpoint.request("GET", headers) as response:
             if not response.is_success:
-                _raise(await problem(response, in_session=_SESSION_ID in headers))
+                _raise(await self._endpoint.problem(response, in_session=_SESSION_ID in headers))
             if content_type(response) != "text/event-stream":
                 raise no_mcp(response)
             return await self._read_events(response, position, message)
@@ -242,7 +246,7 @@ class StreamableWire(HttpWire):
                 position.note(event)
                 if event.name != "message" or not event.data:
                     continue
-                received = parse(event.data)
+                received = parse(event.data, self.masked)
                 if message is None or not is_answer(received):
                     await self.deliver(received)
                     continue
@@ -270,6 +274,13 @@ class StreamableWire(HttpWire):
         version = result.get("protocolVersion") if isinstance(result, dict) else None
         if isinstance(version, str) and version.isascii() and version.isprintable():
             self._version = version
+
+
+def _session_id(response: httpx2.Response) -> str | None:
+    given: str | None = response.headers.get(_SESSION_ID)
+    if given is not None and not sendable(given):
+        raise ProtocolError("The server gave the session a name that no header can have.")
+    return given
 
 
 def _unknown(message: JSONRPCRequest) -> JSONRPCError | None:

@@ -20,6 +20,7 @@ from fairlead_sidecar.upstream.errors import (
     Unauthorized,
     UpstreamError,
 )
+from fairlead_sidecar.upstream.http_endpoint import Endpoint
 from fairlead_sidecar.upstream.http_failures import Forbidden, SessionOver
 from fairlead_sidecar.upstream.messages import failure
 
@@ -61,7 +62,8 @@ class Outlet:
 class HttpWire:
     """A wire whose messages are HTTP bodies and events."""
 
-    def __init__(self) -> None:
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
         # No buffer: a message that nobody takes is not followed by the next one. The reader can tell by a message's
         # context which request's response brought it.
         self._in, self._out = create_context_streams[Item](0)
@@ -76,6 +78,10 @@ class HttpWire:
     def fault(self) -> UpstreamError | None:
         """Why it ended, or why the last request got no answer."""
         return self._fault
+
+    def masked(self, text: str) -> str:
+        """See `spec.Wire`."""
+        return self._endpoint.masked(text)
 
     async def send(self, item: SessionMessage) -> None:
         """Send a message to the server."""

@@ -87,6 +87,8 @@ class KeyServerClient:
         url = f"{self._url}{path}"
         async with (
             await tunnel_client(self._connect, url) as client,
-            client.stream(method, url, json=body, timeout=TIMEOUT_SECONDS) as response,
+            client.stream(
+                method, url, json=body, timeout=TIMEOUT_SECONDS, headers={"accept-encoding": "identity"}
+            ) as response,
         ):
             yield response

@@ -25,7 +25,8 @@ _END_SECONDS = 1.0
 """How long the exit code may come after the last output."""
 _AT_ONCE = 64 * 1024
 """Bytes of a message that are handed over in one step, which can't be cancelled halfway."""
-_SHOWN_BYTES = 800
+_SHOWN_BYTES = 16 * 1024
+"""Far more than is shown: a secret in it must be whole to be masked."""
 _NOT_FOUND, _NOT_EXECUTABLE = 127, 126
 
 Item = SessionMessage | Exception
@@ -73,6 +74,10 @@ class StdioWire:
             return self._fault
         return None if self._spoke else self._stray
 
+    def masked(self, text: str) -> str:
+        """See `spec.Wire`."""
+        return self._redactor.text(text)
+
     def message(self, line: bytes | bytearray) -> Item | None:
         """What a line says; None for nothing.
 
@@ -84,7 +89,7 @@ class StdioWire:
         if not start and not line.strip():
             return None
         try:
-            message = parse(line)
+            message = parse(line, self.masked)
         except ProtocolError as error:
             return self._no_message(start, error)
         self._spoke, self._unreadable = True, 0
@@ -119,12 +124,11 @@ class StdioWire:
         self._fault = LinkDown(f"There is no connection to the host: {error.message}")
 
     def _no_message(self, start: bytes, error: ProtocolError) -> Exception:
-        error = ProtocolError(self._redactor.text(error.message))
         self._unreadable += 1
         if self._unreadable >= MAX_UNREADABLE:
             raise error
         if not self._spoke and self._stray is None:
-            text = quoted(self._redactor.text(start.decode(errors="replace")))
+            text = quoted(self.masked(start.decode(errors="replace")))
             self._stray = ProtocolError(f"{self._command} writes to its standard output what is no message: {text}.")
         # What does not even begin like a message was meant for a person, so no request waits for it.
         return error if start.startswith(b"{") else ValueError(error.message)

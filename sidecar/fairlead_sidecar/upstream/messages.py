@@ -5,6 +5,7 @@ Results of 10 MB and more pass, so no step here makes a copy that it can do with
 
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 
 from mcp.shared.exceptions import MCPError
@@ -29,7 +30,8 @@ MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 """Of one message from a server; a longer one is an error, before it is all held."""
 MAX_DEPTH = 200
 """Of lists and objects in each other: as deep as the quicker parser reads, and less than what can be written again."""
-_QUOTED_BYTES = 400
+_QUOTED_BYTES = 16 * 1024
+"""Far more than is shown: a secret in it must be whole to be masked."""
 _LONG_BYTES = 256 * 1024
 # It begins with letters that are the same in all cases: only so does a search in megabytes take no time.
 _LONE_SURROGATE = re.compile(
@@ -37,8 +39,12 @@ _LONE_SURROGATE = re.compile(
 )
 
 
-def parse(data: bytes | bytearray) -> JSONRPCMessage:
+def parse(data: bytes | bytearray, mask: Callable[[str], str] = str) -> JSONRPCMessage:
     """Read one message. A bytearray is empty afterwards: a long one is let go of before its content is made.
+
+    Args:
+        data: The message.
+        mask: Takes the secrets out of what an error shows of it.
 
     Raises:
         ProtocolError: It is no JSON, or no JSON-RPC message.
@@ -48,11 +54,11 @@ def parse(data: bytes | bytearray) -> JSONRPCMessage:
         value = _load(data)
     except (ValueError, RecursionError) as error:
         why = str(error)[:100]
-        raise ProtocolError(f"The server sent something that is no JSON ({why}): {_shown(start)}.") from None
+        raise ProtocolError(f"The server sent something that is no JSON ({why}): {_shown(start, mask)}.") from None
     try:
         return jsonrpc_message_adapter.validate_python(value, by_name=False)
     except ValidationError:
-        raise ProtocolError(f"The server sent JSON that is no JSON-RPC message: {_shown(start)}.") from None
+        raise ProtocolError(f"The server sent JSON that is no JSON-RPC message: {_shown(start, mask)}.") from None
 
 
 def _load(data: bytes | bytearray) -> Any:
@@ -112,5 +118,5 @@ def is_notification(message: JSONRPCMessage, method: str) -> bool:
     return isinstance(message, JSONRPCNotification) and message.method == method
 
 
-def _shown(start: bytes) -> str:
-    return quoted(start.decode(errors="replace"))
+def _shown(start: bytes, mask: Callable[[str], str]) -> str:
+    return quoted(mask(start.decode(errors="replace")))

@@ -30,6 +30,7 @@ from mcp_types.version import (
     MODERN_PROTOCOL_VERSIONS,
 )
 
+from fairlead_sidecar.ssh.failures import quoted
 from fairlead_sidecar.upstream.errors import ProtocolError
 from fairlead_sidecar.upstream.spec import Json
 
@@ -69,7 +70,14 @@ def passed_on(capabilities: Json) -> Json:
     return {name: capabilities[name] for name in _PASSED_ON if isinstance(capabilities.get(name), dict)}
 
 
-async def negotiate(send: Send, notify: Notify, *, capabilities: Json, probe_timeout: float | None) -> Agreement:
+async def negotiate(
+    send: Send,
+    notify: Notify,
+    *,
+    capabilities: Json,
+    probe_timeout: float | None,
+    mask: Callable[[str], str] = str,
+) -> Agreement:
     """Find the version to speak: a modern one where the server has it, else that of the handshake.
 
     Only an answer that proves a modern server counts as one; whatever else it says, it gets the handshake.
@@ -80,6 +88,7 @@ async def negotiate(send: Send, notify: Notify, *, capabilities: Json, probe_tim
         capabilities: What we can do, in the handshake; the modern protocol says so with each request.
         probe_timeout: Seconds that `server/discover` may take before the server is taken for one of the handshake era;
             None: it is one.
+        mask: Takes the secrets out of what the server says.
 
     Raises:
         ProtocolError: There is no version in common, or its answers make no sense.
@@ -97,7 +106,7 @@ async def negotiate(send: Send, notify: Notify, *, capabilities: Json, probe_tim
             again = await _discover(send, mutual, probe_timeout)
             if isinstance(again, Agreement):
                 return again
-        raise ProtocolError(f"The server refused the MCP handshake: {error.message}") from None
+        raise ProtocolError(f"The server refused the MCP handshake: {quoted(mask(error.message))}.") from None
 
 
 async def _discover(send: Send, wanted: str, timeout: float) -> Agreement | str | None:
@@ -111,7 +120,7 @@ async def _discover(send: Send, wanted: str, timeout: float) -> Agreement | str 
         supported = _supported(error)
         if supported and not any(v in HANDSHAKE_PROTOCOL_VERSIONS for v in supported) and not _mutual(supported):
             raise ProtocolError(
-                f"The server speaks only MCP {', '.join(supported)}, which Fairlead does not."
+                f"The server speaks only MCP {quoted(', '.join(supported))}, which Fairlead does not."
             ) from None
         mutual = _mutual(supported)
         return mutual if mutual != wanted else None

@@ -140,6 +140,7 @@ class UpstreamSession:
             self._dispatcher.notify,
             capabilities=ALL_CAPABILITIES if self._setup.capabilities is None else passed_on(self._setup.capabilities),
             probe_timeout=min(PROBE_TIMEOUT, self._setup.start_timeout / 3) if self._setup.probe else None,
+            mask=self._wire.masked,
         )
         self.catalogue = Catalogue(
             capabilities=agreement.capabilities,

@@ -42,6 +42,9 @@ class Wire(Protocol):
         """Why it ended, or what is wrong with it, where it knows more than that it did; with the last lines that a
         stdio server wrote to its standard error."""
 
+    def masked(self, text: str) -> str:
+        """The server's own words, without the secrets that it was given: what is shown of them outside of results."""
+
 
 OpenWire = Callable[[], AbstractAsyncContextManager[Wire]]
 """Opens one; on leaving, whatever it started on the host is ended.

@@ -29,6 +29,9 @@ class LocalWire:
         code = self.process.returncode
         return None if code is None else Exited(f"The program ended with exit code {code}.")
 
+    def masked(self, text: str) -> str:
+        return text
+
     async def pump_in(self) -> None:
         assert self.process.stdout is not None
         async with self._in:

@@ -25,6 +25,8 @@ from fairlead_sidecar.upstream.errors import (
     StartFailed,
     UpstreamError,
 )
+from fairlead_sidecar.upstream.session_opening import open_session
+from fairlead_sidecar.upstream.session_setup import Setup
 from fairlead_sidecar.upstream.spec import Wire
 from fairlead_sidecar.upstream.stdio import stdio_wire
 from tests.integration.ssh.running import RunningLink, StartLink
@@ -318,6 +320,36 @@ async def test_a_secret_that_is_missing_has_a_name(sshd: Sshd, start_link: Start
     missing = Variable(name="API_TOKEN", secret=SecretValue(file=tmp_path / "token", name="app/token"))
     with pytest.raises(SecretNotFound, match="app/token"):
         async with opened(link, difficult(variables=(missing,))):
+            pass
+
+
+@pytest.mark.parametrize("padding", [0, 90, 170])
+async def test_a_secret_in_what_is_no_message_is_masked_wherever_it_is_cut(
+    padding: int, sshd: Sshd, start_link: StartLink, tmp_path: Path
+) -> None:
+    (tmp_path / "token").write_text("own-secret-" + "0123456789" * 30)
+    token = Variable(name="TOKEN", secret=SecretValue(file=tmp_path / "token", name="app/token"))
+    link = start_link(sshd.sidecar_config()).link
+    async with opened(link, sh(f'echo "{{{"x" * padding}$TOKEN"; cat', variables=(token,))) as wire:
+        item = await wire.read.receive()
+        fault = wire.fault()
+    assert isinstance(item, ProtocolError)
+    assert fault is not None
+    for message in (item.message, fault.message):
+        assert "[redacted]" in message
+        assert "own-secret" not in message
+
+
+async def test_a_secret_in_the_refusal_of_the_handshake_is_masked(
+    sshd: Sshd, start_link: StartLink, tmp_path: Path
+) -> None:
+    (tmp_path / "token").write_text("own-secret-1234")
+    token = Variable(name="TOKEN", secret=SecretValue(file=tmp_path / "token", name="app/token"))
+    refusal = r'echo "{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{\"code\":-1,\"message\":\"bad key $TOKEN\"}}"; cat'
+    link = start_link(sshd.sidecar_config()).link
+    open_wire = stdio_wire(sh(f"read line; {refusal}", variables=(token,)), link, name="tested", start_timeout=20)
+    with pytest.raises(ProtocolError, match=r"bad key \[redacted\]"):
+        async with open_session(open_wire, Setup(server="tested", start_timeout=20, probe=False)):
             pass
 
 
