@@ -29,6 +29,8 @@ CLOSE_TIMEOUT = 10.0
 """Seconds that ending it may take."""
 LOOK_INTERVAL = 30.0
 """Seconds between two looks at an HTTP server that nobody uses."""
+MOST_CHARACTERS = 256
+"""Of what a server says that it is called, in the status, which the API server keeps."""
 RESTORE_TIMEOUT = 10.0
 """Seconds that a server that was started again has to take up the subscriptions of the one before."""
 _STARTING = "It is being started."
@@ -98,8 +100,8 @@ class UpstreamServer:
             ready=fault is None,
             reason=fault.reason if fault is not None else "Ready",
             message=f"{fault.message} {fault.hint}".strip() if fault is not None else "It works.",
-            server_name=name if isinstance(name, str) else None,
-            server_version=version if isinstance(version, str) else None,
+            server_name=_told(name),
+            server_version=_told(version),
             protocol_version=catalogue.protocol_version or None,
             tool_count=len(catalogue.tools),
             since=self._since,
@@ -246,3 +248,7 @@ class UpstreamServer:
 
     def _named(self, fault: UpstreamError) -> UpstreamError:
         return type(fault)(f"MCP server {self.spec.name}: {fault.message}", hint=fault.hint)
+
+
+def _told(text: object) -> str | None:
+    return text[:MOST_CHARACTERS] if isinstance(text, str) else None

@@ -190,3 +190,9 @@ async def test_a_revoked_token_that_watched_something_leaves_no_session_behind(
                 await until(lambda: not held, "the session to end", seconds=3)
                 await asyncio.sleep(1)
         assert (len(opened), held) == (1, {})
+
+
+async def test_the_status_does_not_grow_with_what_a_server_calls_itself(sshd_factory: SshdFactory) -> None:
+    info = {"name": "x" * 40_000, "version": "1" * 40_000}
+    async with hosting(sshd_factory, misbehaving("s", initialize={"serverInfo": info})) as endpoint:
+        assert len(endpoint.sidecar.status().model_dump_json()) < 10_000
