@@ -13,7 +13,7 @@ from fairlead_sidecar.ssh.flow import Inflow, Outflow
 from fairlead_sidecar.ssh.launcher import Launcher
 from fairlead_sidecar.ssh.observer import Observer
 from fairlead_sidecar.ssh.order import Order
-from fairlead_sidecar.ssh.pool import Pool, PoolGone
+from fairlead_sidecar.ssh.pool import TRIES, Pool, PoolGone
 from fairlead_sidecar.ssh.program import Program, check, compose
 from fairlead_sidecar.ssh.reaper import KILL_SECONDS, Reaper
 from fairlead_sidecar.ssh.request import CommandRequest
@@ -21,7 +21,6 @@ from fairlead_sidecar.ssh.result import CommandEnd, Stream
 
 GRACE_SECONDS = 2.0
 """How long a command has after the end of its input before it is killed, as MCP has it for stdio servers."""
-_TRIES = 3
 _PIECE = 64 * 1024
 
 OnStderr = Callable[[bytes], None]
@@ -243,7 +242,7 @@ class Holds:
                 continue
             except NotTaken:
                 tries += 1
-                if tries == _TRIES:
+                if tries == TRIES:
                     raise not_a_shell(held.launcher) from None
 
     async def _serve(self, held: Held, deadline: float) -> Held:

@@ -29,6 +29,8 @@ from fairlead_sidecar.ssh.sftp import OPEN_SECONDS, SharedSftp
 
 WARM = 4
 """Shells that wait ahead of need, per pool."""
+TRIES = WARM + 2
+"""How many shells a command is given to that end before they take it: all that wait may have died at once."""
 BESIDE = 2
 """Shells that start ahead of need while a command waits for its own: each slows that one down. The others follow in the
 next pause."""

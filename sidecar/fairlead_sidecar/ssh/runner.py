@@ -14,15 +14,13 @@ from fairlead_sidecar.ssh.launcher import Launcher
 from fairlead_sidecar.ssh.marker import SIDECAR, instance_of
 from fairlead_sidecar.ssh.observer import Observer
 from fairlead_sidecar.ssh.order import Order
-from fairlead_sidecar.ssh.pool import Pool, PoolGone
+from fairlead_sidecar.ssh.pool import TRIES, Pool, PoolGone
 from fairlead_sidecar.ssh.program import Program, check, compose
 from fairlead_sidecar.ssh.reaper import Reaper
 from fairlead_sidecar.ssh.request import CommandRequest, RunAs
 from fairlead_sidecar.ssh.result import CommandEnd, Sink, Stream
 from fairlead_sidecar.ssh.sweep import AGAIN_SECONDS, leftovers, sweep_script
 
-_TRIES = 3
-"""How many shells a command is given to that end before they take it."""
 _MAX_ANSWER = 1024 * 1024
 
 log = logging.getLogger(__name__)
@@ -81,7 +79,7 @@ class Runner:
                 continue
             except NotTaken:
                 tries += 1
-                if tries == _TRIES and order.launcher is not None:
+                if tries == TRIES and order.launcher is not None:
                     raise not_a_shell(order.launcher) from None
 
     async def capture(self, pool: Pool, target: Target) -> None:
