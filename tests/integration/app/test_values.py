@@ -5,7 +5,17 @@ from pathlib import Path
 
 import httpx
 
-from fairlead_sidecar.config import Environment, Policy, SecretValue, Sudo, Variable
+from fairlead_sidecar.config import (
+    Environment,
+    Header,
+    HttpServer,
+    McpServer,
+    Policy,
+    SecretValue,
+    StdioServer,
+    Sudo,
+    Variable,
+)
 from tests.integration.app.endpoint import RunningEndpoint, until
 
 
@@ -32,3 +42,16 @@ async def test_missing_values_are_named_until_they_appear(hostless: RunningEndpo
             (tmp_path / key).write_text("x")
         await poll
         await until(lambda: not hostless.sidecar.status().missing_values, "nothing is missing any more")
+
+
+async def test_missing_values_of_mcp_servers_are_named(hostless: RunningEndpoint, tmp_path: Path) -> None:
+    def value(key: str) -> SecretValue:
+        return SecretValue(file=tmp_path / key, name=f"app/{key}")
+
+    stdio = StdioServer(command="x", variables=(Variable(name="TOKEN", secret=value("token")),))
+    web = HttpServer(url="http://127.0.0.1:1/mcp", headers=(Header(name="Authorization", secret=value("header")),))
+    hostless.reconfigure(mcp_servers=(McpServer(name="stock", server=stdio), McpServer(name="web", server=web)))
+    await hostless.settled()
+    assert hostless.sidecar.status().missing_values == ("app/header", "app/token")
+    (tmp_path / "header").write_text("x")
+    await until(lambda: hostless.sidecar.status().missing_values == ("app/token",), "it is noticed")
