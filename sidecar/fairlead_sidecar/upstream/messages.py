@@ -28,6 +28,9 @@ from fairlead_sidecar.upstream.errors import ProtocolError, UpstreamError
 
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 """Of one message from a server; a longer one is an error, before it is all held."""
+MAX_CONTAINERS, MAX_MEMBERS = 1_000_000, 8_000_000
+"""Lists and objects of a message, and what they hold: each takes many times its bytes, and time for which all wait.
+Text with as many brackets or commas counts as such."""
 MAX_DEPTH = 200
 """Of lists and objects in each other: as deep as the quicker parser reads, and less than what can be written again."""
 _QUOTED_BYTES = 16 * 1024
@@ -65,6 +68,8 @@ def _load(data: bytes | bytearray) -> Any:
     # Straight to Python's objects: the adapter's own JSON parser holds every long string once more.
     if len(data) < _LONG_BYTES:
         return from_json(data)
+    if data.count(b"[") + data.count(b"{") > MAX_CONTAINERS or data.count(b",") > MAX_MEMBERS:
+        raise ValueError(f"more than {MAX_CONTAINERS} lists and objects, or {MAX_MEMBERS} values in them")
     text = data.decode()
     if isinstance(data, bytearray):
         data.clear()
