@@ -28,6 +28,8 @@ class Zoo:
 
     endpoint: RunningEndpoint
     published: Published
+    directory: Path
+    """With `files` and `memory.json`, which its servers work on."""
     ports: dict[str, int]
     """Of server-everything, by its mode."""
 
@@ -125,4 +127,4 @@ async def zoo(directory: Path, *more: McpServer) -> AsyncIterator[Zoo]:
         sshd = stack.enter_context(started(directory / "sshd", published))
         async with running(sshd.sidecar_config(mcp_servers=(*well, *more))) as endpoint:
             await ready(endpoint, *(server.name for server in well))
-            yield Zoo(endpoint, published, ports)
+            yield Zoo(endpoint, published, directory, ports)
