@@ -4,10 +4,14 @@ import json
 import re
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import httpx2
 
+from fairlead_client.connect.url import account
+
+Mask = Callable[[str], str]
+"""Takes the token out of what an endpoint says."""
 _LONGEST = 300
 
 
@@ -32,9 +36,9 @@ async def is_rpc(response: httpx2.Response) -> bool:
     return isinstance(content, dict) and "jsonrpc" in content
 
 
-async def gateway(response: httpx2.Response) -> str:
+async def gateway(response: httpx2.Response, mask: Mask) -> str:
     """502, 503, 504."""
-    explained = await explanation(response)
+    explained = await explanation(response, mask)
     return f"HTTP {response.status_code} {response.reason_phrase}".strip() + (f": {explained}" if explained else "")
 
 
@@ -77,7 +81,7 @@ def shown(text: str) -> str:
     return clean if len(clean) <= _LONGEST else f"{clean[:_LONGEST]}…"
 
 
-async def explanation(response: httpx2.Response) -> str:
+async def explanation(response: httpx2.Response, mask: Mask) -> str:
     """What the body says, where it is meant for programs: JSON with a `message`; HTML is for browsers."""
     if not is_json(response):
         return ""
@@ -88,24 +92,24 @@ async def explanation(response: httpx2.Response) -> str:
     said = content.get("message") or content.get("error") if isinstance(content, dict) else None
     if isinstance(said, dict):
         said = said.get("message")
-    return shown(said) if isinstance(said, str) else ""
+    return shown(mask(said)) if isinstance(said, str) else ""
 
 
-def unauthorized(response: httpx2.Response, source: str | None) -> str:
+def unauthorized(response: httpx2.Response, source: str | None, mask: Mask) -> str:
     """401: the token, or the lack of one."""
     match = re.search(r'error_description="([^"]*)"', response.headers.get("www-authenticate", ""))
-    why = f": {shown(match[1])}" if match else ""
+    why = f": {shown(mask(match[1]))}" if match else ""
     if source is None:
         return (
             f"the endpoint asks for a token (HTTP 401{why}), and there is none: give it with --token-file, in "
-            f"FAIRLEAD_TOKEN, or store it with `keyring set fairlead {response.request.url}`"
+            f"FAIRLEAD_TOKEN, or store it with `keyring set fairlead {account(str(response.request.url))}`"
         )
     return f"the endpoint refused the token from {source} (HTTP 401{why}): replace it there by one that is valid"
 
 
 def refused(response: httpx2.Response, explained: str) -> str:
     """Another HTTP error."""
-    status, url = response.status_code, response.request.url
+    status, url = response.status_code, account(str(response.request.url))
     detail = f"HTTP {status} {response.reason_phrase}".strip() + (f": {explained}" if explained else "")
     if 300 <= status < 400:
         return (

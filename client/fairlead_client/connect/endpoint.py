@@ -12,7 +12,7 @@ from fairlead_client.connect import answers
 from fairlead_client.connect.availability import FIRST_DELAY, Availability, Away
 from fairlead_client.connect.errors import ConnectError
 from fairlead_client.connect.tokens import TokenSource
-from fairlead_client.connect.url import is_loopback
+from fairlead_client.connect.url import account, is_loopback
 
 ACCEPT = {"Accept": "application/json, text/event-stream"}
 CONNECT_SECONDS = 10.0
@@ -111,8 +111,12 @@ class Endpoint:
     async def refusal(self, response: httpx2.Response) -> Refused:
         """What an HTTP error means, in words."""
         if response.status_code == 401:
-            return Refused(answers.unauthorized(response, self._source.name if self._token else None), 401)
-        return Refused(answers.refused(response, await answers.explanation(response)), response.status_code)
+            return Refused(
+                answers.unauthorized(response, self._source.name if self._token else None, self._masked), 401
+            )
+        return Refused(
+            answers.refused(response, await answers.explanation(response, self._masked)), response.status_code
+        )
 
     async def _send(
         self, method: str, headers: Mapping[str, str], body: bytes | None, *, persistent: bool
@@ -124,13 +128,13 @@ class Endpoint:
             try:
                 await self._availability.wait(None if deadline is None else max(0.0, deadline - loop.time()))
             except Away as away:
-                msg = f"{self.url} is away: {away}; waited {self._patience:g} s, and nothing was sent"
+                msg = f"{account(self.url)} is away: {away}; waited {self._patience:g} s, and nothing was sent"
                 raise EndpointError(msg) from away
             try:
                 response = await self._http.send(self._request(method, headers, body), stream=True)
             except _NOT_SENT as error:
                 if problem := answers.certificate_problem(error):
-                    msg = f"the certificate of {self.url} can't be verified: {problem}"
+                    msg = f"the certificate of {account(self.url)} can't be verified: {problem}"
                     raise EndpointError(msg) from error
                 self._availability.lost(answers.spoken(error))
                 continue
@@ -144,7 +148,7 @@ class Endpoint:
                 continue
             if response.status_code not in _GATEWAY or await answers.is_rpc(response):
                 return response
-            cause = await answers.gateway(response)
+            cause = await answers.gateway(response, self._masked)
             await response.aclose()
             self._availability.lost(cause)
             if response.status_code != 503:
@@ -153,6 +157,9 @@ class Endpoint:
             # Nobody took it. The endpoint may be there, and still have nobody who takes it.
             await asyncio.sleep(delay)
             delay = min(delay * 2, LONGEST_PAUSE)
+
+    def _masked(self, text: str) -> str:
+        return text.replace(self._token, "[redacted]") if self._token else text
 
     def _request(self, method: str, headers: Mapping[str, str], body: bytes | None) -> httpx2.Request:
         every = dict(headers)

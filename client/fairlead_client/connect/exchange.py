@@ -13,6 +13,8 @@ from fairlead_client.connect.session import SESSION_ID
 Deliver = Callable[[Message], Awaitable[None]]
 RETRY_SECONDS = 1.0
 """Before a stream is asked for again, unless the server names another time."""
+LONGEST_RETRY_MS = 3_600_000
+"""Whatever number it names."""
 TRIES = 4
 """Of requests that may be repeated."""
 MAX_EMPTY_RESUMPTIONS = 5
@@ -35,7 +37,7 @@ class Stream:
         any_came = False
         async for event in httpx2.EventSource(response, max_event_size=None):
             if event.retry is not None:
-                self.retry = event.retry / 1000
+                self.retry = min(event.retry, LONGEST_RETRY_MS) / 1000
             self.last_id = event.id or self.last_id
             if event.data and event.event == "message":
                 await deliver(parse(event.data))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 
 from fairlead_sidecar import tokens
 from fairlead_sidecar.config import SidecarConfig
@@ -99,6 +99,30 @@ async def test_a_refused_token_is_named_by_where_it_came_from(unreachable: Sidec
             message = (await client.answer(INITIALIZE))["error"]["message"]
             assert "refused the token from the variable FAIRLEAD_TOKEN (HTTP 401" in message
             assert wrong not in message + client.said
+
+
+@pytest.mark.parametrize("status", [401, 403])
+async def test_neither_a_token_that_the_endpoint_repeats_nor_the_urls_query_is_shown(
+    status: int, tmp_path: Path
+) -> None:
+    # Longer than what is shown of an endpoint's words.
+    token = "s3cr3t" + "0123456789" * 40
+
+    async def answer(request: Request, _body: str) -> Response:
+        said = f"bad {request.headers['authorization']}"
+        return JSONResponse(
+            {"message": said}, status, headers={"www-authenticate": f'Bearer error_description="{said}"'}
+        )
+
+    env = environment(tmp_path, FAIRLEAD_TOKEN=token)
+    async with (
+        raw_endpoint(answer) as endpoint,
+        by_hand(f"{endpoint.url}?key=in-the-query", env=env, log=tmp_path / "log") as client,
+    ):
+        message = (await client.answer(INITIALIZE))["error"]["message"]
+        assert "bad Bearer [redacted]" in message
+        for secret in ("s3cr3t", "in-the-query"):
+            assert secret not in message + client.said
 
 
 async def test_a_token_that_was_replaced_in_its_file_is_used_at_once(
