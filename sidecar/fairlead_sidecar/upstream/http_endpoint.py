@@ -65,7 +65,7 @@ class Endpoint:
 
     def masked(self, text: str) -> str:
         """A server's own words, without the secrets that it was given."""
-        return Redactor(secret_parts(self._server.headers, self._headers)).text(text)
+        return Redactor(secret_parts(self._headers)).text(text)
 
     @asynccontextmanager
     async def _response(self, request: httpx2.Request) -> AsyncIterator[httpx2.Response]:

@@ -24,7 +24,7 @@ _OURS = frozenset(
 _OUR_PREFIX = "mcp-"
 _MOST_OF_VALUE = 16 * 1024
 """Few servers take so much."""
-_LEAST_OF_SECRET = 8
+LEAST_OF_SECRET = 8
 """Characters; the scheme before a token is shorter, and no secret."""
 
 
@@ -62,10 +62,12 @@ def sendable(value: str) -> bool:
     return value.isascii() and value.isprintable() and len(value) <= _MOST_OF_VALUE
 
 
-def secret_parts(headers: Iterable[Header], read: Mapping[str, str]) -> list[bytes]:
-    """What is secret in headers as they were read: the values from Secrets, and the words in them (`Bearer ...`)."""
-    values = [read.get(header.name.lower(), "") for header in headers if header.secret is not None]
-    return [part.encode() for value in values for part in {value, *value.split()} if len(part) >= _LEAST_OF_SECRET]
+def secret_parts(read: Mapping[str, str]) -> list[bytes]:
+    """What may be secret in headers as they were read: the values, and the words in them (`Bearer ...`)."""
+    # Those that are given in the configuration too: a client's own file has no other place for secrets.
+    return [
+        part.encode() for value in read.values() for part in {value, *value.split()} if len(part) >= LEAST_OF_SECRET
+    ]
 
 
 def _value(header: Header) -> tuple[str, str]:

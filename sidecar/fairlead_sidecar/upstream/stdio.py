@@ -4,6 +4,7 @@ One is a held command of the link: it has the environment of the account's inter
 come over standard input and never in an argument list, and whatever it starts ends with it.
 """
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -15,11 +16,13 @@ from fairlead_sidecar.ssh.request import CommandRequest
 from fairlead_sidecar.statusz import LinkState
 from fairlead_sidecar.tools.redact import Redactor
 from fairlead_sidecar.upstream.errors import LinkDown, SecretNotFound, StartFailed, UpstreamError
+from fairlead_sidecar.upstream.http_headers import LEAST_OF_SECRET
 from fairlead_sidecar.upstream.line_wire import StdioWire
 from fairlead_sidecar.upstream.spec import OpenWire, Wire
 from fairlead_sidecar.upstream.stderr import StandardError
 
 _NO_ENVIRONMENT = Environment()
+_SECRET_NAME = re.compile("key|token|secret|passw|credential|auth", re.IGNORECASE)
 
 
 def stdio_wire(
@@ -67,9 +70,14 @@ def _values(variables: tuple[Variable, ...]) -> dict[str, str]:
 
 
 def _secrets(variables: tuple[Variable, ...]) -> list[bytes]:
-    values = _values(tuple(variable for variable in variables if variable.secret is not None))
+    values = _values(tuple(variable for variable in variables if variable.secret is not None or _is_secret(variable)))
     # What ends in a line end may be shown without it.
     return [value.strip().encode("utf-8", "surrogateescape") for value in values.values()]
+
+
+def _is_secret(variable: Variable) -> bool:
+    # A client's own file has no other place for secrets.
+    return len(variable.value or "") >= LEAST_OF_SECRET and bool(_SECRET_NAME.search(variable.name))
 
 
 def _not_started(command: str, error: FairleadError, *, connected: bool) -> UpstreamError:

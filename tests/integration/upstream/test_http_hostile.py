@@ -73,6 +73,11 @@ async def test_a_secret_that_a_server_repeats_is_not_shown(
     assert "s3cr3t" not in message
 
 
+async def test_a_secret_of_a_clients_own_file_is_not_shown_either(sshd: Sshd, start_link: StartLink) -> None:
+    header = Header(name="Authorization", value="Bearer s3cr3t-0123456789")
+    assert "bad token [redacted]" in await failure(refusing(401), sshd, start_link, headers=(header,))
+
+
 async def test_what_a_server_says_against_the_handshake_is_quoted_and_cut(sshd: Sshd, start_link: StartLink) -> None:
     error = {"code": -32000, "message": "\x1b[31m" + "y" * 100_000}
     message = await failure(lambda _: JSONResponse({"jsonrpc": "2.0", "id": 1, "error": error}), sshd, start_link)

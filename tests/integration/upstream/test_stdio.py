@@ -340,6 +340,14 @@ async def test_a_secret_in_what_is_no_message_is_masked_wherever_it_is_cut(
         assert "own-secret" not in message
 
 
+async def test_a_plain_variable_whose_name_says_that_it_is_secret_is_masked(sshd: Sshd, start_link: StartLink) -> None:
+    variables = (Variable(name="API_TOKEN", value="own-secret-1234"), Variable(name="PLACE", value="/srv/memory"))
+    link = start_link(sshd.sidecar_config()).link
+    async with opened(link, sh('echo "$API_TOKEN at $PLACE" >&2; exit 3', variables=variables)) as wire:
+        fault = await fault_at_the_end(wire)
+    assert "[redacted] at /srv/memory" in fault.message
+
+
 async def test_a_secret_in_the_refusal_of_the_handshake_is_masked(
     sshd: Sshd, start_link: StartLink, tmp_path: Path
 ) -> None:
