@@ -91,6 +91,8 @@ async def test_a_hung_host_is_noticed_by_keepalive(
 async def test_a_timeout_holds_on_a_hung_connection(sshd: Sshd, start_link: StartLink) -> None:
     link = start_link(sshd.sidecar_config())
     await link.run("true")
+    await eventually(lambda: sshd.running("fl_text"), "a waiting shell")
+    await link.run("true")
     sshd.freeze()
     started = time.monotonic()
     result = await link.run("sleep 93.5", timeout=1)
