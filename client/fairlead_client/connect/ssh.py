@@ -10,7 +10,7 @@ from pathlib import Path
 
 import asyncssh
 
-from fairlead_client.connect import key_server, messages, ssh_key
+from fairlead_client.connect import answers, key_server, messages, ssh_key
 from fairlead_client.connect.errors import ConnectError
 from fairlead_client.connect.lines import Lines
 from fairlead_client.connect.messages import Id
@@ -184,7 +184,7 @@ async def _errors(process: "asyncssh.SSHClientProcess[bytes]") -> None:
 def _end(process: "asyncssh.SSHClientProcess[bytes]", place: str) -> tuple[str, int]:
     """Why it is over, in words, and the exit code."""
     if process.exit_signal is not None:
-        return f"The command on {place} was ended by the signal {process.exit_signal[0]}.", 1
+        return f"The command on {place} was ended by the signal {answers.shown(process.exit_signal[0])}.", 1
     if process.exit_status is None:
         return f"The connection to {place} was lost.", 1
     if process.exit_status == 127:
