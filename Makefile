@@ -55,7 +55,7 @@ unit: venv ## fast tests without a network
 
 integration: venv ## the sidecar and `fairlead serve` against a real private sshd
 	@$(PYTHON) -m tests.cluster ssh-packages
-	@$(PYTHON) -m pytest tests/integration -n $(INTEGRATION_PROCESSES) --dist loadgroup
+	@$(PYTHON) -m pytest tests/integration -n $(INTEGRATION_PROCESSES)
 
 NPM_LOCK := tests/conformance/package-lock.json
 NPM_CACHE = $${XDG_CACHE_HOME:-$$HOME/.cache}/fairlead/npm-$$(sha256sum $(NPM_LOCK) | cut -c1-16)

@@ -8,9 +8,9 @@ from tests.integration.operator.control_plane import ControlPlane, control_plane
 from tests.integration.operator.running import Cluster, RunningOperator
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
-    """A control plane for all tests of the session."""
+    """A control plane for all tests here; it burdens no others."""
     with control_plane(tmp_path_factory.mktemp("control-plane")) as plane:
         yield plane
 
