@@ -20,7 +20,7 @@ _PASSED_ON = frozenset({"tools", "prompts", "resources", "completions", "logging
 def among_all(result: Json, upstreams: dict[str, Upstream], active: Active, caller: Caller) -> Json:
     """The host's introduction, with a sentence on its MCP servers for a caller that may use them."""
     told = [
-        _described(name, _instructions(upstream.catalogue, active))
+        _described(name, _masked(upstream.catalogue.instructions, active))
         for name, upstream in upstreams.items()
         if _knows(caller, name)
     ]
@@ -30,11 +30,13 @@ def among_all(result: Json, upstreams: dict[str, Upstream], active: Active, call
     return {**result, "instructions": f"{result.get('instructions') or ''} {text}".strip()}
 
 
-def of_one(result: Json, name: str, catalogue: Catalogue, active: Active, caller: Caller) -> Json:
-    """The introduction of one server, as far as it said anything; it may be down at the moment."""
+def of_one(result: Json, name: str, upstream: Upstream, active: Active, caller: Caller) -> Json:
+    """The introduction of one server, as far as it said anything; of one that is down, why it is."""
+    catalogue, status = upstream.catalogue, upstream.status()
     introduced = {**result, "capabilities": capabilities(result.get("capabilities") or {}, catalogue)}
     introduced.pop("instructions", None)
-    if _knows(caller, name) and (instructions := _instructions(catalogue, active)):
+    said = catalogue.instructions if status.ready else f"The MCP server {name} does not work now: {status.message}"
+    if _knows(caller, name) and (instructions := _masked(said, active)):
         introduced["instructions"] = instructions
     if "serverInfo" in introduced:
         introduced["serverInfo"] = info(name, catalogue)
@@ -52,10 +54,10 @@ def capabilities(own: Json, catalogue: Catalogue) -> Json:
     return {name: value for name, value in own.items() if name in _PASSED_ON and (name in has or not up)}
 
 
-def _instructions(catalogue: Catalogue, active: Active) -> str:
-    """What it says of itself, without what the host's policy masks; nothing where that can't be told."""
+def _masked(text: str, active: Active) -> str:
+    """Words of a server without what the host's policy masks; nothing where that can't be told."""
     with suppress(FairleadError):
-        return redactor(active.config.policy.redact).text(catalogue.instructions)
+        return redactor(active.config.policy.redact).text(text)
     return ""
 
 

@@ -92,7 +92,7 @@ class UpstreamRequests:
         upstream = self._servers.all().get(server)
         if upstream is None:
             return result
-        introduced = introductions.of_one(result, server, upstream.catalogue, active, caller)
+        introduced = introductions.of_one(result, server, upstream, active, caller)
         return self._signed(ctx, introduced, server)
 
     async def _list(self, ctx: Context, call_next: CallNext) -> HandlerResult:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from fairlead_sidecar.upstream.errors import NotResponding, ProtocolError, UpstreamError
+from fairlead_sidecar.upstream.errors import Exited, NotResponding, ProtocolError, UpstreamError
 from fairlead_sidecar.upstream.session import UpstreamSession
 from fairlead_sidecar.upstream.session_calls import leave_call
 from fairlead_sidecar.upstream.session_setup import Setup
@@ -28,6 +28,11 @@ async def open_session(open_wire: OpenWire, setup: Setup) -> AsyncIterator[Upstr
                 await session.negotiate()
         except TimeoutError:
             raise _late(session, setup.start_timeout) from None
+        except Exited as error:
+            # So ends only what answers over HTTP: a pipe that ends early has names of its own. Nothing ever worked.
+            raise ProtocolError(
+                error.message, hint="Check that the URL's port belongs to the MCP server, and whether it wants https."
+            ) from None
         await session.fetch_all()
         yield session
 

@@ -172,6 +172,7 @@ async def test_a_server_that_is_down_says_why_and_takes_nothing_with_it(sshd_fac
         async with endpoint.client(mode) as client, alone(endpoint, "dead", mode) as single:
             assert not any(tool.name.startswith("dead__") for tool in (await client.list_tools()).tools)
             assert (await single.list_tools()).tools == []
+            assert "dead does not work now" in (single.instructions or "")
             for result in (await client.call_tool("dead__echo", {}), await single.call_tool("echo", {})):
                 assert result.is_error
                 assert result.structured_content is not None

@@ -131,6 +131,21 @@ async def test_a_link_that_is_lost_ends_the_calls_with_its_name(kind: str, sshd:
         assert isinstance(await session.ended(), LinkDown)
 
 
+@pytest.mark.parametrize("probe", [True, False])
+async def test_a_port_that_closes_each_connection_belongs_to_something_else(
+    probe: bool, sshd: Sshd, start_link: StartLink
+) -> None:
+    async def close(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    async with await asyncio.start_server(close, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(ProtocolError, match="closed the connection before it had answered") as failure:
+            async with session_with(start_link(sshd.sidecar_config()).link, http_server(port), probe=probe):
+                pass
+    assert "Check that the URL's port" in failure.value.hint
+
+
 async def test_a_server_that_ends_is_noticed_without_any_call(sshd: Sshd, start_link: StartLink) -> None:
     link = start_link(sshd.sidecar_config()).link
     async with serving(mcp_app("stream", Seen())) as port:
