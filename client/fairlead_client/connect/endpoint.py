@@ -19,6 +19,8 @@ CONNECT_SECONDS = 10.0
 PROBE_SECONDS = 5.0
 LONGEST_PAUSE = 2.0
 """Between tries of an endpoint that is there and says that it is too busy."""
+LEAST_PATIENCE = 2.0
+"""Seconds that a request waits for an endpoint that has been away for long."""
 _GATEWAY = frozenset({502, 503, 504})
 _NOT_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 
@@ -122,13 +124,15 @@ class Endpoint:
         self, method: str, headers: Mapping[str, str], body: bytes | None, *, persistent: bool
     ) -> httpx2.Response:
         loop = asyncio.get_running_loop()
-        deadline = None if persistent else loop.time() + self._patience
+        # Whoever comes later has not the whole wait before them: a client that asks again has little patience left.
+        patience = max(self._patience - self._availability.away_for, min(self._patience, LEAST_PATIENCE))
+        deadline = None if persistent else loop.time() + patience
         delay, renewed = FIRST_DELAY, False
         while True:
             try:
                 await self._availability.wait(None if deadline is None else max(0.0, deadline - loop.time()))
             except Away as away:
-                msg = f"{account(self.url)} is away: {away}; waited {self._patience:g} s, and nothing was sent"
+                msg = f"{account(self.url)} is away: {away}; waited {patience:.0f} s, and nothing was sent"
                 raise EndpointError(msg) from away
             try:
                 response = await self._http.send(self._request(method, headers, body), stream=True)

@@ -89,6 +89,13 @@ async def test_a_request_waits_so_long_and_no_longer_for_an_endpoint_that_is_awa
         assert client.said.count("The endpoint is away") == 1
 
 
+async def test_a_request_to_an_endpoint_that_was_away_for_long_is_answered_soon(tmp_path: Path) -> None:
+    url = f"http://127.0.0.1:{free_port()}/mcp"
+    async with by_hand("--connect-timeout=6", url, env=environment(tmp_path), log=tmp_path / "log") as client:
+        assert "waited 6 s" in (await client.answer(PING))["error"]["message"]
+        assert "waited 2 s" in (await client.answer({**PING, "id": 2}))["error"]["message"]
+
+
 async def test_a_busy_endpoint_is_asked_again(tmp_path: Path) -> None:
     posts = 0
 
