@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import sys
+import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -90,7 +91,7 @@ async def test_a_sidecar_that_drains_keeps_its_commands_and_background_processes
     server = sshd_factory(username="deploy")
     config = server.sidecar_config()
     former = await start_sidecar(config, "sleep 84.1", "(setsid -f sleep 84.2) >/dev/null 2>&1; nohup sleep 84.3 & :")
-    other = await start_sidecar(config.model_copy(update={"instance": "another"}), "sleep 84.5")
+    other = await start_sidecar(config.model_copy(update={"instance": str(uuid.uuid4())}), "sleep 84.5")
     draining = await start_sidecar(config, "sleep 84.4")
     await runs(server, "84.1", "84.2", "84.3", "84.4", "84.5")
     await killed(former)
@@ -128,7 +129,7 @@ async def test_what_looks_like_a_command_below_sudo_gets_no_sudo_that_the_policy
 ) -> None:
     server = sudo_sshd(sshd_factory, tmp_path, FREE)
     config = server.sidecar_config(policy=policy)
-    forger = start_link(config.model_copy(update={"instance": "another"}))
+    forger = start_link(config.model_copy(update={"instance": str(uuid.uuid4())}))
     marker = f"{MARKER}={instance_of(config.instance)}.aa.bb.$$.1"
     command = f'exec python3 -c "import time; time.sleep(86)" 86.1 -u root "{marker}"'
     forged = asyncio.create_task(forger.run(command, timeout=60))

@@ -32,6 +32,11 @@ class LocalWire:
     def masked(self, text: str) -> str:
         return text
 
+    def close(self) -> None:
+        # The pumps' ends too: one that was cancelled before it began has not closed its own.
+        for stream in (self._in, self.read, self.write, self._out):
+            stream.close()
+
     async def pump_in(self) -> None:
         assert self.process.stdout is not None
         async with self._in:
@@ -87,8 +92,7 @@ class LocalServer:
                 process.kill()
             await process.wait()
             self.running.remove(process)
-            wire.read.close()
-            wire.write.close()
+            wire.close()
 
 
 def workshop(*words: str) -> LocalServer:

@@ -138,4 +138,5 @@ async def test_a_flood_of_notifications_neither_starves_nor_grows_anything() -> 
         # What a slow client can't keep up with is left out; the last of it is not.
         assert len(person.progressed) < 10_000
         assert person.progressed[-1]["progress"] == 99_998
-        assert 1 <= changes < 100
+        # The list was said to have changed 33,333 times, and never had.
+        assert changes == 0

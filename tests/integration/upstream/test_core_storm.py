@@ -44,6 +44,8 @@ class Restless:
         finally:
             for task in tasks:
                 task.cancel()
+            for stream in (self._to_client, self.read, self.write, self._from_client):
+                stream.close()
 
     async def _say(self, message: JSONRPCMessage) -> None:
         await self._to_client.send(SessionMessage(message))
