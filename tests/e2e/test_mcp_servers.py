@@ -145,6 +145,11 @@ def test_a_read_only_host_leaves_the_tools_that_say_they_change_nothing(stock: S
     assert called(stock, "stock__sell", item="lamps")["is_error"]
 
 
+def exposure(stock: Shop) -> str:
+    conditions = stock.host()["status"]["conditions"]
+    return next(str(condition["status"]) for condition in conditions if condition["type"] == "Exposed")
+
+
 def test_a_broken_command_is_named_by_describe_and_mending_it_takes_no_new_pod(stock: Shop) -> None:
     wait_server(stock, "True", "Ready")
     before = pod(stock)
@@ -159,6 +164,7 @@ def test_a_broken_command_is_named_by_describe_and_mending_it_takes_no_new_pod(s
     assert "shop-stok" in told
     assert not {name for name in tools(stock.url(), stock.token()) if name.startswith("stock__")}
     stock.wait_ready()
+    wait_until(lambda: exposure(stock) != "Unknown", timeout=30, what="the public URL was asked")
     version = stock.host()["metadata"]["resourceVersion"]
     holds_for(
         lambda: stock.host()["metadata"]["resourceVersion"] == version, seconds=5, what="failing again is no news"
