@@ -1,5 +1,6 @@
 """MCP servers that live on the host, or that the host can reach."""
 
+import re
 from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated, Self
@@ -13,6 +14,9 @@ from fairlead_api.http_headers import Header
 from fairlead_api.quantities import DurationBetween
 from fairlead_api.strings import Address, HostUrl, McpServerName, Path, PublicKey, Username
 from fairlead_api.unions import TypedUnion
+
+_TRUSTWORTHY = "^(https://|http://(localhost|127[.][0-9]+[.][0-9]+[.][0-9]+)([:/]|$))"
+_UNTRUSTWORTHY = "over plain http anybody between the host and another machine could give a false key"
 
 MAX_MCP_SERVERS = 64
 _NO_NUL = Cel("!self.contains('\\u0000')", "holds a NUL character, which no argument can hold: remove it")
@@ -118,10 +122,17 @@ class KeyServer(ApiModel):
         HostUrl,
         Field(
             description="Its root as seen from the host, such as http://127.0.0.1:8000. It is asked through the SSH"
-            " link, so what it says is as trustworthy as the host: the server's host key is taken from there, and the"
-            " public half of our key is registered there."
+            " link: the server's host key is taken from there, and the public half of our key is registered there."
+            " Plain http only on the host's loopback, where its word is as good as the host's."
         ),
+        Cel(f"self.matches('{_TRUSTWORTHY}')", f"{_UNTRUSTWORTHY}: use https, or pin the server's host key"),
     ]
+
+    @model_validator(mode="after")
+    def _check_url(self) -> Self:
+        if not re.search(_TRUSTWORTHY, self.url):
+            raise ValueError(_UNTRUSTWORTHY)
+        return self
 
 
 class TrustedKeys(ApiModel):

@@ -128,6 +128,8 @@ def named(name: str) -> dict[str, Any]:
         ([ssh(hostKey={"type": "KeyServer"})], "type KeyServer needs the member keyServer: add it"),
         ([ssh(hostKey=PINNED | {"type": "KeyServer"})], "pinned belongs to type Pinned only"),
         ([ssh(hostKey={"type": "KeyServer", "keyServer": {"url": "localhost:8000"}})], FULL_URL),
+        ([ssh(hostKey={"type": "KeyServer", "keyServer": {"url": "http://10.0.0.1:8000"}})], "use https, or pin"),
+        ([ssh(hostKey={"type": "KeyServer", "keyServer": {"url": "http://127.0.0.1.evil.com"}})], "use https, or pin"),
         ([ssh(hostKey={"type": "Pinned", "pinned": {"publicKeys": []}})], EMPTY),
         ([ssh(command="a\0b")], "holds a NUL character"),
     ],
@@ -152,6 +154,7 @@ def test_a_bad_mcp_server_is_refused_with_what_to_change(
         ssh(),
         ssh(address="tools.internal", hostKey={"type": "Authority", "authority": {"publicKeys": [KEY]}}, command="mcp"),
         ssh(hostKey={"type": "KeyServer", "keyServer": {"url": "http://127.0.0.1:8000"}}),
+        ssh(hostKey={"type": "KeyServer", "keyServer": {"url": "https://keys.internal/m2m"}}),
     ],
     ids=lambda server: server["type"],
 )

@@ -78,6 +78,7 @@ def test_a_server_of_each_type_is_read_with_its_defaults() -> None:
         ([ssh(auth={"type": "Generated"})], "Input should be 'Secret'"),
         ([ssh(hostKey={"type": "Off"})], "'Pinned', 'Authority' or 'KeyServer'"),
         ([ssh(hostKey={"type": "KeyServer"})], "type KeyServer needs the member keyServer"),
+        ([ssh(hostKey={"type": "KeyServer", "keyServer": {"url": "http://10.0.0.1:8000"}})], "over plain http"),
         ([ssh(hostKey={"type": "Pinned", "pinned": {"publicKeys": [PUBLIC_KEY] * 5}})], "at most 4 items"),
     ],
 )
