@@ -1,6 +1,7 @@
 """What both HTTP transports have in common: the two ends of a wire, and how it fails."""
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from typing import Any, Self
@@ -59,7 +60,7 @@ class Outlet:
         await self.aclose()
 
 
-class HttpWire:
+class HttpWire(ABC):
     """A wire whose messages are HTTP bodies and events."""
 
     def __init__(self, endpoint: Endpoint) -> None:
@@ -83,9 +84,9 @@ class HttpWire:
         """See `spec.Wire`."""
         return self._endpoint.masked(text)
 
+    @abstractmethod
     async def send(self, item: SessionMessage) -> None:
         """Send a message to the server."""
-        raise NotImplementedError
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Do something beside the messages, until the wire is closed."""

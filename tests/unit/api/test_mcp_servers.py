@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from fairlead_api import McpToken, RemoteHost, conditions
+from fairlead_api import McpToken, RemoteHost, conditions, http_headers
 from fairlead_sidecar import upstream
 from fairlead_sidecar.upstream import errors
+from fairlead_sidecar.upstream import http_headers as sidecar_headers
 from tests.unit.api.objects import PUBLIC_KEY, mcp_token, remote_host
 
 REF = {"secretKeyRef": {"name": "app", "key": "token"}}
@@ -109,3 +110,8 @@ def test_every_failure_of_an_upstream_server_is_a_documented_reason() -> None:
         return {error.reason}.union(*(family(child) for child in error.__subclasses__()))
 
     assert family(errors.UpstreamError) <= {reason.value for reason in conditions.McpServerReason}
+
+
+def test_the_headers_that_are_refused_at_apply_are_those_that_the_sidecar_refuses() -> None:
+    # The API knows nothing of the sidecar, nor that of the API, so both say it.
+    assert frozenset(http_headers._KEPT) == sidecar_headers._OURS
