@@ -68,7 +68,8 @@ class Target(Model):
 class SecretFiles(Model):
     """SSH credentials mounted from a Secret, one file a key, re-read at every login.
 
-    Known files: `ssh-privatekey`, `passphrase`, `ssh-certificate`, `password`, `totp-secret`.
+    Known files: `ssh-privatekey`, `passphrase`, `ssh-certificate`, `password`, `totp-secret`; and `next-ssh-privatekey`
+    with `next-ssh-certificate`, which are offered before the others: the successors that the host may not know yet.
     """
 
     type: Literal["SecretFiles"] = "SecretFiles"
@@ -108,6 +109,15 @@ class AuthorityHostKeys(Model):
     type: Literal["Authority"] = "Authority"
     public_keys: Annotated[tuple[str, ...], Field(min_length=1)]
     """Public keys of the authorities (OpenSSH one-line format)."""
+
+
+class FirstUseHostKey(Model):
+    """No key of the host is known yet: the login ends once the host has shown one, which `/statusz` then reports.
+
+    Whoever writes the configuration puts a pin in its place; only then anything is sent to the host.
+    """
+
+    type: Literal["FirstUse"] = "FirstUse"
 
 
 class JumpHost(Model):
@@ -245,6 +255,12 @@ class Limits(Model):
     """Bytes of stdout and of stderr that one result carries at most, each."""
     disconnect_grace: float = 60.0
     """How long a command goes on whose client lost its connection (handshake protocols) before it is killed."""
+    concurrent_commands: int | None = None
+    """Commands of all tokens that may run at a time; None: as many as the SSH connections carry."""
+    requests_per_minute: int | None = None
+    """MCP requests that one token may make within any minute; None: any number."""
+    commands_per_hour: int | None = None
+    """Commands that one token may start within any hour; None: any number."""
 
 
 class StdioServer(Model):
@@ -328,16 +344,36 @@ class TokenGrant(Model):
     uid: str
     """UID of the McpToken: handles and streams belong to it."""
     subject: str
-    secret_sha256: str
-    """Hex SHA-256 of the whole token string. The token holds 256 random bits, so a plain hash is enough."""
+    secret_sha256: str | None
+    """Hex SHA-256 of the whole token string. The token holds 256 random bits, so a plain hash is enough. None: the
+    token is a JWT whose `jti` is `id`, judged by its signature and `JwtTrust`."""
     permissions: frozenset[Permission]
     tools: ToolSelection = ToolSelection()
     """Binds all tools, the host's own and those of upstream servers."""
+    source_cidrs: tuple[str, ...] | None = None
+    """Networks that the client's address must be in; None: any address."""
+    rate_percent: int = 100
+    """Of the host's `requests_per_minute` and `commands_per_hour`."""
     expires_at: AwareDatetime | None = None
+
+    @property
+    def key(self) -> str:
+        """What calls and streams under this token go by: two tokens never have the same."""
+        return self.secret_sha256 or f"jti {self.id}"
 
     def expired(self, now: datetime) -> bool:
         """Whether the token's time is over at `now` (timezone-aware)."""
         return self.expires_at is not None and now >= self.expires_at
+
+
+class JwtTrust(Model):
+    """How tokens of the format JWT are judged (RFC 7519): signature with EdDSA, `iss`, `aud`, `exp`, `nbf`."""
+
+    issuer: str
+    audiences: Annotated[tuple[str, ...], Field(min_length=1)]
+    """URLs of this endpoint; a token's `aud` must hold one of them."""
+    keys: tuple[dict[str, str], ...]
+    """Public keys as JSON Web Keys (RFC 7517, RFC 8037: `kty` OKP, `crv` Ed25519), told apart by `kid`."""
 
 
 class Endpoint(Model):
@@ -349,6 +385,8 @@ class Endpoint(Model):
     """The URL that agents use, where it is known."""
     allowed_hosts: tuple[str, ...] | None = None
     """Host headers that are answered (DNS rebinding protection); None: any."""
+    trusted_proxies: tuple[str, ...] = ()
+    """Networks of proxies whose `X-Forwarded-For` is believed; of others the connection's own address counts."""
 
 
 class SidecarConfig(Model):
@@ -368,7 +406,11 @@ class SidecarConfig(Model):
     """In the order in which they are passed; empty: the target is reached directly (or as ~/.ssh/config says)."""
     credentials_version: str = ""
     """Changes whenever the credentials or mounted values do, so that the digest proves that the new ones arrived."""
-    host_key: Annotated[PinnedHostKeys | AuthorityHostKeys | KnownHosts, Field(discriminator="type")]
+    host_key: Annotated[PinnedHostKeys | AuthorityHostKeys | KnownHosts | FirstUseHostKey, Field(discriminator="type")]
+    host_key_acceptance: str = ""
+    """What a person decided about a host key that did not match; another value ends the refusal to connect."""
+    refused_host_key: str | None = None
+    """`SHA256:…` of a key that was presented and did not match: nothing is connected until a person has decided."""
     connection: Connection = Connection()
     environment: Environment = Environment()
     groups: frozenset[ToolGroup] = frozenset(ToolGroup)
@@ -377,10 +419,14 @@ class SidecarConfig(Model):
     mcp_servers: tuple[McpServer, ...] = ()
     """In the order in which they are listed to agents."""
     tokens: tuple[TokenGrant, ...] = ()
+    jwt: JwtTrust | None = None
+    """None: no token of the format JWT is accepted."""
     probe_sha256: str | None = None
     """Hex SHA-256 of the operator's probe token, which may only initialize, discover and list."""
     spool_directory: Path | None = None
     """Where the output of commands is kept that is too long for a result; None: a directory of its own, in $TMPDIR."""
+    drain_timeout: float = 15.0
+    """Seconds that calls under way may still take once the process was told to stop; then they are cancelled."""
 
     def render(self) -> str:
         """The file's content: JSON with sorted keys, the same text for equal configurations."""

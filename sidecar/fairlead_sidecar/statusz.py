@@ -4,9 +4,10 @@
 seconds with what holds then (long poll; S at most 60).
 """
 
+from collections.abc import Mapping
 from enum import StrEnum
 
-from pydantic import AwareDatetime
+from pydantic import AwareDatetime, Field
 
 from fairlead_sidecar.config import Model
 
@@ -30,6 +31,12 @@ class LinkStatus(Model):
     """A sentence for people: what is wrong and what to do."""
     host_key_fingerprint: str | None = None
     """`SHA256:…` of the key the server presented last, trusted or not."""
+    host_key: str | None = None
+    """The public key behind that fingerprint, in OpenSSH's one-line format without a comment."""
+    login_key_fingerprint: str | None = None
+    """`SHA256:…` of the public key (or the certified key) that the newest login succeeded with; None: another way."""
+    certificate_serial: int | None = None
+    """Of the user certificate that the newest login succeeded with; None: without one."""
     server_version: str | None = None
     """The server's identification, e.g. `SSH-2.0-OpenSSH_9.2p1`."""
     since: AwareDatetime
@@ -68,6 +75,8 @@ class Statusz(Model):
     link: LinkStatus
     missing_values: tuple[str, ...] = ()
     """Mounted values that the configuration names and that are not there, as `<secret>/<key>`."""
+    last_used: Mapping[str, AwareDatetime] = Field(default_factory=dict)
+    """UID of an McpToken -> the hour in which it was used last (its beginning, UTC), as far as this process knows."""
     tool_count: int
     mcp_servers: tuple[McpServerStatus, ...] = ()
     """In the order of the configuration."""

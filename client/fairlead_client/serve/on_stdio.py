@@ -38,7 +38,7 @@ async def serve_stdio(
         ServeError: Started by hand, and the first login failed.
     """
     caller = Caller(
-        key=granted.secret_sha256,
+        key=granted.key,
         owner=granted.uid,
         subject=granted.subject,
         token_id=granted.id,

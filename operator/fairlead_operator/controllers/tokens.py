@@ -130,7 +130,7 @@ class TokenController:
 
     def _keep_known(self, token: Token, spec: McpTokenSpec) -> None:
         """The Secret can't be looked at: it counts as it was, with what the object says of it now."""
-        if (known := self._store.grant(token)) is not None:
+        if (known := self._store.grant(token)) is not None and known.secret_sha256 is not None:
             self._settle(token, desired.grant(token, spec, desired.Minted(known.id, known.secret_sha256)))
 
     async def _mint(self, token: Token, spec: McpTokenSpec) -> desired.Minted:

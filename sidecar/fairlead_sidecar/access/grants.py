@@ -66,7 +66,7 @@ class Grants:
         self._by_id: dict[str, list[TokenGrant]] = defaultdict(list)
         for grant in config.tokens:
             self._by_id[grant.id].append(grant)
-        self._by_hash = {grant.secret_sha256: grant for grant in config.tokens}
+        self._by_key = {grant.key: grant for grant in config.tokens}
         self._probe = config.probe_sha256
 
     def authenticate(self, headers: list[str]) -> Caller:
@@ -87,7 +87,7 @@ class Grants:
         if parsed.is_probe and self._probe is not None and hmac.compare_digest(presented, self._probe):
             return _probe(presented)
         for grant in self._by_id.get(parsed.id, ()):
-            if hmac.compare_digest(presented, grant.secret_sha256):
+            if grant.secret_sha256 and hmac.compare_digest(presented, grant.secret_sha256):
                 if grant.expired(datetime.now(UTC)):
                     raise Unauthenticated("expired_token", "The token has expired.", parsed.id)
                 return _caller(grant)
@@ -99,7 +99,7 @@ class Grants:
             return LOCAL_CALLER
         if self._probe is not None and key == self._probe:
             return _probe(key)
-        grant = self._by_hash.get(key)
+        grant = self._by_key.get(key)
         return None if grant is None or grant.expired(datetime.now(UTC)) else _caller(grant)
 
     def of_owner(self, owner: str) -> Caller | None:
@@ -107,19 +107,19 @@ class Grants:
         now = datetime.now(UTC)
         if owner == LOCAL_CALLER.owner:
             return LOCAL_CALLER
-        grants = (grant for grant in self._by_hash.values() if grant.uid == owner and not grant.expired(now))
+        grants = (grant for grant in self._by_key.values() if grant.uid == owner and not grant.expired(now))
         return next((_caller(grant) for grant in grants), None)
 
     def owners(self) -> set[str]:
         """The UIDs that have at least one token in force."""
         now = datetime.now(UTC)
-        owners = {grant.uid for grant in self._by_hash.values() if not grant.expired(now)}
+        owners = {grant.uid for grant in self._by_key.values() if not grant.expired(now)}
         return owners | {LOCAL_CALLER.owner, tokens.PROBE_ID}
 
 
 def _caller(grant: TokenGrant) -> Caller:
     return Caller(
-        key=grant.secret_sha256,
+        key=grant.key,
         owner=grant.uid,
         subject=grant.subject,
         token_id=grant.id,

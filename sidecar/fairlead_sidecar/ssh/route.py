@@ -9,6 +9,7 @@ from typing import Any
 
 from fairlead_sidecar.config import (
     AuthorityHostKeys,
+    FirstUseHostKey,
     KnownHosts,
     LocalAccount,
     PinnedHostKeys,
@@ -97,12 +98,14 @@ def credentials_version(config: SidecarConfig) -> FilesVersion:
     return tuple(file for auth in auths if isinstance(auth, SecretFiles) for file in files_version(auth.directory))
 
 
-def trusted_by(trust: PinnedHostKeys | AuthorityHostKeys) -> TrustedHostKeys:
+def trusted_by(trust: PinnedHostKeys | AuthorityHostKeys | FirstUseHostKey) -> TrustedHostKeys:
     """The keys that a server may present.
 
     Raises:
         HostKeyMismatch: One of the configuration can't be read.
     """
+    if isinstance(trust, FirstUseHostKey):
+        return TrustedHostKeys(())
     return pinned_keys(trust) if isinstance(trust, PinnedHostKeys) else authority_keys(trust)
 
 

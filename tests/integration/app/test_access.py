@@ -315,7 +315,7 @@ async def test_a_tool_checks_the_permission_itself_whatever_stands_before_it(hos
     await hostless.settled()
     active = hostless.sidecar.active
     assert active is not None
-    caller = active.grants.current(grant.secret_sha256)
+    caller = active.grants.current(grant.key)
     assert caller is not None
     async with Client(build_server(hostless.sidecar, local_caller=caller)) as client:
         assert [tool.name for tool in (await client.list_tools()).tools] == ["connection_status"]
