@@ -1,6 +1,6 @@
 """The API group `fairlead.dev`: pydantic models, and the CRDs generated from them."""
 
-from fairlead_api.auth import AuthType, DeletionPolicy, HostKeyType, KeyAlgorithm
+from fairlead_api.auth import AuthType, DeletionPolicy, KeyAlgorithm
 from fairlead_api.base import API_VERSION, GROUP, VERSION
 from fairlead_api.conditions import (
     HostCondition,
@@ -11,6 +11,7 @@ from fairlead_api.conditions import (
     TokenReason,
 )
 from fairlead_api.endpoint import EndpointType
+from fairlead_api.host_keys import HostKeyType
 from fairlead_api.host_policy import ToolGroup
 from fairlead_api.mcptoken import DEFAULT_TTL, McpToken, McpTokenSpec, McpTokenStatus, Permission
 from fairlead_api.meta import Condition, ConditionStatus, LabelSelector, ObjectMeta

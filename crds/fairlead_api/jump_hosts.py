@@ -4,8 +4,9 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from fairlead_api.auth import HostKey, OwnAuth
+from fairlead_api.auth import OwnAuth
 from fairlead_api.base import ApiModel, Cel
+from fairlead_api.host_keys import HostKey
 from fairlead_api.strings import Address, HostName, Username
 
 MAX_JUMP_HOSTS = 8

@@ -4,10 +4,11 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from fairlead_api.auth import Auth, HostKey
+from fairlead_api.auth import Auth
 from fairlead_api.base import API_VERSION, ApiModel, ListType, ObservedModel, refuse_repeated
 from fairlead_api.endpoint import Endpoint
 from fairlead_api.environment import Environment
+from fairlead_api.host_keys import HostKey
 from fairlead_api.host_policy import Connection, Limits, Policy, Tools
 from fairlead_api.jump_hosts import MAX_JUMP_HOSTS, JumpHost
 from fairlead_api.mcp_server_status import McpServerStatus

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from fairlead_api.auth import HostKey
 from fairlead_api.conditions import HostReason
+from fairlead_api.host_keys import HostKey
 from fairlead_api.jump_hosts import MAX_JUMP_HOSTS, JumpHost
 from fairlead_api.remotehost import RemoteHostSpec
 from fairlead_operator.reconcile.names import credentials_secret_name
