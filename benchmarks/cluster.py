@@ -4,26 +4,22 @@ Every host logs in to one real OpenSSH pod. The chart is installed as the end-to
 """
 
 import asyncio
-import base64
 import re
 import time
 import uuid
 from dataclasses import dataclass
 
-import httpx
-
+from benchmarks import revocation
+from benchmarks.revocation import Place, Trial
 from benchmarks.watching import ReadyWatch, watching
 from tests.cluster.state import State
-from tests.e2e.support.agent import initialize
 from tests.e2e.support.hosts import SshHost, deploy_ssh_host
 from tests.e2e.support.install import install
-from tests.e2e.support.kube import Kube, Object, wait_condition
-from tests.e2e.support.objects import mcp_token, remote_host, secret
+from tests.e2e.support.kube import Kube, Object
+from tests.e2e.support.objects import remote_host, secret
 
 HOSTS = 20
-TRIALS = 20
 IDLE_SECONDS = 30
-REVOCATION_TIMEOUT = 30.0
 _METRIC = re.compile(
     r'^(pod_\w+)\{namespace="(?P<namespace>[^"]+)",pod="(?P<pod>[^"]+)"\} (?P<value>\S+)', re.MULTILINE
 )
@@ -50,8 +46,8 @@ class ClusterReport:
     """Of each pod, once all of these were Ready."""
     idle_cpu_share: float
     """CPU seconds a second of one pod that is connected and has nothing to do."""
-    revocations: list[float]
-    """From the deletion of a token until a request with it got 401."""
+    revocations: dict[str, list[Trial]]
+    """By the way in which the token was revoked."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +103,7 @@ async def _measure(stage: Stage) -> ClusterReport:
         at_once=together,
         started=list(started.values()),
         idle_cpu_share=idle / len(started) / IDLE_SECONDS,
-        revocations=[await asyncio.to_thread(_revocation, stage, names[0], trial) for trial in range(TRIALS)],
+        revocations=await revocation.measure(Place(stage.kube, stage.namespace, names[0], stage.ssh_host)),
     )
 
 
@@ -140,39 +136,6 @@ def _usage(stage: Stage) -> dict[str, PodUsage]:
         )
         for pod in pods
     }
-
-
-def _revocation(stage: Stage, host: str, trial: int) -> float:
-    """Delete a token that works, and wait until it does not."""
-    name = f"doomed-{trial:02}"
-    stage.kube.apply(mcp_token(stage.namespace, name, [host]))
-    wait_condition(stage.kube, "mcptoken", name, stage.namespace, "Ready", "True")
-    url = (stage.kube.get("remotehost", host, stage.namespace) or {})["status"]["url"]
-    made = (stage.kube.get("secret", f"mcpt-{name}", stage.namespace) or {})["data"]
-    token = base64.b64decode(made["token"]).decode()
-    if not _works(url, token):
-        msg = "the new token does not work"
-        raise RuntimeError(msg)
-    stage.kube.delete("mcptoken", name, stage.namespace, wait=False)
-    deleted = time.monotonic()
-    while _works(url, token):
-        if time.monotonic() - deleted > REVOCATION_TIMEOUT:
-            msg = f"the token still works {REVOCATION_TIMEOUT:g} s after its deletion"
-            raise TimeoutError(msg)
-    return time.monotonic() - deleted
-
-
-def _works(url: str, token: str) -> bool:
-    """Whether the endpoint takes the token; False on 401 only."""
-    try:
-        status = initialize(url, token).status_code
-    except httpx.RemoteProtocolError:
-        # The revocation cut this very answer short; the next request shows what holds.
-        return True
-    if status not in {200, 401}:
-        msg = f"the endpoint answered {status}"
-        raise RuntimeError(msg)
-    return status == 200
 
 
 def _namespace(name: str) -> Object:
