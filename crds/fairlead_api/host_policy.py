@@ -265,7 +265,7 @@ def _listed(name: str, patterns: Iterable[str] | None, suffix: str = "") -> Iter
 
 
 class Limits(ApiModel):
-    """Bounds of one call."""
+    """How much is too much: bounds of one call, and of how many there may be."""
 
     command_timeout: Annotated[
         timedelta,
@@ -300,3 +300,30 @@ class Limits(ApiModel):
         BytesBetween("1Ki", "16Mi"),
         Field(description="How much of stdout and of stderr one result carries at most, each. What is cut is said."),
     ] = 1024 * 1024
+    concurrent_commands: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            le=1024,
+            description="How many commands of all tokens may run at a time; one more is answered with `host_busy`."
+            " Absent: as many as the SSH connections carry.",
+        ),
+    ] = None
+    requests_per_minute: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            le=1_000_000,
+            description="How many requests one McpToken may make within a minute, times its rateLimit; one more is"
+            " answered with HTTP 429 and Retry-After. Absent: any number.",
+        ),
+    ] = None
+    commands_per_hour: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            le=1_000_000,
+            description="How many commands one McpToken may start within an hour, times its rateLimit; one more is"
+            " answered with the error `rate_limited`. Absent: any number.",
+        ),
+    ] = None

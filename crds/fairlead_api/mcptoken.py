@@ -8,8 +8,10 @@ from pydantic import AwareDatetime, Field, model_validator
 
 from fairlead_api.base import API_VERSION, ApiModel, Cel, ListType, ObservedModel
 from fairlead_api.meta import Condition, LabelSelector, ObjectMeta
+from fairlead_api.networks import Cidr
 from fairlead_api.quantities import DurationBetween
 from fairlead_api.strings import HostName, ObjectName, Subject, ToolGlob
+from fairlead_api.token_options import TokenFormat, TokenRateLimit, TokenRotation
 
 DEFAULT_TTL = timedelta(hours=720)
 """How long a token lives whose spec says neither `ttl` nor `expirationTime`."""
@@ -102,6 +104,12 @@ class McpTokenSpec(ApiModel):
             " && (!has(self.secretName) || self.secretName == oldSelf.secretName)",
             "secretName can't be changed: delete the McpToken and create it anew",
         ),
+        Cel(
+            "!has(self.rotation) || !has(self.rotation.interval) || has(self.expirationTime)"
+            " || duration(self.rotation.interval) < duration(has(self.ttl) ? self.ttl : '720h')",
+            "rotation.interval must be shorter than ttl (720h unless set): shorten interval or lengthen ttl, or nothing"
+            " is ever rotated",
+        ),
     )
 
     subject: Annotated[
@@ -131,16 +139,46 @@ class McpTokenSpec(ApiModel):
         timedelta | None,
         DurationBetween("1s", "8760h"),
         Field(
-            description="How long the token is valid, counted from the McpToken's creation."
+            description="How long the McpToken is valid, counted from its creation; rotation does not prolong it."
             " With neither ttl nor expirationTime: 720h."
         ),
     ] = None
     expiration_time: Annotated[
         AwareDatetime | None,
         Field(
-            description="When the token stops working (RFC 3339)."
+            description="When the McpToken stops working, with all its tokens (RFC 3339)."
             " With neither ttl nor expirationTime: 720h after creation."
         ),
+    ] = None
+    rotation: Annotated[
+        TokenRotation | None,
+        Field(
+            description="When another token takes the place of the present one. Absent: only when the annotation"
+            " `fairlead.dev/rotate` gets another value, with an overlap of 1h."
+        ),
+    ] = None
+    format: Annotated[
+        TokenFormat,
+        Field(
+            description="Opaque: random, good for any number of hosts. JWT: signed by the operator (RFC 7519, EdDSA),"
+            " so that a gateway in front can read who calls; it names the URLs of its hosts, and another one is made"
+            " when those change. Either works only while this object says so."
+        ),
+    ] = TokenFormat.OPAQUE
+    rate_limit: Annotated[
+        TokenRateLimit | None,
+        Field(description="How much of the hosts' rates the token gets. Absent: 100 percent."),
+    ] = None
+    source_cidrs: Annotated[
+        tuple[Cidr, ...] | None,
+        Field(
+            alias="sourceCIDRs",
+            min_length=1,
+            max_length=64,
+            description="Networks from which the token may be used. Behind proxies the chart's endpoint.trustedProxies"
+            " must name them, or their addresses count. Absent: from anywhere.",
+        ),
+        ListType("set"),
     ] = None
     secret_name: Annotated[
         ObjectName | None,
@@ -175,6 +213,13 @@ class McpTokenStatus(ObservedModel):
         str | None, Field(max_length=253, description="Name of the Secret that holds the token.")
     ] = None
     expiration_time: Annotated[AwareDatetime | None, Field(description="When the token stops working.")] = None
+    last_rotation_time: Annotated[
+        AwareDatetime | None, Field(description="When the token that the Secret holds took its place there.")
+    ] = None
+    last_used_time: Annotated[
+        AwareDatetime | None,
+        Field(description="The hour in which an agent used the token last, by its beginning. Absent: never so far."),
+    ] = None
     host_count: Annotated[int | None, Field(ge=0, description="How many RemoteHosts the token is for at present.")] = (
         None
     )

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from fairlead_api.authority import SSHCertificateAuthority
 from fairlead_api.base import GROUP, VALIDATIONS, VERSION, ApiModel, Cel
 from fairlead_api.generate.structural import structural_schema
 from fairlead_api.mcptoken import McpToken
@@ -74,7 +75,23 @@ KINDS = (
             _column("Hosts", ".status.hostCount", "How many hosts it is for.", type_="integer"),
             # The type `date` would print an age, and a future one as <invalid>.
             _column("Expires", ".status.expirationTime", "When it stops working."),
+            _column(
+                "Last-Used", ".status.lastUsedTime", "The hour in which it was used last.", type_="date", wide=True
+            ),
             _column("Secret", ".status.secretName", "The Secret that holds it.", wide=True),
+            *_LAST_COLUMNS,
+        ),
+    ),
+    Kind(
+        SSHCertificateAuthority,
+        SSHCertificateAuthority.KIND,
+        SSHCertificateAuthority.PLURAL,
+        "sshca",
+        (
+            *_READY_COLUMNS,
+            _column("Type", ".spec.type", "Where its key comes from.", wide=True),
+            _column("Certificates", ".status.certificateCount", "How many are in force.", type_="integer"),
+            _column("Revoked", ".status.revokedSerialCount", "How many are revoked.", type_="integer"),
             *_LAST_COLUMNS,
         ),
     ),
