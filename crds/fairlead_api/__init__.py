@@ -1,8 +1,17 @@
 """The API group `fairlead.dev`: pydantic models, and the CRDs generated from them."""
 
 from fairlead_api.auth import AuthType, DeletionPolicy, KeyAlgorithm
+from fairlead_api.authority import (
+    AuthorityState,
+    AuthorityType,
+    SSHCertificateAuthority,
+    SSHCertificateAuthoritySpec,
+    SSHCertificateAuthorityStatus,
+)
 from fairlead_api.base import API_VERSION, GROUP, VERSION
 from fairlead_api.conditions import (
+    AuthorityCondition,
+    AuthorityReason,
     HostCondition,
     HostReason,
     McpServerCondition,
@@ -23,6 +32,10 @@ __all__ = [
     "GROUP",
     "VERSION",
     "AuthType",
+    "AuthorityCondition",
+    "AuthorityReason",
+    "AuthorityState",
+    "AuthorityType",
     "Condition",
     "ConditionStatus",
     "DeletionPolicy",
@@ -43,6 +56,9 @@ __all__ = [
     "RemoteHost",
     "RemoteHostSpec",
     "RemoteHostStatus",
+    "SSHCertificateAuthority",
+    "SSHCertificateAuthoritySpec",
+    "SSHCertificateAuthorityStatus",
     "TokenCondition",
     "TokenReason",
     "ToolGroup",

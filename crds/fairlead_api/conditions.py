@@ -41,6 +41,12 @@ class TokenCondition(Documented):
     READY = "Ready", "The Secret holds the token, and every host that it is for accepts it."
 
 
+class AuthorityCondition(Documented):
+    """The condition types of an SSHCertificateAuthority."""
+
+    READY = "Ready", "The authority has a key, and hosts get certificates that it signs."
+
+
 class McpServerCondition(Documented):
     """The condition types of an MCP server in status.mcpServers of a RemoteHost."""
 
@@ -73,6 +79,24 @@ class HostReason(Documented):
 
     CREDENTIALS_FOUND = "CredentialsFound", "The Secret exists and holds usable keys."
     KEY_GENERATED = "KeyGenerated", "A key pair was generated; put status.publicKey into the account's authorized_keys."
+    KEY_ROTATING = (
+        "KeyRotating",
+        "A new key pair was made: add status.nextPublicKey to the account's authorized_keys. Both work meanwhile.",
+    )
+    KEY_ROTATED = "KeyRotated", "Event: the host accepted the new key, and the former one is gone."
+    CERTIFICATE_ISSUED = "CertificateIssued", "The authority has signed a certificate; it is renewed by itself."
+    CERTIFICATE_PENDING = (
+        "CertificatePending",
+        "The certificate is made out to the pod, which isn't there yet.",
+    )
+    AUTHORITY_NOT_FOUND = (
+        "AuthorityNotFound",
+        "The SSHCertificateAuthority that spec.auth names doesn't exist. A present certificate works to its end.",
+    )
+    AUTHORITY_NOT_READY = (
+        "AuthorityNotReady",
+        "The SSHCertificateAuthority can't sign; its Ready condition says why. A present certificate works to its end.",
+    )
     SECRET_NOT_FOUND = (
         "SecretNotFound",
         "A Secret, or a key in one, that the spec or a jump host needs doesn't exist: the message names it.",
@@ -200,3 +224,42 @@ class TokenReason(Documented):
         _INVALID_SPEC,
     )
     APPLY_FAILED = "ApplyFailed", "The API server refused the Secret; the message holds its answer."
+    TOO_MANY_TOKENS = (
+        "TooManyTokens",
+        "A host has as many tokens as fit already, and older ones go first: delete some, or name fewer hosts.",
+    )
+    TOO_MANY_HOSTS = (
+        "TooManyHosts",
+        "A JWT names the URLs of all its hosts, too many for a header: name fewer hosts, or take the format Opaque.",
+    )
+    SIGNING_KEYS_UNAVAILABLE = (
+        "SigningKeysUnavailable",
+        "The keys that sign JWTs can't be read or made; the message says why. No JWT is made until they can.",
+    )
+
+
+class AuthorityReason(Documented):
+    """The reasons in an SSHCertificateAuthority's Ready condition."""
+
+    READY = "Ready", "Put status.trustedUserCAKeys onto the hosts; RemoteHosts of this namespace get certificates."
+    ROTATING = (
+        "Rotating",
+        "A second key signs as well: put both lines of status.trustedUserCAKeys onto the hosts.",
+    )
+    SECRET_NOT_FOUND = (
+        "SecretNotFound",
+        "The Secret that spec.secret names, or ssh-privatekey in it, is missing.",
+    )
+    KEY_INVALID = (
+        "KeyInvalid",
+        "A key in the Secret can't sign: malformed, or of an unknown kind, or its passphrase is wrong or missing.",
+    )
+    NAME_CONFLICT = (
+        "NameConflict",
+        "A Secret or ConfigMap of a name that is needed belongs to somebody else: rename or delete one of the two.",
+    )
+    INVALID_SPEC = (
+        "InvalidSpec",
+        _INVALID_SPEC,
+    )
+    APPLY_FAILED = "ApplyFailed", "The API server refused the Secret or the ConfigMap; the message holds its answer."

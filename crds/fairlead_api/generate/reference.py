@@ -5,6 +5,8 @@ from typing import Any
 
 from fairlead_api.base import GROUP, VALIDATIONS, VERSION
 from fairlead_api.conditions import (
+    AuthorityCondition,
+    AuthorityReason,
     Documented,
     HostCondition,
     HostReason,
@@ -61,6 +63,8 @@ def conditions_page() -> str:
         ("Reasons in an MCP server's condition", McpServerReason),
         ("Conditions of an McpToken", TokenCondition),
         ("Reasons in an McpToken's conditions", TokenReason),
+        ("Conditions of an SSHCertificateAuthority", AuthorityCondition),
+        ("Reasons in an SSHCertificateAuthority's conditions", AuthorityReason),
     )
     for title, words in tables:
         lines += [f"## {title}", "", "| name | meaning |", "|---|---|"]

@@ -89,7 +89,9 @@ def test_a_kind_is_namespaced_with_a_status_of_its_own_and_a_short_name(kind: Ki
 
     assert spec["scope"] == "Namespaced"
     assert spec["names"]["categories"] == ["fairlead"]
-    assert spec["names"]["shortNames"] == [{"RemoteHost": "rh", "McpToken": "mcpt"}[kind.name]]
+    assert spec["names"]["shortNames"] == [
+        {"RemoteHost": "rh", "McpToken": "mcpt", "SSHCertificateAuthority": "sshca"}[kind.name]
+    ]
     assert spec["versions"][0]["subresources"] == {"status": {}}
 
 
@@ -98,6 +100,7 @@ def test_a_kind_is_namespaced_with_a_status_of_its_own_and_a_short_name(kind: Ki
     [
         (KINDS[0], ["Ready", "Reason", "URL", "Age"]),
         (KINDS[1], ["Ready", "Reason", "Subject", "Hosts", "Expires", "Age"]),
+        (KINDS[2], ["Ready", "Reason", "Certificates", "Revoked", "Age"]),
     ],
 )
 def test_kubectl_get_shows_what_matters(kind: Kind, columns: list[str]) -> None:
