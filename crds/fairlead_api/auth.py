@@ -1,12 +1,16 @@
 """How Fairlead logs in."""
 
+from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated
 
 from pydantic import Field
 
-from fairlead_api.base import ApiModel, Cel
+from fairlead_api.base import ApiModel, Cel, ListType
+from fairlead_api.networks import Cidr
+from fairlead_api.quantities import DurationBetween
 from fairlead_api.references import SecretAuth
+from fairlead_api.strings import ObjectName
 from fairlead_api.unions import TypedUnion
 
 
@@ -15,6 +19,7 @@ class AuthType(StrEnum):
 
     SECRET = "Secret"  # noqa: S105 a kind of object, no password
     GENERATED = "Generated"
+    CERTIFICATE = "Certificate"
 
 
 class KeyAlgorithm(StrEnum):
@@ -47,6 +52,63 @@ class GeneratedAuth(ApiModel):
     ] = DeletionPolicy.DELETE
 
 
+Principal = Annotated[
+    str,
+    Field(min_length=1, max_length=128),
+    Cel(
+        "self.matches('^[A-Za-z0-9_][-A-Za-z0-9_.@:/+]*$')",
+        "must be the name of an account or of a role: letters, digits and - _ . @ : / +, without spaces and commas",
+    ),
+]
+"""A name in a certificate."""
+
+
+class AuthorityRef(ApiModel):
+    """An SSHCertificateAuthority of the same namespace."""
+
+    name: Annotated[ObjectName, Field(description="Name of an SSHCertificateAuthority in the RemoteHost's namespace.")]
+
+
+class CertificateAuth(ApiModel):
+    """Short-lived certificates, each with a key of its own, renewed at half of their time."""
+
+    authority_ref: Annotated[
+        AuthorityRef,
+        Field(
+            description="Who signs. The host's sshd has to trust it: TrustedUserCAKeys with what the authority's"
+            " status.trustedUserCAKeys holds."
+        ),
+    ]
+    principals: Annotated[
+        tuple[Principal, ...] | None,
+        Field(
+            min_length=1,
+            max_length=16,
+            description="Whom the certificate names. sshd wants the account's name among them, or one that its"
+            " AuthorizedPrincipalsFile lists. Absent: the username alone.",
+        ),
+        ListType("set"),
+    ] = None
+    validity: Annotated[
+        timedelta,
+        DurationBetween("5m", "24h"),
+        Field(
+            description="How long a certificate is good for. While no operator works, logins go on for at least half"
+            " of it; connections that are up outlast it."
+        ),
+    ] = timedelta(hours=1)
+    source_addresses: Annotated[
+        tuple[Cidr, ...] | None,
+        Field(
+            min_length=1,
+            max_length=16,
+            description="Networks from which the host takes the certificate: as it sees the cluster, or the last jump"
+            " host. Absent: from anywhere.",
+        ),
+        ListType("set"),
+    ] = None
+
+
 def _algorithm(auth: str) -> str:
     """CEL for the algorithm of a generated key, also where the member is left out."""
     return f"(has({auth}.generated) ? {auth}.generated.algorithm : '{GeneratedAuth().algorithm}')"
@@ -72,6 +134,9 @@ class Auth(TypedUnion):
             description="With type Generated: a new key pair, whose public half appears in status.publicKey."
             " May be left out."
         ),
+    ] = None
+    certificate: Annotated[
+        CertificateAuth | None, Field(description="With type Certificate: who signs, and what for.")
     ] = None
 
 

@@ -117,6 +117,14 @@ class RemoteHostStatus(ObservedModel):
             max_length=4096, description="The public half of a generated key, ready for the account's authorized_keys."
         ),
     ] = None
+    next_public_key: Annotated[
+        str | None,
+        Field(
+            max_length=4096,
+            description="While a generated key is being replaced: the public half of the new one. Add it to the"
+            " account's authorized_keys; it becomes publicKey once the host has accepted it.",
+        ),
+    ] = None
     host_key_fingerprint: Annotated[
         str | None,
         Field(max_length=128, description="`SHA256:...` of the key that the host presented last, trusted or not."),

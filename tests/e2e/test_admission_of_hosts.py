@@ -46,7 +46,7 @@ def host(admission_namespace: str) -> Object:
         ("spec.auth.secret", REMOVED, "type Secret needs the member secret: add it"),
         ("spec.auth.type", REMOVED, "spec.auth.type: Required value"),
         ("spec.auth.type", "Generated", "secret belongs to type Secret only: remove secret, or set type: Secret"),
-        ("spec.auth.type", "Password", 'supported values: "Secret", "Generated"'),
+        ("spec.auth.type", "Password", 'supported values: "Secret", "Generated", "Certificate"'),
         ("spec.auth.secret.name", "Web_01", "must be the name of an object: lower-case letters"),
         ("spec.hostKey", REMOVED, "spec.hostKey: Required value"),
         ("spec.hostKey.type", "Off", 'supported values: "Pinned", "Authority"'),

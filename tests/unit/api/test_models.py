@@ -79,7 +79,7 @@ def test_the_member_that_type_names_is_filled_in_where_it_needs_no_field() -> No
         ({"type": "Secret"}, "type Secret needs the member secret"),
         ({"type": "Secret", "secret": {"name": "a"}, "generated": {}}, "generated belongs to type Generated only"),
         ({"type": "Generated", "secret": {"name": "a"}}, "secret belongs to type Secret only"),
-        ({"type": "Other"}, "Input should be 'Secret' or 'Generated'"),
+        ({"type": "Other"}, "Input should be 'Secret', 'Generated' or 'Certificate'"),
         ({"secret": {"name": "a"}}, "secret belongs to type Secret only"),
     ],
 )
