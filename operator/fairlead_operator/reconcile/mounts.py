@@ -10,7 +10,15 @@ from fairlead_operator.reconcile.jumps import Hop
 from fairlead_operator.reconcile.names import credentials_secret_name
 from fairlead_sidecar.config import VALUES_DIRECTORY, SecretValue
 
-CREDENTIAL_KEYS = ("ssh-privatekey", "passphrase", "ssh-certificate", "password", "totp-secret")
+CREDENTIAL_KEYS = (
+    "ssh-privatekey",
+    "passphrase",
+    "ssh-certificate",
+    "password",
+    "totp-secret",
+    "next-ssh-privatekey",
+    "next-ssh-certificate",
+)
 """What is mounted of a Secret with credentials; whatever else it holds stays out of the pod."""
 
 

@@ -1,5 +1,6 @@
 """The credentials of a login, read afresh from the mounted Secret each time."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,20 +16,34 @@ PASSPHRASE = "passphrase"  # noqa: S105 - the name of a file, not a secret
 CERTIFICATE = "ssh-certificate"
 PASSWORD = "password"  # noqa: S105 - the name of a file, not a secret
 TOTP_SECRET = "totp-secret"  # noqa: S105 - the name of a file, not a secret
-KEYS = (PRIVATE_KEY, PASSPHRASE, CERTIFICATE, PASSWORD, TOTP_SECRET)
+NEXT_PRIVATE_KEY = "next-ssh-privatekey"
+NEXT_CERTIFICATE = "next-ssh-certificate"
+KEYS = (PRIVATE_KEY, PASSPHRASE, CERTIFICATE, PASSWORD, TOTP_SECRET, NEXT_PRIVATE_KEY, NEXT_CERTIFICATE)
+
+_READS = 3
+"""How often the files are read at most until nothing changes meanwhile."""
 
 FilesVersion = tuple[tuple[str, int, int, int], ...]
+ClientKey = asyncssh.SSHKey | tuple[asyncssh.SSHKey, asyncssh.SSHCertificate]
+"""A key, alone or with a certificate for it."""
+_Files = Mapping[str, bytes]
+_Key = tuple[asyncssh.SSHKey, SSHOpenSSHCertificate | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
     """What a login offers to the server."""
 
-    client_keys: tuple[asyncssh.SSHKey | tuple[asyncssh.SSHKey, asyncssh.SSHCertificate], ...]
+    client_keys: tuple[ClientKey, ...]
+    """In the order in which they are offered."""
     password: str | None = field(repr=False)
     totp: Totp | None
     description: str
     """For messages: which credentials these are, with the fingerprint of a key, never a secret."""
+    successor: ClientKey | None = None
+    """That of the client keys which is to follow the others once the host takes it."""
+    problem: CredentialsInvalid | None = None
+    """Why there is no successor although the Secret holds one; the others are as good as before."""
 
 
 def load_credentials(auth: SecretFiles) -> Credentials:
@@ -40,24 +55,29 @@ def load_credentials(auth: SecretFiles) -> Credentials:
         CredentialsNotFound: The Secret is not there or holds neither a private key nor a password.
         CredentialsInvalid: One of its keys can't be used; the message names it.
     """
-    private_key = _read(auth, PRIVATE_KEY)
-    password = _read(auth, PASSWORD)
-    totp_secret = _read(auth, TOTP_SECRET)
-    if private_key is None and password is None:
+    files = _read(auth)
+    password = files.get(PASSWORD)
+    totp_secret = files.get(TOTP_SECRET)
+    found = _load_key(auth, files, PRIVATE_KEY, CERTIFICATE)
+    successor, problem = _load_successor(auth, files)
+    if found is None and successor is None and password is None:
+        if problem is not None:
+            raise problem
         raise CredentialsNotFound(
             f"Secret {auth.secret_name} is missing or holds neither `{PRIVATE_KEY}` nor `{PASSWORD}`."
         )
-    keys: list[asyncssh.SSHKey | tuple[asyncssh.SSHKey, asyncssh.SSHCertificate]] = []
+    keys: list[ClientKey] = []
     descriptions = []
-    if private_key is not None:
-        key = _parse_key(auth, private_key, _read(auth, PASSPHRASE))
-        certificate = _parse_certificate(auth, key, _read(auth, CERTIFICATE))
+    if successor is not None:
+        key, certificate = successor
+        # Of a certificate it has to be seen whether the host takes it, whatever it knows of the bare key.
+        keys.append((key, certificate) if certificate else key)
+        descriptions.append(_description(auth, key, certificate, NEXT_PRIVATE_KEY))
+    if found is not None:
+        key, certificate = found
         # With a certificate the bare key is offered too, as ssh does: the host may know either.
-        keys = [(key, certificate), key] if certificate else [key]
-        descriptions.append(
-            f"the {_describe(certificate)}private key {key.get_fingerprint()} "
-            f"(Secret {auth.secret_name}, key `{PRIVATE_KEY}`)"
-        )
+        keys += [(key, certificate), key] if certificate else [key]
+        descriptions.append(_description(auth, key, certificate, PRIVATE_KEY))
     if password is not None:
         descriptions.append(f"the password (Secret {auth.secret_name}, key `{PASSWORD}`)")
     if totp_secret is not None:
@@ -67,7 +87,29 @@ def load_credentials(auth: SecretFiles) -> Credentials:
         password=None if password is None else _parse_password(auth, password),
         totp=None if totp_secret is None else _parse_totp(auth, totp_secret),
         description=" and ".join(descriptions),
+        successor=keys[0] if successor is not None else None,
+        problem=problem,
     )
+
+
+def _load_key(auth: SecretFiles, files: _Files, name: str, certificate_name: str) -> _Key | None:
+    if name not in files:
+        return None
+    key = _parse_key(auth, name, files[name], files.get(PASSPHRASE))
+    if certificate_name not in files:
+        return key, None
+    return key, _parse_certificate(auth, certificate_name, files[certificate_name], name, key)
+
+
+def _load_successor(auth: SecretFiles, files: _Files) -> tuple[_Key | None, CredentialsInvalid | None]:
+    try:
+        return _load_key(auth, files, NEXT_PRIVATE_KEY, NEXT_CERTIFICATE), None
+    except CredentialsInvalid as error:
+        return None, error
+
+
+def _description(auth: SecretFiles, key: asyncssh.SSHKey, certificate: SSHOpenSSHCertificate | None, name: str) -> str:
+    return f"the {_describe(certificate)}private key {key.get_fingerprint()} (Secret {auth.secret_name}, key `{name}`)"
 
 
 def files_version(directory: Path) -> FilesVersion:
@@ -83,10 +125,19 @@ def files_version(directory: Path) -> FilesVersion:
     return tuple(found)
 
 
-def _read(auth: SecretFiles, name: str) -> bytes | None:
-    path = auth.directory / name
+def _read(auth: SecretFiles) -> _Files:
+    """All files, of one version of the Secret: kubelet may put another one in its place meanwhile."""
+    for _ in range(_READS):
+        before = files_version(auth.directory)
+        files = {name: data for name in KEYS if (data := _read_file(auth, name)) is not None}
+        if files_version(auth.directory) == before:
+            break
+    return files
+
+
+def _read_file(auth: SecretFiles, name: str) -> bytes | None:
     try:
-        return path.read_bytes()
+        return (auth.directory / name).read_bytes()
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -95,8 +146,8 @@ def _read(auth: SecretFiles, name: str) -> bytes | None:
         ) from error
 
 
-def _parse_key(auth: SecretFiles, data: bytes, passphrase: bytes | None) -> asyncssh.SSHKey:
-    where = f"Key `{PRIVATE_KEY}` of Secret {auth.secret_name}"
+def _parse_key(auth: SecretFiles, name: str, data: bytes, passphrase: bytes | None) -> asyncssh.SSHKey:
+    where = f"Key `{name}` of Secret {auth.secret_name}"
     phrase = None if passphrase is None else passphrase.rstrip(b"\r\n")
     # Editors and pipes leave out or double the last line end, Windows ones write CRLF; none of it means anything.
     data = data.replace(b"\r\n", b"\n").strip() + b"\n"
@@ -125,10 +176,10 @@ def _concerns_passphrase(error: Exception) -> bool:
     return isinstance(error, asyncssh.KeyEncryptionError) or "passphrase" in text or "decrypt" in text
 
 
-def _parse_certificate(auth: SecretFiles, key: asyncssh.SSHKey, data: bytes | None) -> SSHOpenSSHCertificate | None:
-    if data is None:
-        return None
-    where = f"Key `{CERTIFICATE}` of Secret {auth.secret_name}"
+def _parse_certificate(
+    auth: SecretFiles, name: str, data: bytes, key_name: str, key: asyncssh.SSHKey
+) -> SSHOpenSSHCertificate:
+    where = f"Key `{name}` of Secret {auth.secret_name}"
     try:
         certificate = asyncssh.import_certificate(data.strip() + b"\n")
     except asyncssh.KeyImportError as error:
@@ -143,7 +194,7 @@ def _parse_certificate(auth: SecretFiles, key: asyncssh.SSHKey, data: bytes | No
             hint="A login needs a user certificate: `ssh-keygen -s CA -I ID -n USER`.",
         )
     if certificate.key.public_data != key.public_data:
-        raise CredentialsInvalid(f"{where} belongs to another key than `{PRIVATE_KEY}` of the same Secret.")
+        raise CredentialsInvalid(f"{where} belongs to another key than `{key_name}` of the same Secret.")
     return certificate
 
 
