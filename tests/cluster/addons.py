@@ -1,4 +1,4 @@
-"""What runs in the cluster before anybody's workload: DNS, and traefik as the Ingress controller."""
+"""What runs in the cluster before anybody's workload: DNS, and traefik for Ingresses and the Gateway API."""
 
 from __future__ import annotations
 
@@ -16,6 +16,10 @@ from tests.cluster.pki import Pair
 INGRESS_HOST = "ingress.test"
 """Pods reach the Ingress controller by this name and by all names below it; `.test` never exists outside (RFC 6761)."""
 
+GATEWAY = "traefik/traefik"
+"""Namespace and name of the Gateway."""
+
+_APPLY = ("apply", "--server-side", "--force-conflicts", "-f")
 _PING_PORT = 8082
 _MANIFESTS = Path(__file__).parent / "manifests"
 
@@ -42,16 +46,38 @@ def ingress_controller(image: str, *, http: int, https: int, certificate: Pair) 
     return [traefik, _tls_secret("traefik", "traefik-certificate", certificate)]
 
 
+def gateway(*, http: int, https: int) -> str:
+    """Return the manifest of the Gateway that traefik serves at the same ports, for routes of all namespaces."""
+    return manifest("gateway", http_port=http, https_port=https)
+
+
 def apply(kubectl: Path, kubeconfig: Path, manifests: Iterable[str]) -> None:
     """Apply manifests by server-side apply.
 
     Raises ClusterError with kubectl's message.
     """
-    command = [str(kubectl), "--kubeconfig", str(kubeconfig), "apply", "--server-side", "--force-conflicts", "-f", "-"]
-    text = "\n---\n".join(manifests)
-    done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
+    _run(kubectl, kubeconfig, *_APPLY, "-", stdin="\n---\n".join(manifests))
+
+
+def gateway_crds(kubectl: Path, kubeconfig: Path, source: str, *, version: str) -> None:
+    """Apply the CRDs of the Gateway API, in a file or at a URL, and wait for them, unless this version is there.
+
+    Raises ClusterError with kubectl's message.
+    """
+    bundle = r"{.metadata.annotations.gateway\.networking\.k8s\.io/bundle-version}"
+    query = ("get", "crd", "httproutes.gateway.networking.k8s.io", "--ignore-not-found", "-o", f"jsonpath={bundle}")
+    if _run(kubectl, kubeconfig, *query) == f"v{version}":
+        return
+    _run(kubectl, kubeconfig, *_APPLY, source)
+    _run(kubectl, kubeconfig, "wait", "--for=condition=Established", "--timeout=30s", "-f", source)
+
+
+def _run(kubectl: Path, kubeconfig: Path, *arguments: str, stdin: str = "") -> str:
+    command = [str(kubectl), "--kubeconfig", str(kubeconfig), *arguments]
+    done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise ClusterError(f"kubectl apply failed: {done.stderr.strip()}")
+        raise ClusterError(f"kubectl {arguments[0]} failed: {done.stderr.strip()}")
+    return done.stdout
 
 
 def _tls_secret(namespace: str, name: str, pair: Pair) -> str:

@@ -8,6 +8,7 @@ share a build.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -22,6 +23,8 @@ from tests.cluster.locks import exclusive
 TOOLS = Path(__file__).parent / "tools"
 KUBERNETES_VERSION = "1.34.4"
 TRAEFIK_VERSION = "3.6.12"
+GATEWAY_API_VERSION = "1.4.0"
+"""What that traefik is made for; its go.sum holds the checksum."""
 _KUBERNETES_MAJOR, _KUBERNETES_MINOR, _ = KUBERNETES_VERSION.split(".")
 
 
@@ -111,6 +114,30 @@ def ensure(tools: Iterable[Tool] = CLUSTER_TOOLS) -> dict[str, Path]:
 def missing(tools: Iterable[Tool] = CLUSTER_TOOLS) -> list[Tool]:
     """The tools that would have to be built."""
     return [tool for tool in tools if not directory(tool).exists()]
+
+
+def gateway_api() -> Path:
+    """Return one manifest with the CRDs of the Gateway API's standard channel, from the module that traefik uses.
+
+    Raises ClusterError when it can't be downloaded, or is not what go.sum says.
+    """
+    target = cache_dir() / f"gateway-api-{GATEWAY_API_VERSION}.yaml"
+    if not target.exists():
+        command = [_go(), "mod", "download", "-json", f"sigs.k8s.io/gateway-api@v{GATEWAY_API_VERSION}"]
+        environment = os.environ | {"GOWORK": "off", "GOFLAGS": "-mod=readonly"}
+        done = subprocess.run(
+            command, cwd=TOOLS / TRAEFIK.name, env=environment, capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            raise ClusterError(f"{' '.join(command)} failed: {done.stderr.strip() or done.stdout.strip()}")
+        crds = sorted(
+            Path(json.loads(done.stdout)["Dir"], "config/crd/standard").glob("gateway.networking.k8s.io_*.yaml")
+        )
+        target.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = target.with_suffix(f".{os.getpid()}")
+        unfinished.write_text("\n---\n".join(path.read_text() for path in crds))
+        unfinished.rename(target)
+    return target
 
 
 def _build(tool: Tool, target: Path) -> None:

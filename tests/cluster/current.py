@@ -14,7 +14,8 @@ from tests.cluster.state import Description, State
 def up(state: State) -> Description:
     """Describe the current context; nothing is changed in the cluster.
 
-    The Ingress is where `FAIRLEAD_INGRESS_URL` says, of the class `FAIRLEAD_INGRESS_CLASS`.
+    The Ingress is where `FAIRLEAD_INGRESS_URL` says, of the class `FAIRLEAD_INGRESS_CLASS`. `FAIRLEAD_GATEWAY`
+    may name a Gateway (`namespace/name`) that is reached at the same URL and takes HTTPRoutes of all namespaces.
 
     Raises ClusterError.
     """
@@ -37,6 +38,7 @@ def up(state: State) -> Description:
             ingress_tls_url=os.environ.get("FAIRLEAD_INGRESS_TLS_URL", "").rstrip("/"),
             ingress_ca=os.environ.get("FAIRLEAD_INGRESS_CA", ""),
             ingress_pod_host="",
+            gateway=os.environ.get("FAIRLEAD_GATEWAY", ""),
             namespace_holder=0,
             faults=False,
         )

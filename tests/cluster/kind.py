@@ -13,6 +13,11 @@ from tests.cluster.console import ClusterError, step
 from tests.cluster.pki import Authority
 from tests.cluster.state import Description, State
 
+_GATEWAY_API = (
+    "https://github.com/kubernetes-sigs/gateway-api/releases/download/"
+    f"v{build.GATEWAY_API_VERSION}/standard-install.yaml"
+)
+
 
 def up(state: State) -> Description:
     """Create the cluster unless it is there, and install the Ingress controller.
@@ -34,7 +39,8 @@ def up(state: State) -> Description:
             certificate = authority.issue("ingress", "localhost", hosts=["localhost", "127.0.0.1"])
             image = f"docker.io/library/traefik:v{build.TRAEFIK_VERSION}"
             traefik = addons.ingress_controller(image, **ports, certificate=certificate)
-            addons.apply(kubectl, state.kubeconfig, traefik)
+            addons.gateway_crds(kubectl, state.kubeconfig, _GATEWAY_API, version=build.GATEWAY_API_VERSION)
+            addons.apply(kubectl, state.kubeconfig, [*traefik, addons.gateway(**ports)])
             rollout = ["-n", "traefik", "rollout", "status", "deployment/traefik", "--timeout=180s"]
             _run(str(kubectl), "--kubeconfig", str(state.kubeconfig), *rollout)
         description = Description(
@@ -48,6 +54,7 @@ def up(state: State) -> Description:
             ingress_tls_url=f"https://localhost:{ports['https']}",
             ingress_ca=str(authority.pair.certificate),
             ingress_pod_host="",
+            gateway=addons.GATEWAY,
             namespace_holder=0,
             faults=True,
         )

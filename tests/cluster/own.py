@@ -135,6 +135,12 @@ def _install(machine: Node, programs: Mapping[str, Path], ports: Mapping[str, in
         "ingress", "localhost", hosts=["localhost", "127.0.0.1", addons.INGRESS_HOST, f"*.{addons.INGRESS_HOST}"]
     )
     coredns = {"domain": node.DOMAIN, "dns_address": node.DNS, "node_address": node.ADDRESS}
+    addons.gateway_crds(
+        programs["kubectl"],
+        machine.state.kubeconfig,
+        str(build.gateway_api()),
+        version=build.GATEWAY_API_VERSION,
+    )
     addons.apply(
         programs["kubectl"],
         machine.state.kubeconfig,
@@ -144,12 +150,14 @@ def _install(machine: Node, programs: Mapping[str, Path], ports: Mapping[str, in
             *addons.ingress_controller(
                 images["traefik"], http=ports["http"], https=ports["https"], certificate=certificate
             ),
+            addons.gateway(http=ports["http"], https=ports["https"]),
         ],
     )
     for arguments in (
         ("wait", "--for=condition=Ready", f"node/{node.NAME}", "--timeout=60s"),
         ("-n", "kube-system", "rollout", "status", "deployment/coredns", "--timeout=60s"),
         ("-n", "traefik", "rollout", "status", "deployment/traefik", "--timeout=60s"),
+        ("-n", "traefik", "wait", "--for=condition=Programmed", "gateway/traefik", "--timeout=60s"),
     ):
         done = _kubectl(machine, programs, *arguments)
         if done.returncode:
@@ -178,6 +186,7 @@ def _describe(machine: Node, programs: Mapping[str, Path], ports: Mapping[str, i
         ingress_tls_url=f"https://localhost:{ports['https']}",
         ingress_ca=str(machine.etc / "pki" / "ingress-ca.crt"),
         ingress_pod_host=addons.INGRESS_HOST,
+        gateway=addons.GATEWAY,
         namespace_holder=machine.holder or 0,
         faults=True,
     )

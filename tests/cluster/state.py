@@ -45,6 +45,8 @@ class Description:
     """The process whose namespaces the cluster lives in (`nsenter --net=/proc/PID/ns/net`); 0 when there is none."""
     faults: bool
     """Whether tests may break it: restart its node, fill it up, cut it off."""
+    gateway: str = ""
+    """`namespace/name` of a Gateway (Gateway API) that serves at `ingress_url`, too; empty when there is none."""
 
     @property
     def environment(self) -> dict[str, str]:

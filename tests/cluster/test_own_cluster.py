@@ -90,6 +90,13 @@ def test_the_ingress_answers_on_this_machines_loopback(cluster: State) -> None:
         answer.value.close()
 
 
+def test_the_gateway_takes_routes_and_serves_at_the_same_ports(kubectl: Callable[..., str]) -> None:
+    gateway = json.loads(kubectl("-n", "traefik", "get", "gateway", "traefik", "-o", "json"))
+    for listener in gateway["status"]["listeners"]:
+        conditions = {condition["type"]: condition["status"] for condition in listener["conditions"]}
+        assert (conditions["Accepted"], conditions["Programmed"]) == ("True", "True")
+
+
 def test_the_api_is_verified_and_closed_to_strangers(cluster: State, kubectl: Callable[..., str]) -> None:
     config = json.loads(kubectl("config", "view", "--raw", "-o", "json"))
     (entry,) = config["clusters"]
