@@ -7,7 +7,9 @@ from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
-from fairlead_api.base import VALIDATIONS, ApiModel, Cel
+from fairlead_api.base import VALIDATIONS, ApiModel, Cel, ListType
+from fairlead_api.placement import LABEL_KEYS, Affinity, NodeLabels, Toleration
+from fairlead_api.strings import LabelValue, ObjectName, label_key_rule
 
 
 @dataclass(frozen=True)
@@ -58,12 +60,74 @@ class ResourceRequirements(ApiModel):
     )
 
 
+OWN_LABELS = tuple(f"app.kubernetes.io/{name}" for name in ("name", "instance", "component", "part-of", "managed-by"))
+"""Labels of pods that are Fairlead's own, besides `fairlead.dev/...`."""
+_OWN_LABELS = ", ".join(f"'{key}'" for key in OWN_LABELS)
+
+
 class Sidecar(ApiModel):
-    """The pod that holds the connection and serves MCP."""
+    """The pod that holds the connection and serves MCP. What is left out here is as the operator's defaults say."""
 
     resources: Annotated[
-        ResourceRequirements,
-        Field(description="CPU and memory of the pod. What is written here replaces the defaults as a whole."),
-    ] = ResourceRequirements(
-        requests=ResourceAmounts(cpu="10m", memory="64Mi"), limits=ResourceAmounts(cpu="1", memory="256Mi")
-    )
+        ResourceRequirements | None,
+        Field(
+            description="CPU and memory of the pod; what is written here replaces the defaults as a whole."
+            " Absent: the operator's default."
+        ),
+    ] = None
+    node_selector: Annotated[
+        NodeLabels | None,
+        Field(description="Labels of the nodes that the pod may run on. Absent: the operator's default, else any."),
+    ] = None
+    tolerations: Annotated[
+        tuple[Toleration, ...] | None,
+        Field(
+            min_length=1,
+            max_length=16,
+            description="Taints of nodes that don't keep the pod away. The pod leaves a node that is gone after 30"
+            " seconds unless one of them says otherwise. Absent: the operator's default.",
+        ),
+        ListType("atomic"),
+    ] = None
+    affinity: Annotated[
+        Affinity | None, Field(description="Where the pod may or would best run. Absent: the operator's default.")
+    ] = None
+    priority_class_name: Annotated[
+        ObjectName | None, Field(description="The PriorityClass of the pod. Absent: the operator's default.")
+    ] = None
+    labels: Annotated[
+        dict[str, LabelValue] | None,
+        Field(
+            min_length=1,
+            max_length=16,
+            description="Labels of the pod, beside Fairlead's own and the operator's default.",
+        ),
+        LABEL_KEYS,
+        Cel(
+            f"self.all(key, !key.startsWith('fairlead.dev/') && !(key in [{_OWN_LABELS}]))",
+            "may not set fairlead.dev/... or the app.kubernetes.io/ labels that Fairlead sets itself: remove them",
+        ),
+    ] = None
+    annotations: Annotated[
+        dict[str, Annotated[str, Field(max_length=4096)]] | None,
+        Field(
+            min_length=1, max_length=16, description="Annotations of the pod, beside those of the operator's default."
+        ),
+        Cel(
+            f"self.all(key, {label_key_rule('key')})",
+            "has a key that is no annotation key: write it like example.com/key",
+        ),
+        Cel(
+            "self.all(key, !key.startsWith('fairlead.dev/'))",
+            "may not set fairlead.dev/... annotations: those are Fairlead's own, remove them",
+        ),
+    ] = None
+    termination_grace_period_seconds: Annotated[
+        int | None,
+        Field(
+            ge=15,
+            le=3600,
+            description="Seconds that calls and commands under way get when another pod takes over; the last 10 of"
+            " them are for killing what is left. Absent: the operator's default, 30.",
+        ),
+    ] = None

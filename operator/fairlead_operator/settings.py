@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
+from fairlead_api.resources import Sidecar
+
 PREFIX = "FAIRLEAD_"
 
 
@@ -64,6 +66,9 @@ class Settings(BaseModel):
     endpoint_annotations: Annotated[dict[str, str], BeforeValidator(_load_json)] = {}
     endpoint_url_prefix: str = ""
     """What agents use in front of the path where something before the Ingress changes it, e.g. `https://mcp.example.com`."""
+
+    sidecar_defaults: Annotated[Sidecar, BeforeValidator(_load_json)] = Sidecar()
+    """What holds for the pods of hosts whose `spec.sidecar` says nothing else: JSON of such a `spec.sidecar`."""
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "text"] = "json"

@@ -425,7 +425,7 @@ class SidecarConfig(Model):
     """Hex SHA-256 of the operator's probe token, which may only initialize, discover and list."""
     spool_directory: Path | None = None
     """Where the output of commands is kept that is too long for a result; None: a directory of its own, in $TMPDIR."""
-    drain_timeout: float = 15.0
+    drain_timeout: float = 0.0
     """Seconds that calls under way may still take once the process was told to stop; then they are cancelled."""
 
     def render(self) -> str:

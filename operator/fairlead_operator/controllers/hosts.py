@@ -30,6 +30,7 @@ from fairlead_operator.reconcile.mounts import Mounted, mounted
 from fairlead_operator.reconcile.names import child_name
 from fairlead_operator.reconcile.objects import Host, Key, read_host
 from fairlead_operator.reconcile.observed import GRACE, HostObservation, Obstacle
+from fairlead_operator.reconcile.placement import drain_timeout, placed
 from fairlead_operator.reconcile.service import service
 from fairlead_operator.settings import Settings
 from fairlead_sidecar import tokens
@@ -201,7 +202,16 @@ class HostController:
     ) -> SidecarConfig:
         version = self._version(host, mounted(host.key.name, spec, hops), public_key)
         probe = tokens.sha256_hex(self._probe(host))
-        return sidecar_config(host, spec, hops, endpoint, grants, credentials_version=version, probe_sha256=probe)
+        return sidecar_config(
+            host,
+            spec,
+            hops,
+            endpoint,
+            grants,
+            credentials_version=version,
+            probe_sha256=probe,
+            drain_timeout=drain_timeout(placed(spec.sidecar, self._settings.sidecar_defaults)),
+        )
 
     async def _deliver(
         self,

@@ -5,11 +5,13 @@ from typing import Any
 
 from fairlead_api.base import API_VERSION
 from fairlead_api.remotehost import RemoteHostSpec
+from fairlead_api.resources import Sidecar
 from fairlead_operator.reconcile.jumps import Hop
 from fairlead_operator.reconcile.labels import host_labels, pod_selector
 from fairlead_operator.reconcile.mounts import CREDENTIAL_KEYS, mcp_server_secrets, value_keys
 from fairlead_operator.reconcile.names import child_name, credentials_secret_name
 from fairlead_operator.reconcile.objects import Host
+from fairlead_operator.reconcile.placement import placed, pod_fields, pod_metadata
 from fairlead_operator.reconcile.service import INTERNAL_PORT_NAME, PUBLIC_PORT_NAME
 from fairlead_operator.settings import Settings
 from fairlead_sidecar.config import (
@@ -26,8 +28,6 @@ from fairlead_sidecar.config import (
 USER_ID = 65532
 SPOOL_SIZE = "1Gi"
 """What the kubelet evicts the pod at: well above what the sidecar itself lets its spool grow to."""
-NODE_LOSS_SECONDS = 30
-"""How long a pod stays bound to a node that is gone. One pod is a host's only way in, hence far below the usual 300."""
 START_SECONDS = 120
 """How long the process may take to start on a node that is very busy, before it is started anew."""
 _READ_BY_GROUP = 0o440
@@ -43,6 +43,7 @@ def deployment(host: Host, spec: RemoteHostSpec, hops: tuple[Hop, ...], settings
         settings: The operator's settings.
     """
     labels = host_labels(host.key.name)
+    sidecar = placed(spec.sidecar, settings.sidecar_defaults)
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -58,12 +59,17 @@ def deployment(host: Host, spec: RemoteHostSpec, hops: tuple[Hop, ...], settings
             # The new pod is ready before the old one goes: an upgrade does not close the only way in.
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
             "selector": {"matchLabels": pod_selector(host.key.name)},
-            "template": {"metadata": {"labels": labels}, "spec": _pod(host, spec, hops, settings)},
+            "template": {
+                "metadata": pod_metadata(sidecar, labels),
+                "spec": _pod(host, spec, hops, sidecar, settings),
+            },
         },
     }
 
 
-def _pod(host: Host, spec: RemoteHostSpec, hops: tuple[Hop, ...], settings: Settings) -> dict[str, Any]:
+def _pod(
+    host: Host, spec: RemoteHostSpec, hops: tuple[Hop, ...], sidecar: Sidecar, settings: Settings
+) -> dict[str, Any]:
     volumes: list[dict[str, Any]] = [
         _secret_volume("config", child_name(host.key.name), None),
         _secret_volume("ssh", credentials_secret_name(host.key.name, spec), CREDENTIAL_KEYS),
@@ -96,16 +102,8 @@ def _pod(host: Host, spec: RemoteHostSpec, hops: tuple[Hop, ...], settings: Sett
             "fsGroup": USER_ID,
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "tolerations": [
-            {
-                "key": f"node.kubernetes.io/{taint}",
-                "operator": "Exists",
-                "effect": "NoExecute",
-                "tolerationSeconds": NODE_LOSS_SECONDS,
-            }
-            for taint in ("not-ready", "unreachable")
-        ],
-        "containers": [_container(spec, settings, mounts)],
+        **pod_fields(sidecar),
+        "containers": [_container(sidecar, settings, mounts)],
         "volumes": volumes,
     }
     if settings.image_pull_secrets:
@@ -136,8 +134,7 @@ def _projected_volume(name: str, parts: Iterable[tuple[str, str, tuple[str, ...]
     return {"name": name, "projected": {"defaultMode": _READ_BY_GROUP, "sources": sources}}
 
 
-def _container(spec: RemoteHostSpec, settings: Settings, mounts: list[dict[str, Any]]) -> dict[str, Any]:
-    resources = spec.sidecar.resources.to_manifest()
+def _container(sidecar: Sidecar, settings: Settings, mounts: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "name": "sidecar",
         "image": settings.sidecar_image,
@@ -151,7 +148,7 @@ def _container(spec: RemoteHostSpec, settings: Settings, mounts: list[dict[str, 
             "readOnlyRootFilesystem": True,
             "capabilities": {"drop": ["ALL"]},
         },
-        "resources": resources,
+        "resources": sidecar.to_manifest()["resources"],
         # Every second, because a person waits for the first answer; a startup probe would add its own period to that.
         "readinessProbe": _probe("/readyz", period=1, failures=3),
         "livenessProbe": _probe("/healthz", period=10, failures=6) | {"initialDelaySeconds": START_SECONDS},

@@ -27,6 +27,7 @@ def sidecar_config(
     *,
     credentials_version: str,
     probe_sha256: str,
+    drain_timeout: float,
 ) -> sidecar.SidecarConfig:
     """What the host's sidecar is told.
 
@@ -38,6 +39,7 @@ def sidecar_config(
         grants: The tokens that are for it.
         credentials_version: Changes when one of the mounted Secrets does.
         probe_sha256: Hash of the operator's own credential for this host.
+        drain_timeout: Seconds that calls under way get when the pod is told to end.
     """
     return sidecar.SidecarConfig(
         instance=host.uid,
@@ -72,6 +74,7 @@ def sidecar_config(
         tokens=_sorted(grants),
         probe_sha256=probe_sha256,
         spool_directory=sidecar.SPOOL_DIRECTORY,
+        drain_timeout=drain_timeout,
     )
 
 

@@ -59,6 +59,7 @@ def test_a_full_host_is_read_field_by_field() -> None:
     assert spec.endpoint.ingress is not None
     assert spec.endpoint.ingress.tls is not None
     assert spec.endpoint.ingress.tls.secret_name == "mcp-tls"
+    assert spec.sidecar.resources is not None
     assert spec.sidecar.resources.limits is not None
     assert spec.sidecar.resources.limits.cpu == "1"
     assert spec.sidecar.resources.requests is None

@@ -16,6 +16,7 @@ from fairlead_operator.reconcile.ingress import ingress
 from fairlead_operator.reconcile.jumps import way
 from fairlead_operator.reconcile.objects import Host, read_host
 from fairlead_operator.reconcile.observed import HostObservation, SidecarView
+from fairlead_operator.reconcile.placement import drain_timeout, placed
 from fairlead_operator.reconcile.service import service
 from fairlead_operator.settings import Settings
 from fairlead_sidecar.config import Permission, SidecarConfig, TokenGrant
@@ -53,7 +54,16 @@ def test_host_becomes_what_the_golden_files_say(case: str, golden: Golden) -> No
     golden.check(case, "deployment", None if spec.suspended else deployment(host, spec, hops, chosen))
     golden.check(case, "service", service(host))
     golden.check(case, "ingress", ingress(host, spec, endpoint, taken=False))
-    config = sidecar_config(host, spec, hops, endpoint, [GRANT], credentials_version="7/1", probe_sha256="f" * 64)
+    config = sidecar_config(
+        host,
+        spec,
+        hops,
+        endpoint,
+        [GRANT],
+        credentials_version="7/1",
+        probe_sha256="f" * 64,
+        drain_timeout=drain_timeout(placed(spec.sidecar, chosen.sidecar_defaults)),
+    )
     secret = config_secret(host, config.render())
     (encoded,) = secret["data"].values()
     rendered = base64.b64decode(encoded)
