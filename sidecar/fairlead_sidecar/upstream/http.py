@@ -4,11 +4,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fairlead_sidecar.config import HttpServer
+from fairlead_sidecar.upstream.http_client import HttpClient
 from fairlead_sidecar.upstream.http_endpoint import Endpoint
 from fairlead_sidecar.upstream.http_sse import SseWire
 from fairlead_sidecar.upstream.http_streamable import StreamableWire
 from fairlead_sidecar.upstream.spec import OpenWire, Wire
-from fairlead_sidecar.upstream.tunnel import Connect, tunnel_client
+from fairlead_sidecar.upstream.tunnel import Connect
 
 _WIRES: dict[str, type[SseWire | StreamableWire]] = {"StreamableHTTP": StreamableWire, "SSE": SseWire}
 
@@ -21,7 +22,8 @@ def http_wire(server: HttpServer, connect: Connect) -> OpenWire:
 
     @asynccontextmanager
     async def open_wire() -> AsyncIterator[Wire]:
-        async with await tunnel_client(connect, server.url) as client:
+        client = HttpClient(connect)
+        try:
             endpoint = Endpoint(server, client)
             wire: SseWire | StreamableWire = (
                 SseWire(endpoint) if server.transport == "SSE" else StreamableWire(endpoint)
@@ -32,5 +34,7 @@ def http_wire(server: HttpServer, connect: Connect) -> OpenWire:
                 yield wire
             finally:
                 await wire.aclose()
+        finally:
+            client.close()
 
     return open_wire

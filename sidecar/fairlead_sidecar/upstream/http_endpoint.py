@@ -4,24 +4,27 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 import httpx2
-from mcp.shared._httpx_utils import next_request_within_origin, redirect_location
 from mcp_types import JSONRPCError
 
 from fairlead_sidecar.config import HttpServer
 from fairlead_sidecar.tools.redact import Redactor
 from fairlead_sidecar.upstream.errors import ProtocolError, UpstreamError
-from fairlead_sidecar.upstream.http_failures import broken, check_encoding, is_compressed, meaning, shown
+from fairlead_sidecar.upstream.http_client import HttpClient
+from fairlead_sidecar.upstream.http_connection import Response
+from fairlead_sidecar.upstream.http_failures import check_encoding, is_compressed, meaning, not_http, shown
 from fairlead_sidecar.upstream.http_headers import read_headers, secret_parts
 from fairlead_sidecar.upstream.messages import MAX_MESSAGE_BYTES
 
 _SAID_BYTES = 64 * 1024
 _REDIRECTS = 5
+_REDIRECTING = frozenset({301, 302, 303, 307, 308})
+_KEEPING_METHOD = frozenset({307, 308})
 
 
 class Endpoint:
     """One server's URL."""
 
-    def __init__(self, server: HttpServer, client: httpx2.AsyncClient) -> None:
+    def __init__(self, server: HttpServer, client: HttpClient) -> None:
         """Read the headers.
 
         Raises:
@@ -35,7 +38,7 @@ class Endpoint:
     @asynccontextmanager
     async def request(
         self, method: str, headers: Mapping[str, str], content: bytes | None = None, *, url: str | None = None
-    ) -> AsyncIterator[httpx2.Response]:
+    ) -> AsyncIterator[Response]:
         """Send a request, give its response while its body is read.
 
         A 401 or 403 is tried once more where a header has changed in its Secret since. Redirects are followed where
@@ -45,22 +48,18 @@ class Endpoint:
             UpstreamError: There is no response, or it broke off while it was read.
         """
         url = url or self.url
-        try:
-            for again in (True, False):
-                # Ours last: they make it a message of the protocol. No compression, which would only cost time.
-                sent = {**self._headers, **headers, "accept-encoding": "identity"}
-                request = self._client.build_request(method, url, headers=sent, content=content)
-                async with self._response(request) as response:
-                    if again and response.status_code in (401, 403) and self._has_new_headers():
-                        continue
-                    yield response
-                    return
-        except httpx2.TransportError as error:
-            raise broken(error, url) from error
+        for again in (True, False):
+            # Ours last: they make it a message of the protocol. No compression, which would only cost time.
+            sent = {**self._headers, **headers, "accept-encoding": "identity"}
+            async with self._response(method, url, sent, content) as response:
+                if again and response.status_code in (401, 403) and self._has_new_headers():
+                    continue
+                yield response
+                return
 
-    async def problem(self, response: httpx2.Response, *, in_session: bool) -> JSONRPCError | UpstreamError:
+    async def problem(self, response: Response, *, in_session: bool) -> JSONRPCError | UpstreamError:
         """See `http_failures.meaning`; reads the body."""
-        body, location = await beginning(response), redirect_location(response)
+        body, location = await beginning(response), _location(response)
         return meaning(response, body, location, in_session=in_session, mask=self.masked)
 
     def masked(self, text: str) -> str:
@@ -68,30 +67,27 @@ class Endpoint:
         return Redactor(secret_parts(self._headers)).text(text)
 
     @asynccontextmanager
-    async def _response(self, request: httpx2.Request) -> AsyncIterator[httpx2.Response]:
-        # Not the SDK's `stream_within_origin`, which reads whatever a redirect has for a body.
+    async def _response(
+        self, method: str, url: str, headers: Mapping[str, str], content: bytes | None
+    ) -> AsyncIterator[Response]:
         for _ in range(_REDIRECTS):
-            response = await self._client.send(request, stream=True)
-            following = next_request_within_origin(response)
-            if following is None:
-                break
-            await response.aclose()
-            request = following
-        else:
-            raise ProtocolError(f"{shown(request.url)} redirects again and again.")
-        try:
-            if response.is_success:
-                check_encoding(response)
-            yield response
-        finally:
-            await response.aclose()
+            async with self._client.request(method, url, headers, content) as response:
+                following = _following(response, method)
+                if following is None:
+                    if response.is_success:
+                        check_encoding(response)
+                    yield response
+                    return
+            # What a redirect has for a body is not read.
+            url = str(following)
+        raise ProtocolError(f"{shown(url)} redirects again and again.")
 
     def _has_new_headers(self) -> bool:
         former, self._headers = self._headers, read_headers(self._server.headers)
         return self._headers != former
 
 
-async def whole(response: httpx2.Response) -> bytearray:
+async def whole(response: Response) -> bytearray:
     """A body.
 
     Raises:
@@ -105,7 +101,7 @@ async def whole(response: httpx2.Response) -> bytearray:
     return body
 
 
-async def beginning(response: httpx2.Response) -> bytes:
+async def beginning(response: Response) -> bytes:
     """As much of a body as says what is wrong."""
     body = bytearray()
     if is_compressed(response):
@@ -115,3 +111,33 @@ async def beginning(response: httpx2.Response) -> bytes:
         if len(body) >= _SAID_BYTES:
             break
     return bytes(body[:_SAID_BYTES])
+
+
+def _location(response: Response) -> httpx2.URL | None:
+    """Where it redirects to; None: it does not."""
+    said = response.headers.get("location")
+    if said is None or response.status_code not in _REDIRECTING:
+        return None
+    try:
+        return httpx2.URL(response.url).join(said)
+    except httpx2.InvalidURL:
+        raise not_http(response.url, "it redirects to what is no URL") from None
+
+
+def _following(response: Response, method: str) -> httpx2.URL | None:
+    """The redirect that is followed: within the origin, and with the same method."""
+    location = _location(response)
+    if location is None or (response.status_code not in _KEEPING_METHOD and method != "GET"):
+        return None
+    sent = httpx2.URL(response.url)
+    if location.userinfo and location.userinfo != sent.userinfo:
+        return None
+    return location if _within_origin(sent, location) else None
+
+
+def _within_origin(url: httpx2.URL, location: httpx2.URL) -> bool:
+    """Whether it is the same server, or TLS on the default port in the place of none."""
+    if (url.scheme, url.host, url.port) == (location.scheme, location.host, location.port):
+        return True
+    upgraded = (url.scheme, location.scheme) == ("http", "https")
+    return upgraded and url.host == location.host and url.port is None and location.port is None

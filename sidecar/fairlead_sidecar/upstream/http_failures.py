@@ -1,6 +1,7 @@
-"""What HTTP's statuses and httpx2's exceptions mean for an MCP server, in words that say what to change."""
+"""What HTTP's statuses and failed exchanges mean for an MCP server, in words that say what to change."""
 
 from collections.abc import Callable
+from typing import Protocol
 
 import httpx2
 from mcp_types import METHOD_NOT_FOUND, JSONRPCError
@@ -15,6 +16,15 @@ from fairlead_sidecar.upstream.errors import (
     UpstreamError,
 )
 from fairlead_sidecar.upstream.messages import parse
+
+
+class Answer(Protocol):
+    """A response, as far as this module needs it."""
+
+    url: str
+    status_code: int
+    headers: dict[str, str]
+
 
 _NO_ENDPOINT = frozenset({404, 405, 410})
 _MOST_OF_URL = 512
@@ -38,12 +48,12 @@ def shown(url: httpx2.URL | str) -> str:
     return text if len(text) <= _MOST_OF_URL else f"{text[:_MOST_OF_URL]}…"
 
 
-def is_compressed(response: httpx2.Response) -> bool:
+def is_compressed(response: Answer) -> bool:
     """Whether its body is not what it stands for."""
     return response.headers.get("content-encoding", "").strip().lower() not in ("", "identity")
 
 
-def check_encoding(response: httpx2.Response) -> None:
+def check_encoding(response: Answer) -> None:
     """Refuse what is compressed: nobody asked for it, and reading a few bytes of it could take minutes.
 
     Raises:
@@ -51,13 +61,13 @@ def check_encoding(response: httpx2.Response) -> None:
     """
     if is_compressed(response):
         raise ProtocolError(
-            f"{shown(response.request.url)} sends compressed answers, which were not asked for.",
+            f"{shown(response.url)} sends compressed answers, which were not asked for.",
             hint="Turn compression off in the server, or in the proxy before it.",
         )
 
 
 def meaning(
-    response: httpx2.Response,
+    response: Answer,
     body: bytes,
     location: httpx2.URL | None,
     *,
@@ -75,13 +85,13 @@ def meaning(
     """
     own = _own_error(response, body)
     if in_session and _session_over(response.status_code, own):
-        return SessionOver(f"{shown(response.request.url)} does not know the session any more.")
+        return SessionOver(f"{shown(response.url)} does not know the session any more.")
     if own is None or response.status_code in (401, 403):
         return _refused(response, mask(body.decode(errors="replace")).strip(), location)
     return own
 
 
-def _own_error(response: httpx2.Response, body: bytes) -> JSONRPCError | None:
+def _own_error(response: Answer, body: bytes) -> JSONRPCError | None:
     if content_type(response) != "application/json":
         return None
     try:
@@ -98,8 +108,8 @@ def _session_over(status: int, own: JSONRPCError | None) -> bool:
     return status == 400 and own is not None and "session" in own.error.message.lower()
 
 
-def _refused(response: httpx2.Response, text: str, location: httpx2.URL | None) -> UpstreamError:
-    status, url = response.status_code, shown(response.request.url)
+def _refused(response: Answer, text: str, location: httpx2.URL | None) -> UpstreamError:
+    status, url = response.status_code, shown(response.url)
     said = f": {quoted(text)}" if text and not _is_page(response) else ""
     if location is not None:
         return EndpointNotFound(
@@ -121,9 +131,9 @@ def _refused(response: httpx2.Response, text: str, location: httpx2.URL | None) 
     return UpstreamError(f"{url} answered with HTTP {status}{said}.")
 
 
-def no_mcp(response: httpx2.Response) -> UpstreamError:
+def no_mcp(response: Answer) -> UpstreamError:
     """A successful response that is neither JSON nor an event stream."""
-    url, kind = shown(response.request.url), content_type(response)
+    url, kind = shown(response.url), content_type(response)
     if response.status_code == 202:
         return ProtocolError(f"{url} accepted a request and gave no answer to it (HTTP 202).")
     if _is_page(response):
@@ -131,33 +141,35 @@ def no_mcp(response: httpx2.Response) -> UpstreamError:
     return EndpointNotFound(f"{url} answered with {quoted(kind) if kind else 'nothing'}, which is not MCP.")
 
 
-def broken(error: httpx2.TransportError, url: str) -> UpstreamError:
-    """What a failed exchange means; the connection had been made."""
-    place = shown(url)
-    if isinstance(error, httpx2.TimeoutException):
-        return NotResponding(f"{place} did not take the request in time.")
-    if isinstance(error, httpx2.LocalProtocolError):
-        # Its own words may have a header's value in them.
-        return UpstreamError(f"A request to {place} can't be sent.", hint="Check the names of the configured headers.")
-    if isinstance(error, httpx2.RemoteProtocolError) and not _ended(error):
-        return ProtocolError(
-            f"{place} does not speak HTTP as expected: {quoted(str(error))}.",
-            hint="Check that the port belongs to the MCP server, and whether the URL begins with http:// or https://.",
-        )
-    return BrokenOff(f"{place} closed the connection before it had answered.")
+def not_taken(url: str) -> UpstreamError:
+    """The server does not read."""
+    return NotResponding(f"{shown(url)} did not take the request in time.")
 
 
-def content_type(response: httpx2.Response) -> str:
+def unsendable(url: str) -> UpstreamError:
+    """A header of a request can't be one."""
+    # Which one is not said: its value may be secret.
+    return UpstreamError(f"A request to {shown(url)} can't be sent.", hint="Check the names of the configured headers.")
+
+
+def not_http(url: str, why: str) -> UpstreamError:
+    """What the server sends is no HTTP."""
+    return ProtocolError(
+        f"{shown(url)} does not speak HTTP as expected: {quoted(why)}.",
+        hint="Check that the port belongs to the MCP server, and whether the URL begins with http:// or https://.",
+    )
+
+
+def broken_off(url: str) -> UpstreamError:
+    """The connection had been made, and ended before its answer did."""
+    return BrokenOff(f"{shown(url)} closed the connection before it had answered.")
+
+
+def content_type(response: Answer) -> str:
     """Without parameters, in lower case."""
     value: str = response.headers.get("content-type", "")
     return value.partition(";")[0].strip().lower()
 
 
-def _is_page(response: httpx2.Response) -> bool:
+def _is_page(response: Answer) -> bool:
     return content_type(response) == "text/html"
-
-
-def _ended(error: httpx2.RemoteProtocolError) -> bool:
-    # The words of h11 and httpcore; they have no classes of their own for these.
-    text = str(error)
-    return "disconnected" in text or "closed connection" in text

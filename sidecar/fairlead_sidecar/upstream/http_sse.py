@@ -9,6 +9,7 @@ from mcp_types import JSONRPCError, JSONRPCMessage, JSONRPCRequest
 
 from fairlead_sidecar.ssh.failures import quoted
 from fairlead_sidecar.upstream.errors import EndpointNotFound, Exited, NotResponding, ProtocolError, UpstreamError
+from fairlead_sidecar.upstream.http_connection import Response
 from fairlead_sidecar.upstream.http_endpoint import Endpoint, beginning
 from fairlead_sidecar.upstream.http_events import EventDecoder
 from fairlead_sidecar.upstream.http_failures import content_type, no_mcp, shown
@@ -80,7 +81,7 @@ class SseWire(HttpWire):
                 self._post_url.set_exception(error)
             self.end(error)
 
-    async def _read(self, response: httpx2.Response) -> None:
+    async def _read(self, response: Response) -> None:
         decoder = EventDecoder()
         async for piece in response.aiter_bytes():
             for event in decoder.feed(piece):
@@ -110,9 +111,9 @@ class SseWire(HttpWire):
         return str(target)
 
 
-def _no_stream(response: httpx2.Response, refusal: JSONRPCError) -> UpstreamError:
+def _no_stream(response: Response, refusal: JSONRPCError) -> UpstreamError:
     return EndpointNotFound(
-        f"{shown(response.request.url)} offers no stream of events (HTTP {response.status_code}): "
+        f"{shown(response.url)} offers no stream of events (HTTP {response.status_code}): "
         f"{quoted(refusal.error.message)}.",
         hint="Check the path of the URL; a server with Streamable HTTP needs transport: StreamableHTTP.",
     )

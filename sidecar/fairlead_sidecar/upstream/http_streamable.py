@@ -10,7 +10,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 import anyio
-import httpx2
 from mcp.shared.inbound import MCP_PROTOCOL_VERSION_HEADER
 from mcp.shared.jsonrpc_dispatcher import cancelled_request_id_from_params
 from mcp.shared.message import ClientMessageMetadata, SessionMessage
@@ -27,6 +26,7 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from fairlead_sidecar.ssh.backoff import Backoff
 from fairlead_sidecar.upstream.errors import ForwardingRefused, LinkDown, NotListening, ProtocolError, UpstreamError
+from fairlead_sidecar.upstream.http_connection import Response
 from fairlead_sidecar.upstream.http_endpoint import Endpoint, beginning, whole
 from fairlead_sidecar.upstream.http_events import Event, EventDecoder
 from fairlead_sidecar.upstream.http_failures import BrokenOff, content_type, no_mcp
@@ -235,9 +235,7 @@ class StreamableWire(HttpWire):
 
     # --- receiving ---
 
-    async def _read_events(
-        self, response: httpx2.Response, position: _Position, message: JSONRPCRequest | None
-    ) -> bool:
+    async def _read_events(self, response: Response, position: _Position, message: JSONRPCRequest | None) -> bool:
         """Deliver what comes; whether `message` was answered."""
         decoder = EventDecoder()
         pieces = response.aiter_bytes()
@@ -252,7 +250,7 @@ class StreamableWire(HttpWire):
                     continue
                 await self._deliver_answer(received, message)
                 del received
-                with anyio.move_on_after(_DRAIN_SECONDS), suppress(httpx2.TransportError, UpstreamError):
+                with anyio.move_on_after(_DRAIN_SECONDS), suppress(UpstreamError):
                     async for _ in pieces:
                         pass
                 return True
@@ -276,7 +274,7 @@ class StreamableWire(HttpWire):
             self._version = version
 
 
-def _session_id(response: httpx2.Response) -> str | None:
+def _session_id(response: Response) -> str | None:
     given: str | None = response.headers.get(_SESSION_ID)
     if given is not None and not sendable(given):
         raise ProtocolError("The server gave the session a name that no header can have.")

@@ -3,21 +3,21 @@
 It is asked through the SSH link, on the host itself, so nobody in between can answer for it.
 """
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+import asyncio
+from collections.abc import Mapping
 from typing import Any
 
 import asyncssh
-import httpx2
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
 from fairlead_sidecar.config import KeyServer
 from fairlead_sidecar.ssh.failures import quoted
 from fairlead_sidecar.ssh.hostkeys import TrustedHostKeys
 from fairlead_sidecar.upstream.errors import EndpointNotFound, NotListening, ProtocolError, UpstreamError
+from fairlead_sidecar.upstream.http_client import HttpClient
 from fairlead_sidecar.upstream.http_endpoint import beginning
-from fairlead_sidecar.upstream.http_failures import broken, shown
-from fairlead_sidecar.upstream.tunnel import Connect, tunnel_client
+from fairlead_sidecar.upstream.http_failures import not_taken, shown
+from fairlead_sidecar.upstream.tunnel import Connect
 
 TIMEOUT_SECONDS = 10.0
 
@@ -62,13 +62,22 @@ class KeyServerClient:
         await self._ask("GET", "/health")
 
     async def _ask(self, method: str, path: str, body: Mapping[str, str] | None = None) -> dict[str, Any]:
+        url = f"{self._url}{path}"
+        content = None if body is None else to_json(body)
+        headers = {"accept-encoding": "identity", **({} if body is None else {"content-type": "application/json"})}
+        client = HttpClient(self._connect)
         try:
-            async with self._request(method, path, body) as response:
+            async with (
+                asyncio.timeout(TIMEOUT_SECONDS),
+                client.request(method, url, headers, content) as response,
+            ):
                 said = await beginning(response)
-        except httpx2.TransportError as error:
-            raise broken(error, self._url) from error
+        except TimeoutError:
+            raise not_taken(url) from None
         except NotListening as error:
             raise NotListening(f"The key server does not run: {error.message}", hint=error.hint) from error
+        finally:
+            client.close()
         if response.status_code == 404:
             raise EndpointNotFound(f"{shown(self._url)} is no key server: it has no {path}.")
         if not response.is_success:
@@ -81,14 +90,3 @@ class KeyServerClient:
         if not isinstance(answer, dict):
             raise ProtocolError(f"The key server {shown(self._url)} answered with something else than it should.")
         return answer
-
-    @asynccontextmanager
-    async def _request(self, method: str, path: str, body: Mapping[str, str] | None) -> AsyncIterator[httpx2.Response]:
-        url = f"{self._url}{path}"
-        async with (
-            await tunnel_client(self._connect, url) as client,
-            client.stream(
-                method, url, json=body, timeout=TIMEOUT_SECONDS, headers={"accept-encoding": "identity"}
-            ) as response,
-        ):
-            yield response

@@ -1,13 +1,12 @@
-"""HTTP through the SSH link: a network backend for httpx2 that opens its connections on the host, not here."""
+"""Connections through the SSH link to where HTTP is spoken, with TLS or without: made on the host, not here."""
 
+import asyncio
 import ssl
-from collections.abc import Awaitable, Callable, Iterable
-from typing import Any
+from collections.abc import Awaitable, Callable
 
 import anyio
 import anyio.abc
 import anyio.to_thread
-import httpcore2
 import httpx2
 from anyio.streams.tls import TLSStream
 
@@ -16,165 +15,118 @@ from fairlead_sidecar.ssh.direct import DirectStream
 from fairlead_sidecar.ssh.failures import quoted
 from fairlead_sidecar.ssh.route import place_of
 from fairlead_sidecar.upstream.errors import LinkDown, NotResponding, UpstreamError
+from fairlead_sidecar.upstream.http_failures import broken_off, not_taken
 
 Connect = Callable[[str, int], Awaitable[DirectStream]]
 """`Link.open_connection`."""
 
 CONNECT_SECONDS = 10.0
 _WRITE_SECONDS = 30.0
-_IDLE_SECONDS = 4.0
-"""For which an idle connection is kept: many servers close theirs after 5 s, and a request that meets that is lost."""
-_MAX_IDLE = 8
 
 
-class TunnelTransport(httpx2.AsyncHTTPTransport):
-    """httpx2's own transport over a pool of its own core whose connections go through the link."""
-
-    def __init__(self, connect: Connect, tls: ssl.SSLContext | None) -> None:
-        # Not the base's: it builds a pool on this machine's network, and nothing else.
-        self._pool = httpcore2.AsyncConnectionPool(
-            ssl_context=tls,
-            max_connections=None,
-            max_keepalive_connections=_MAX_IDLE,
-            keepalive_expiry=_IDLE_SECONDS,
-            network_backend=TunnelBackend(connect),
-        )
-
-
-async def tunnel_client(connect: Connect, url: str) -> httpx2.AsyncClient:
-    """An HTTP client whose connections go through the link, for servers at one origin.
+class Tunnels:
+    """Makes such connections.
 
     Certificates are verified with the system's authorities (or those of `SSL_CERT_FILE`, `SSL_CERT_DIR`) for the host
-    name of the URL. Neither proxies nor credentials are taken from the environment, and no redirect is followed.
-    Answers may take as long as they like: whoever waits has a deadline.
+    name of the URL.
     """
-    # Reading the authorities takes tens of milliseconds, and memory that plain HTTP needs not pay for.
-    needs_tls = httpx2.URL(url).scheme == "https"
-    tls = await anyio.to_thread.run_sync(httpx2.create_ssl_context) if needs_tls else None
-    return httpx2.AsyncClient(
-        transport=TunnelTransport(connect, tls),
-        timeout=httpx2.Timeout(connect=CONNECT_SECONDS, read=None, write=_WRITE_SECONDS, pool=None),
-        trust_env=False,
-        follow_redirects=False,
-    )
-
-
-class TunnelBackend(httpcore2.AsyncNetworkBackend):
-    """Connections from the host, each an SSH channel."""
 
     def __init__(self, connect: Connect) -> None:
         self._connect = connect
+        self._tls: ssl.SSLContext | None = None
 
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,  # noqa: ARG002 - the host chooses
-        socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,  # noqa: ARG002 - the socket is the host's
-    ) -> httpcore2.AsyncNetworkStream:
-        """Open one.
+    async def open(self, url: httpx2.URL) -> "TunnelStream":
+        """A connection to a URL's server; an SSH channel.
 
         Raises:
             UpstreamError: It can't be made.
         """
-        place = place_of(host, port)
+        needs_tls = url.scheme == "https"
+        if needs_tls and self._tls is None:
+            # Reading the authorities takes tens of milliseconds, and memory that plain HTTP needs not pay for.
+            self._tls = await anyio.to_thread.run_sync(httpx2.create_ssl_context)
+        port = url.port or (443 if needs_tls else 80)
+        place = place_of(url.host, port)
         try:
-            with anyio.fail_after(timeout):
-                connection = await self._connect(host, port)
+            async with asyncio.timeout(CONNECT_SECONDS):
+                connection = await self._connect(url.host, port)
         except TimeoutError:
-            raise NotResponding(f"{place} did not accept a connection within {timeout:g} s.") from None
+            raise NotResponding(f"{place} did not accept a connection within {CONNECT_SECONDS:g} s.") from None
         except LinkError as error:
             raise link_down(error) from error
-        return TunnelStream(connection, connection, place)
-
-    async def connect_unix_socket(
-        self,
-        path: str,
-        timeout: float | None = None,
-        socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
-    ) -> httpcore2.AsyncNetworkStream:
-        """Never: it would be a socket of this machine."""
-        raise NotImplementedError
-
-    async def sleep(self, seconds: float) -> None:
-        """Wait."""
-        await anyio.sleep(seconds)
+        stream = TunnelStream(connection, connection, place)
+        return stream if self._tls is None or not needs_tls else await stream.start_tls(self._tls, url.host)
 
 
-class TunnelStream(httpcore2.AsyncNetworkStream):
-    """One connection, plain or with TLS on it."""
+class TunnelStream:
+    """One connection."""
 
     def __init__(self, stream: anyio.abc.ByteStream, connection: DirectStream, place: str) -> None:
         self._stream = stream
         self._connection = connection
         self._place = place
 
-    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        """At most `max_bytes`; empty at the end.
+    @property
+    def readable(self) -> bool:
+        """Whether something came. A connection that is not used is so when the server has closed it."""
+        return self._connection.readable
+
+    async def read(self, most: int, url: str) -> bytes:
+        """At most so many bytes, of the answer of `url`; empty at the end.
 
         Raises:
             LinkDown: The SSH connection to the host broke.
+            BrokenOff: The connection broke in another way.
         """
         try:
-            with anyio.fail_after(timeout):
-                return await self._stream.receive(max_bytes)
+            return await self._stream.receive(most)
         except anyio.EndOfStream:
             return b""
-        except TimeoutError as error:
-            raise httpcore2.ReadTimeout from error
         except (anyio.BrokenResourceError, anyio.ClosedResourceError) as error:
-            raise self._lost() or httpcore2.ReadError(str(error)) from error
+            raise self._lost() or broken_off(url) from error
 
-    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        """All of it.
+    async def write(self, data: bytes, url: str) -> None:
+        """All of it, for `url`.
 
         Raises:
             LinkDown: The SSH connection to the host broke.
+            NotResponding: The server took nothing for a while.
+            BrokenOff: The connection broke in another way.
         """
-        if not buffer:
-            return
         try:
-            with anyio.fail_after(timeout):
-                await self._stream.send(buffer)
-        except TimeoutError as error:
-            raise httpcore2.WriteTimeout from error
+            async with asyncio.timeout(_WRITE_SECONDS):
+                await self._stream.send(data)
+        except TimeoutError:
+            raise not_taken(url) from None
         except (anyio.BrokenResourceError, anyio.ClosedResourceError) as error:
-            raise self._lost() or httpcore2.WriteError(str(error)) from error
+            raise self._lost() or broken_off(url) from error
 
-    async def aclose(self) -> None:
-        """End it."""
-        await self._stream.aclose()
+    def close(self) -> None:
+        """End it; what was sent before still goes out."""
+        self._connection.close()
 
-    async def start_tls(
-        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
-    ) -> httpcore2.AsyncNetworkStream:
-        """Speak TLS from now on.
+    async def start_tls(self, context: ssl.SSLContext, host: str) -> "TunnelStream":
+        """Speak TLS from now on, with the server of this name.
 
         Raises:
-            UpstreamError: The server speaks none, or its certificate is not trusted; the message says why.
+            UpstreamError: It speaks none, or its certificate is not trusted; the message says why.
         """
         try:
-            with anyio.fail_after(timeout):
+            async with asyncio.timeout(CONNECT_SECONDS):
                 stream = await TLSStream.wrap(
                     self._stream,
                     server_side=False,
-                    hostname=server_hostname,
-                    ssl_context=ssl_context,
+                    hostname=host,
+                    ssl_context=context,
                     # Many servers close the connection without the closing message of TLS.
                     standard_compatible=False,
                 )
         except BaseException as error:
             self._connection.close()
-            if (failure := self._lost() or _tls_failure(error, self._place, timeout)) is not None:
+            if (failure := self._lost() or _tls_failure(error, self._place, CONNECT_SECONDS)) is not None:
                 raise failure from error
             raise
         return TunnelStream(stream, self._connection, self._place)
-
-    def get_extra_info(self, info: str) -> Any:
-        """What httpcore asks about a connection."""
-        # Asked of an idle connection: the server has closed it.
-        return self._connection.readable if info == "is_readable" else None
 
     def _lost(self) -> LinkDown | None:
         return None if self._connection.lost is None else link_down(self._connection.lost)
@@ -185,7 +137,7 @@ def link_down(error: LinkError) -> LinkDown:
     return LinkDown(f"There is no connection to the host: {error.message}")
 
 
-def _tls_failure(error: BaseException, place: str, timeout: float | None) -> UpstreamError | None:
+def _tls_failure(error: BaseException, place: str, timeout: float) -> UpstreamError | None:
     if isinstance(error, TimeoutError):
         return NotResponding(f"{place} did not finish the TLS handshake within {timeout:g} s.")
     if isinstance(error, ssl.SSLCertVerificationError):
