@@ -8,6 +8,7 @@ PYTHON := $(VENV)/bin/python
 export PYTHONDONTWRITEBYTECODE ?= 1
 # They mostly wait, so more of them than processors; too many, and those that measure time fail.
 INTEGRATION_PROCESSES ?= 4
+E2E_PROCESSES ?= 3
 
 .PHONY: help venv lock lint fmt typecheck generate check-generated unit integration conformance e2e test demo bench lock-peers bench-cluster
 
@@ -70,7 +71,8 @@ conformance: venv ## the official MCP conformance suite, both protocol eras
 	@FAIRLEAD_NODE_MODULES="$(NPM_CACHE)/node_modules" $(PYTHON) -m pytest tests/conformance -n 3
 
 e2e: cluster images ## the whole path on the real cluster
-	@$(PYTHON) -m pytest tests/e2e
+	@$(PYTHON) -m pytest tests/e2e -m "not alone" -n $(E2E_PROCESSES) --dist loadfile
+	@$(PYTHON) -m pytest tests/e2e -m alone
 
 test: ## everything, as CI runs it: static checks, unit, integration, conformance, end to end
 	@$(MAKE) --no-print-directory lint typecheck check-generated

@@ -9,6 +9,8 @@ from tests.e2e.support.hosts import Shop
 from tests.e2e.support.objects import mcp_token
 from tests.e2e.support.waiting import holds_for, wait_until
 
+pytestmark = pytest.mark.alone
+
 CHILDREN = "deployment,service,ingress,secret,pod"
 
 

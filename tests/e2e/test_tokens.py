@@ -13,6 +13,8 @@ from tests.e2e.support.hosts import Shop
 from tests.e2e.support.objects import mcp_token
 from tests.e2e.support.waiting import wait_until
 
+pytestmark = pytest.mark.alone
+
 REVOCATION = 2.0
 """Seconds after which a revoked token must be refused."""
 

@@ -3,10 +3,13 @@
 import contextlib
 import json
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from tests.cluster.images import load
+from tests.cluster.locks import exclusive
 from tests.cluster.state import REPOSITORY, Description, State
 from tests.e2e.support.kube import Kube
 from tests.e2e.support.waiting import wait_until
@@ -70,12 +73,14 @@ def install(cluster: Description, kube: Kube) -> Installation:
     values = chart_values(load.ensure(State.of_checkout()), cluster)
     command = [cluster.helm, "upgrade", RELEASE, str(REPOSITORY / "charts" / "fairlead"), "--install", "--wait"]
     command += ["--namespace", NAMESPACE, "--create-namespace", "--timeout", "120s", "--values", "-"]
-    result = subprocess.run(
-        [*command, "--kubeconfig", cluster.kubeconfig],
-        input=json.dumps(values),
-        text=True,
-        capture_output=True,
-        check=False,
-    )
+    # Several processes of a test run may install at the same time; the second one finds everything as it should be.
+    with exclusive(Path(tempfile.gettempdir()) / f"fairlead-install-{REPOSITORY.name}.lock"):
+        result = subprocess.run(
+            [*command, "--kubeconfig", cluster.kubeconfig],
+            input=json.dumps(values),
+            text=True,
+            capture_output=True,
+            check=False,
+        )
     assert result.returncode == 0, result.stderr
     return Installation(kube, NAMESPACE, "deployment/fairlead-operator")
