@@ -95,6 +95,11 @@ def known_keys(files: Iterable[Path], host: str, port: int) -> TrustedHostKeys:
     return TrustedHostKeys(tuple(keys), tuple(authorities), tuple(revoked), " or ".join(map(str, paths)))
 
 
+def public_line(key: asyncssh.SSHKey | None) -> str | None:
+    """A public key in OpenSSH's one-line format, without a comment."""
+    return " ".join(key.export_public_key().decode().split()[:2]) if key is not None else None
+
+
 def _public_keys(lines: Iterable[str], what: str) -> tuple[asyncssh.SSHKey, ...]:
     keys = []
     for number, line in enumerate(lines, start=1):

@@ -1,6 +1,7 @@
 """The link to one host: keeps it up, says how it stands, gives out sessions on it."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 
@@ -32,10 +33,14 @@ STEADY_SECONDS = 10.0
 """A connection that lasted less counts as a failure when it is made again."""
 CALL_WAIT_SECONDS = 2.0
 """How long a call waits for a link that is not up."""
+TRIAL_SECONDS = 60.0
+"""Between two trials whether the host accepts the next credentials."""
 _LOOK_SECONDS = 1.0
 """How often the credential files are looked at."""
 _NUDGE_SECONDS = 1.0
 """The least time between the attempts that calls ask for."""
+
+log = logging.getLogger(__name__)
 
 
 class Link:
@@ -85,6 +90,12 @@ class Link:
     def status(self) -> LinkStatus:
         """How the link stands now."""
         return self._report.status
+
+    @property
+    def certificate_serial(self) -> int | None:
+        """Of the user certificate that the connections in use were logged in with; None: without one, or none is up."""
+        key = self._login.key if self._login is not None and self._pool is not None else None
+        return key.certificate_serial if key is not None else None
 
     async def run(self) -> None:
         """Keep the link up until cancelled; then every connection is closed."""
@@ -264,7 +275,7 @@ class Link:
                     raise
                 # `reconfigure` did that: begin anew.
             except LinkError as error:
-                self._failed(error, progress.fingerprint)
+                self._failed(error, progress.host_key)
                 raise
             finally:
                 self._attempt_task = None
@@ -285,12 +296,12 @@ class Link:
                 self._report.waiting(error.message)
         return await attempt
 
-    def _failed(self, error: LinkError, fingerprint: str | None = None) -> None:
+    def _failed(self, error: LinkError, presented: asyncssh.SSHKey | None = None) -> None:
         if self._pool is not None:
             self._report.connected_but(error)
         else:
             self._error = error
-            self._report.failed(error, fingerprint)
+            self._report.failed(error, presented)
 
     async def _pause(self, seconds: float, credentials: FilesVersion) -> bool:
         """Wait for the next attempt; whether something changed that makes success likely."""
@@ -352,8 +363,7 @@ class Link:
         place = new_progress(config).place
         self._report.connected(
             f"Logged in to {place} as {config.target.username} with {logged_in.offered}.",
-            logged_in.fingerprint,
-            logged_in.server_version,
+            logged_in,
         )
         self._up.set()
         self._reaper.connected()
@@ -363,8 +373,12 @@ class Link:
         loop = asyncio.get_running_loop()
         backoff = Backoff(first=2, cap=60)
         again: float | None = None
+        trial_at = loop.time() + TRIAL_SECONDS
         while self._pool is not None:
             await self._woken(_LOOK_SECONDS)
+            if loop.time() >= trial_at:
+                await self._try_successor()
+                trial_at = loop.time() + TRIAL_SECONDS
             version = self._credentials_version()
             if version != credentials or self._changed:
                 credentials, again, self._changed = version, loop.time(), False
@@ -378,6 +392,22 @@ class Link:
             else:
                 again = None
                 self._install(logged_in)
+
+    async def _try_successor(self) -> None:
+        """See whether the host accepts by now the key that is to follow the one in use."""
+        present, config = self._login, self._config
+        # A one-time code is taken only once: those are kept for logins that are needed.
+        if present is None or not present.lags or present.uses_codes:
+            return
+        try:
+            trial = await login(config, new_progress(config), self._codes, beside=present)
+        except LinkError as error:
+            log.info("The trial of the next credentials failed: %s", error.message)
+            return
+        if trial.lags or self._changed or self._pool is None:
+            trial.connection.close()
+        else:
+            self._install(trial)
 
     def _lost(self, pool: Pool) -> None:
         """The last connection of a pool is gone."""

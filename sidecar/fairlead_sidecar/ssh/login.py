@@ -13,6 +13,7 @@ from fairlead_sidecar.ssh import failures
 from fairlead_sidecar.ssh.failures import Stage
 from fairlead_sidecar.ssh.hostkeys import TrustedHostKeys
 from fairlead_sidecar.ssh.lean import LeanConnection
+from fairlead_sidecar.ssh.offered_keys import AcceptedKey, OfferedKeys
 from fairlead_sidecar.ssh.prompts import Answers
 from fairlead_sidecar.ssh.route import Hop, place_of, plan_hops
 from fairlead_sidecar.ssh.totp import OneTimeCodes
@@ -34,7 +35,7 @@ class Through(Protocol):
 class Events(asyncssh.SSHClient):
     """What asyncssh reports and asks about one connection."""
 
-    def __init__(self, answers: Answers | None = None) -> None:
+    def __init__(self, answers: Answers | None = None, keys: OfferedKeys | None = None) -> None:
         self.presented: asyncssh.SSHKey | None = None
         """The host key (or the key of the authority behind its certificate) that was not trusted."""
         self.on_lost: Callable[[], None] | None = None
@@ -42,6 +43,8 @@ class Events(asyncssh.SSHClient):
         """What this connection to the target runs through, once it is logged in."""
         self.answers = answers
         """None: nothing is asked, or what the connection's options hold answers it."""
+        self.keys = keys
+        """None: the connection's options say where keys are."""
         self._connection: asyncssh.SSHClientConnection | None = None
 
     @property
@@ -72,6 +75,11 @@ class Events(asyncssh.SSHClient):
         """Called for a certificate of an unknown authority: remember the authority's key, refuse it."""
         self.presented = key
         return False
+
+    def public_key_auth_requested(self) -> list[asyncssh.SSHKeyPair] | None:
+        """The server wants a key, or another one."""
+        key = self.keys.next() if self.keys else None
+        return None if key is None else [key]
 
     def password_auth_requested(self) -> str | None:
         """The server takes a password."""
@@ -116,10 +124,9 @@ class Progress:
     """Nothing is sent yet: there is no unused one-time code before the next period."""
 
     @property
-    def fingerprint(self) -> str | None:
-        """`SHA256:…` of the host key that the target presented, trusted or not."""
-        key = self.events.host_key if self.is_target else None
-        return key.get_fingerprint() if key else None
+    def host_key(self) -> asyncssh.SSHKey | None:
+        """The host key that the target presented, trusted or not."""
+        return self.events.host_key if self.is_target else None
 
     def begin(self, hop: Hop, events: Events) -> None:
         """The next hop is the one to be logged in to."""
@@ -146,11 +153,29 @@ class Login:
     events: Events
     offered: str
     """The credentials, for messages."""
+    key: AcceptedKey | None
+    """The key that the server accepted; None: another credential, or it can't be told."""
+    successor: AcceptedKey | None
+    """The key that is to follow the others once the server accepts it."""
+    problem: LinkError | None
+    """Why a successor that is there can't be offered."""
     trusted: TrustedHostKeys
     """What the host key was verified with."""
-    fingerprint: str | None
+    host_key: asyncssh.SSHKey | None
     server_version: str
     way: Way
+    uses_codes: bool = False
+    """Whether a login on the way here took a one-time code."""
+
+    @property
+    def fingerprint(self) -> str | None:
+        """`SHA256:…` of the host key."""
+        return self.host_key.get_fingerprint() if self.host_key else None
+
+    @property
+    def lags(self) -> bool:
+        """Whether there is a successor and the server did not accept it."""
+        return self.successor is not None and self.key != self.successor
 
     async def wait_closed(self) -> None:
         """Wait until this connection is gone, and those to jump hosts that carry no other."""
@@ -195,6 +220,7 @@ async def login(
     """
     # Reading keys may take tens of milliseconds of processor time.
     *jumps, target = await asyncio.to_thread(plan_hops, config)
+    uses_codes = any(hop.totp is not None for hop in (*jumps, target))
     way = Way()
     if beside is not None:
         if beside.way.usable:
@@ -212,7 +238,7 @@ async def login(
         way.leave()
         raise
     logged_in.events.way = way
-    return replace(logged_in, way=way)
+    return replace(logged_in, way=way, uses_codes=uses_codes)
 
 
 async def log_in(
@@ -221,7 +247,8 @@ async def log_in(
     """Log in to one server, through `tunnel` where there is one, which messages call `via`; see `login`."""
     totp = hop.totp
     answers = Answers(hop.username, hop.password, None if totp is None else lambda: codes.take(totp))
-    events = Events(answers)
+    keys = OfferedKeys(hop.keys) if hop.keys else None
+    events = Events(answers, keys)
     progress.begin(hop, events)
 
     def waits(_seconds: float) -> None:
@@ -236,14 +263,16 @@ async def log_in(
             raise failures.no_answer(hop.place, events.stage, settings.connect_timeout) from error
         except (asyncssh.Error, OSError) as error:
             raise _explain(hop, events, error, via) from error
-    key = connection.get_server_host_key()
-    events.answers = None
+    events.answers = events.keys = None
     return Login(
         connection=connection,
         events=events,
         offered=hop.offered,
+        key=keys.accepted if keys else None,
+        successor=hop.successor,
+        problem=hop.problem,
         trusted=hop.trusted,
-        fingerprint=key.get_fingerprint() if key else None,
+        host_key=connection.get_server_host_key(),
         server_version=str(connection.get_extra_info("server_version")),
         way=Way(),
     )

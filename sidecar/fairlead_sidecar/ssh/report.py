@@ -3,7 +3,11 @@
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+import asyncssh
+
 from fairlead_sidecar.errors import LinkError
+from fairlead_sidecar.ssh.hostkeys import public_line
+from fairlead_sidecar.ssh.login import Login
 from fairlead_sidecar.ssh.observer import Observer
 from fairlead_sidecar.statusz import LinkState, LinkStatus
 
@@ -33,6 +37,9 @@ class Report:
             reason="Connecting",
             message=f"Connecting to {place}.",
             host_key_fingerprint=None,
+            host_key=None,
+            login_key_fingerprint=None,
+            certificate_serial=None,
             server_version=None,
         )
 
@@ -40,14 +47,18 @@ class Report:
         """The next connection can't be made yet; nothing is wrong."""
         self._publish(state=LinkState.CONNECTING, reason="Connecting", message=message)
 
-    def connected(self, message: str, fingerprint: str | None, server_version: str) -> None:
-        """The link is up."""
+    def connected(self, message: str, logged_in: Login) -> None:
+        """The link is up, by this login."""
+        problem, key = logged_in.problem, logged_in.key
         self._publish(
             state=LinkState.CONNECTED,
-            reason="Connected",
-            message=message,
-            host_key_fingerprint=fingerprint,
-            server_version=ascii(server_version)[1:-1][:MAX_SERVER_VERSION],
+            reason="Connected" if problem is None else problem.reason,
+            message=message if problem is None else f"{message} {problem.message} {problem.hint}",
+            host_key_fingerprint=logged_in.fingerprint,
+            host_key=public_line(logged_in.host_key),
+            login_key_fingerprint=key.fingerprint if key else None,
+            certificate_serial=key.certificate_serial if key else None,
+            server_version=ascii(logged_in.server_version)[1:-1][:MAX_SERVER_VERSION],
         )
 
     def connected_but(self, error: LinkError) -> None:
@@ -58,9 +69,11 @@ class Report:
             message=f"The former connection goes on, but a new login failed: {error.message} {error.hint}",
         )
 
-    def failed(self, error: LinkError, fingerprint: str | None = None) -> None:
-        """The link is down; `fingerprint` is that of the key the host presented, if it came to that."""
-        changes = {"host_key_fingerprint": fingerprint} if fingerprint else {}
+    def failed(self, error: LinkError, presented: asyncssh.SSHKey | None = None) -> None:
+        """The link is down; `presented` is the key that the host presented, if it came to that."""
+        changes: dict[str, object] = {}
+        if presented is not None:
+            changes = {"host_key_fingerprint": presented.get_fingerprint(), "host_key": public_line(presented)}
         self._publish(state=LinkState.FAILED, reason=error.reason, message=f"{error.message} {error.hint}", **changes)
 
     def _publish(self, **changes: object) -> None:

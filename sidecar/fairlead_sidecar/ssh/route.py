@@ -19,8 +19,9 @@ from fairlead_sidecar.config import (
 )
 from fairlead_sidecar.errors import LinkError
 from fairlead_sidecar.ssh import local_account
-from fairlead_sidecar.ssh.credentials import FilesVersion, files_version, load_credentials
+from fairlead_sidecar.ssh.credentials import ClientKey, FilesVersion, files_version, load_credentials
 from fairlead_sidecar.ssh.hostkeys import TrustedHostKeys, authority_keys, known_keys, pinned_keys
+from fairlead_sidecar.ssh.offered_keys import AcceptedKey, accepted
 from fairlead_sidecar.ssh.totp import Totp
 
 CIPHERS = (
@@ -50,6 +51,12 @@ class Hop:
     is_target: bool
     options: dict[str, Any] = field(repr=False)
     """Further arguments of `asyncssh.connect`, secrets among them."""
+    keys: tuple[ClientKey, ...] = field(default=(), repr=False)
+    """Those of a Secret, in the order in which they are offered."""
+    successor: AcceptedKey | None = None
+    """How the server's acceptance of the first of these looks where that is to follow the others."""
+    problem: LinkError | None = None
+    """Why a successor that is there can't be offered."""
     password: str | None = field(default=None, repr=False)
     totp: Totp | None = None
 
@@ -126,12 +133,15 @@ def secret_hop(target: Target, auth: SecretFiles, trusted: TrustedHostKeys, *, i
         is_target=is_target,
         password=credentials.password,
         totp=credentials.totp,
+        keys=credentials.client_keys,
+        successor=None if credentials.successor is None else accepted(credentials.successor),
+        problem=credentials.problem,
         options={
             # Nothing of the surroundings: neither ~/.ssh nor an agent.
             "config": None,
             "agent_path": None,
-            # None, not an empty list, which would mean the key files of the home directory.
-            "client_keys": list(credentials.client_keys) or None,
+            # `keys` are asked for one by one. None, not an empty list: that would mean the home directory's key files.
+            "client_keys": None,
             "encryption_algs": list(CIPHERS),
             # All servers can do without, and a packet of one that means harm would become a thousand times as long.
             "compression_algs": ["none"],

@@ -156,7 +156,7 @@ async def _logged_in(server: SshServer, through: _Through, settings: Connection,
 
 
 def _own_key(hop: Hop) -> asyncssh.SSHKey | None:
-    keys = [key for key in hop.options["client_keys"] or () if isinstance(key, asyncssh.SSHKey)]
+    keys = [key for key in hop.keys if isinstance(key, asyncssh.SSHKey)]
     return keys[0] if keys else None
 
 
