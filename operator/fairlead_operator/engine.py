@@ -28,7 +28,12 @@ from fairlead_operator.cluster.resources import (
     Resource,
 )
 from fairlead_operator.controllers.generated_keys import GeneratedKeys
+from fairlead_operator.controllers.host_certificates import HostCertificateSecrets
+from fairlead_operator.controllers.host_credentials import HostCredentialsKeeper
 from fairlead_operator.controllers.hosts import HostController
+from fairlead_operator.controllers.issued import IssuedCertificates
+from fairlead_operator.controllers.issuing import Authorities
+from fairlead_operator.controllers.newest_pods import NewestPods
 from fairlead_operator.controllers.runtime import Runtimes
 from fairlead_operator.controllers.store import Store
 from fairlead_operator.controllers.tokens import TokenController
@@ -85,7 +90,20 @@ class Operator:
             self._caches[resource] = MetadataCache(api, resource, settings.watch_namespaces, selector, changed)
         self._applier = Applier(self._objects, self._caches)
         self._token_secrets: OwnedSecrets[Minted] = OwnedSecrets(self._objects, self._caches[SECRETS])
-        self._key_secrets: OwnedSecrets[str] = OwnedSecrets(self._objects, self._caches[SECRETS])
+        self._issued = IssuedCertificates(lambda _authority: None)
+        self._authorities = Authorities()
+        secrets = self._caches[SECRETS]
+        self._credentials = HostCredentialsKeeper(
+            self._store,
+            GeneratedKeys(self._objects, secrets),
+            HostCertificateSecrets(
+                self._objects,
+                secrets,
+                pods=NewestPods(self._objects, self._caches[DEPLOYMENTS]),
+                authorities=self._authorities,
+                register=self._issued,
+            ),
+        )
         self._runtimes = Runtimes(
             settings,
             session,
@@ -102,7 +120,7 @@ class Operator:
             applier=self._applier,
             events=events,
             secrets=self._caches[SECRETS],
-            keys=GeneratedKeys(self._key_secrets),
+            credentials=self._credentials,
             runtimes=self._runtimes,
             probe_key=probe_key,
             loaded=self._configuration_loaded,
@@ -221,7 +239,7 @@ class Operator:
         if resource == SECRETS:
             if gone:
                 self._token_secrets.gone(meta)
-                self._key_secrets.gone(meta)
+                self._credentials.gone(meta)
             self._dispatcher.secret_changed(meta)
             return
         if resource == DEPLOYMENTS and (host := meta.labels.get(HOST_LABEL)):

@@ -75,6 +75,16 @@ class Objects:
         metrics.APPLIES.labels(manifest["kind"], subresource or "").inc()
         return await self._api.request("PATCH", path, query=query, body=manifest, content_type=APPLY)
 
+    async def merge(self, resource: Resource, namespace: str, name: str, change: Object) -> Object:
+        """JSON merge patch (RFC 7396): what the change names is as it says afterwards, and gone where that is None.
+
+        Raises:
+            NotFound: The object is gone.
+            Conflict: `metadata.resourceVersion` is not the present one.
+        """
+        path, query = resource.path(namespace, name), {"fieldManager": FIELD_MANAGER}
+        return await self._api.request("PATCH", path, query=query, body=change, content_type=MERGE)
+
     async def delete(self, resource: Resource, namespace: str, name: str, uid: str) -> None:
         """Delete exactly the object with this UID, if it is still there."""
         options = {"preconditions": {"uid": uid}, "propagationPolicy": "Background"}

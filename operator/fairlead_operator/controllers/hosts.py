@@ -14,7 +14,7 @@ from fairlead_operator.cluster.events import Events
 from fairlead_operator.cluster.objects import Objects
 from fairlead_operator.cluster.resources import DEPLOYMENTS, INGRESSES, Resource
 from fairlead_operator.controllers.configuration import Configurations, claimant_of
-from fairlead_operator.controllers.generated_keys import GeneratedKeys
+from fairlead_operator.controllers.host_credentials import HostCredentialsKeeper
 from fairlead_operator.controllers.runtime import Runtime, Runtimes
 from fairlead_operator.controllers.store import Store
 from fairlead_operator.controllers.troubles import RETRY_DELETING, Troubles, Unusable
@@ -23,6 +23,7 @@ from fairlead_operator.reconcile.conditions import Findings, hindered, host_find
 from fairlead_operator.reconcile.deployment import deployment
 from fairlead_operator.reconcile.endpoint import Endpoint, resolve_endpoint
 from fairlead_operator.reconcile.host_config import revokes, sidecar_config, with_grants
+from fairlead_operator.reconcile.host_credentials import HostCredentials
 from fairlead_operator.reconcile.host_status import announcements, differs, host_status, status_manifest
 from fairlead_operator.reconcile.ingress import ingress
 from fairlead_operator.reconcile.jumps import Hop, NoWay, way
@@ -54,7 +55,7 @@ class HostController:
         applier: Applier,
         events: Events,
         secrets: SecretMetadata,
-        keys: GeneratedKeys,
+        credentials: HostCredentialsKeeper,
         runtimes: Runtimes,
         probe_key: bytes,
         loaded: Callable[[Host], None],
@@ -68,7 +69,7 @@ class HostController:
             applier: Applies children.
             events: Writes Events.
             secrets: Metadata of Secrets.
-            keys: Generated keys.
+            credentials: What the operator makes for logins.
             runtimes: What is known of running sidecars.
             probe_key: From which the operator's own credentials are derived.
             loaded: Called when a sidecar has loaded another configuration.
@@ -79,7 +80,7 @@ class HostController:
         self._applier = applier
         self._events = events
         self._secrets = secrets
-        self._keys = keys
+        self._credentials = credentials
         self._runtimes = runtimes
         self._probe_key = probe_key
         self._loaded = loaded
@@ -93,6 +94,7 @@ class HostController:
         """
         host = self._store.host(key)
         if host is None or host.deleting:
+            self._credentials.forget(key)
             await self._runtimes.drop(key)
             return None
         grants = self._store.grants_for(host)
@@ -108,17 +110,17 @@ class HostController:
         spec = host.spec
         endpoint = resolve_endpoint(host.key, spec, self._settings) if spec is not None else None
         troubles = Troubles()
-        public_key = config = None
+        credentials: HostCredentials | None = None
+        config = None
         hops: tuple[Hop, ...] = ()
         with troubles.noted():
             if spec is None or endpoint is None:
                 raise Unusable(unreadable(host.invalid))
             if problem := await runtime.unusable_pattern(host, spec):
                 raise Unusable(Obstacle(HostReason.INVALID_SPEC, problem))
-            if spec.auth.generated is not None:
-                public_key = await self._keys.obtain(host, spec.auth.generated)
+            credentials = await self._credentials.obtain(host, spec, runtime.view)
             hops = self._way(host, spec)
-            config = self._config(host, spec, hops, endpoint, grants=grants, public_key=public_key)
+            config = self._config(host, spec, hops, endpoint, grants=grants, credentials=credentials)
         delivered = await self._deliver(host, grants, config, runtime, troubles)
         closed = delivered is None and await self._must_close(host, grants, runtime, troubles)
         await self._bring_children(host, hops, endpoint, runtime, delivered=delivered, troubles=troubles, closed=closed)
@@ -131,7 +133,7 @@ class HostController:
         obstacle, passing = troubles.obstacle(closed=closed), troubles.passing
         if passing is not None and obstacle is None:
             raise passing
-        again = await self._report(host, hops, endpoint, runtime, public_key=public_key, obstacle=obstacle)
+        again = await self._report(host, hops, endpoint, runtime, credentials=credentials, obstacle=obstacle)
         if passing is not None:
             raise passing
         return again
@@ -143,7 +145,7 @@ class HostController:
         endpoint: Endpoint | None,
         runtime: Runtime,
         *,
-        public_key: str | None,
+        credentials: HostCredentials | None,
         obstacle: Obstacle | None,
     ) -> float | None:
         """Write what was found. Returns after how many seconds to look again."""
@@ -153,9 +155,9 @@ class HostController:
         seen = HostObservation(
             now=datetime.now(UTC),
             view=runtime.view,
-            secret_exists=public_key is not None or (spec is not None and secrets[0] not in missing),
+            secret_exists=spec is not None and secrets[0] not in missing,
             missing_secrets=tuple(some for some in missing if some is not secrets[0]),
-            public_key=public_key,
+            credentials=credentials,
             obstacle=obstacle,
             endpoint_winner=self._store.endpoint_winner(host.key),
         )
@@ -167,7 +169,8 @@ class HostController:
         if runtime.take_loaded():
             self._loaded(host)
         retry = obstacle.retry if obstacle is not None else None
-        return min((wait for wait in (retry, recheck_in(seen)) if wait is not None), default=None)
+        due = credentials.again if credentials is not None else None
+        return min((wait for wait in (retry, due, recheck_in(seen)) if wait is not None), default=None)
 
     def _way(self, host: Host, spec: RemoteHostSpec) -> tuple[Hop, ...]:
         try:
@@ -175,16 +178,16 @@ class HostController:
         except NoWay as error:
             raise Unusable(Obstacle(error.reason, error.message)) from None
 
-    def _version(self, host: Host, secrets: list[Mounted], public_key: str | None) -> str:
+    def _version(self, host: Host, secrets: list[Mounted], credentials: HostCredentials | None) -> str:
         """What changes whenever one of the mounted Secrets does."""
         own, *others = dict.fromkeys(secret.name for secret in secrets)
         versions = {}
         for name in (own, *others):
             meta = self._secrets.get(host.key.namespace, name)
             versions[name] = f"{meta.uid}/{meta.version}" if meta is not None else ""
-        if public_key is not None:
-            # Of a generated key only the key itself counts: its Secret changes for other reasons, too.
-            versions[own] = public_key
+        if credentials is not None:
+            # The Secret changes for other reasons, too.
+            versions[own] = credentials.version
         return digest("\n".join(f"{name} {version}" for name, version in sorted(versions.items())))
 
     def _probe(self, host: Host) -> str:
@@ -198,9 +201,9 @@ class HostController:
         endpoint: Endpoint,
         *,
         grants: frozenset[TokenGrant],
-        public_key: str | None,
+        credentials: HostCredentials | None,
     ) -> SidecarConfig:
-        version = self._version(host, mounted(host.key.name, spec, hops), public_key)
+        version = self._version(host, mounted(host.key.name, spec, hops), credentials)
         probe = tokens.sha256_hex(self._probe(host))
         return sidecar_config(
             host,

@@ -115,6 +115,19 @@ class Store:
             waiting += new
         return found
 
+    def passed_by(self, host: Host) -> set[Key]:
+        """The hosts that are named on the way to this one, and on the way to those."""
+        found: set[Key] = set()
+        waiting = [host]
+        while waiting:
+            some = waiting.pop()
+            if some.spec is None:
+                continue
+            new = {Key(some.key.namespace, name) for name in references(some.spec)} - found
+            found |= new
+            waiting += [named for key in new if (named := self.host(key)) is not None]
+        return found
+
     def rivals(self, key: Key) -> Iterable[Key]:
         """The hosts whose endpoints overlap this one's."""
         return [rival.key for rival in self._places.rivals(key)]

@@ -10,6 +10,8 @@ from fairlead_api.auth import KeyAlgorithm
 RSA_BITS = 4096
 PRIVATE_KEY = "ssh-privatekey"
 """The Secret's key that the sidecar reads, the same as in Secrets of type kubernetes.io/ssh-auth."""
+NEXT_PRIVATE_KEY = "next-ssh-privatekey"
+"""The Secret's key that holds the successor, which the sidecar offers first."""
 
 
 @dataclass(frozen=True)

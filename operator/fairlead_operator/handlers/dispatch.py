@@ -69,8 +69,10 @@ class Dispatcher:
         if some is None:
             return
         self.add_host(some.key)
+        passed = {key for host in (before, after) if host is not None for key in self._store.passed_by(host)}
         if before is None or after is None or before.uid != after.uid or before.generation != after.generation:
-            for key in {*rivals, *self._store.rivals(some.key), *self._store.behind(some.key)}:
+            # Those on its way, too: what their credentials permit depends on who is behind them.
+            for key in {*rivals, *self._store.rivals(some.key), *self._store.behind(some.key), *passed}:
                 self.add_host(key)
         elif before.metadata.labels == after.metadata.labels:
             return

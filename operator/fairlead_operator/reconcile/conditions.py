@@ -8,6 +8,7 @@ from fairlead_api.conditions import HostCondition, HostReason
 from fairlead_api.meta import ConditionStatus
 from fairlead_api.remotehost import RemoteHostSpec
 from fairlead_operator.reconcile.endpoint import Endpoint
+from fairlead_operator.reconcile.host_credentials import made_finding
 from fairlead_operator.reconcile.mcp_server_status import passing_since
 from fairlead_operator.reconcile.objects import Host, Key
 from fairlead_operator.reconcile.observed import GRACE, HostObservation, Obstacle, SidecarView
@@ -104,13 +105,7 @@ def _suspended(case: _Case) -> Findings:
 def _secret_finding(case: _Case) -> Finding:
     secret = case.spec.auth.secret
     if secret is None:
-        if not case.seen.secret_exists:
-            return unknown(HostReason.SECRET_NOT_FOUND, "The key pair is being generated.")
-        return true(
-            HostReason.KEY_GENERATED,
-            "A key pair was generated: put status.publicKey into the authorized_keys of"
-            f" {case.spec.username} on the host.",
-        )
+        return made_finding(case.spec, case.seen.credentials)
     if not case.seen.secret_exists:
         return false(
             HostReason.SECRET_NOT_FOUND,
@@ -199,8 +194,8 @@ def _link_finding(case: _Case, link: LinkStatus) -> Finding | None:
         trying = unknown(HostReason.CONNECTING, link.message)
         lost = case.holds(HostCondition.CONNECTED) and case.seen.now - link.since >= GRACE
         return trying if lost else case.keep_or(HostCondition.CONNECTED, trying)
-    if link.reason == HostReason.SECRET_NOT_FOUND and not case.seen.secret_exists:
-        return false(HostReason.SECRET_NOT_FOUND, _secret_finding(case).message)
+    if link.reason == HostReason.SECRET_NOT_FOUND and (own := _secret_finding(case)).status is not ConditionStatus.TRUE:
+        return false(own.reason, own.message)
     return false(link.reason if known else HostReason.INTERNAL_ERROR, link.message)
 
 

@@ -8,6 +8,7 @@ from fairlead_api.conditions import HostCondition, HostReason
 from fairlead_api.meta import ConditionStatus
 from fairlead_operator.reconcile.conditions import Findings
 from fairlead_operator.reconcile.endpoint import Endpoint, internal_url
+from fairlead_operator.reconcile.host_credentials import credential_announcements
 from fairlead_operator.reconcile.mcp_server_status import mcp_server_announcements, mcp_servers_status
 from fairlead_operator.reconcile.names import child_name
 from fairlead_operator.reconcile.objects import Host
@@ -21,6 +22,7 @@ FIELDS = (
     "url",
     "addresses",
     "publicKey",
+    "nextPublicKey",
     "hostKeyFingerprint",
     "sshServerVersion",
     "toolCount",
@@ -53,10 +55,9 @@ def host_status(host: Host, endpoint: Endpoint | None, seen: HostObservation, fi
     status.pop("mcpServers", None)
     if host.spec is not None and (servers := mcp_servers_status(host, host.spec, seen)):
         status["mcpServers"] = servers
-    if seen.public_key is not None:
-        status["publicKey"] = seen.public_key
-    else:
-        status.pop("publicKey", None)
+    status = {field: value for field, value in status.items() if field not in ("publicKey", "nextPublicKey")}
+    if seen.credentials is not None:
+        status |= seen.credentials.status_fields
     ready = by_type(status).get(HostCondition.READY, {}).get("status") == ConditionStatus.TRUE
     if ready or "url" in status:
         status |= _addresses(host, endpoint, taken=seen.endpoint_winner is not None or bool(endpoint.refusal))
@@ -109,6 +110,7 @@ def announcements(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[A
     if ready is not None and ready["reason"] != HostReason.CONNECTING:
         fine = ready["status"] == ConditionStatus.TRUE or ready["reason"] in _EXPECTED
         result.append(Announcement("Normal" if fine else "Warning", ready["reason"], ready["message"]))
+    result += credential_announcements(before, after)
     connected = changed(HostCondition.CONNECTED, previous, after["conditions"])
     limping = connected is not None and connected["status"] == ConditionStatus.TRUE
     if connected is not None and limping and connected["reason"] != HostReason.CONNECTED:

@@ -3,8 +3,17 @@
 from dataclasses import dataclass
 from enum import Enum
 
+from fairlead_operator.reconcile.objects import Host
+
 ROTATE_ANNOTATION = "fairlead.dev/rotate"
 """On a RemoteHost: another value asks for new credentials."""
+REQUEST = "rotation-request"
+"""The key of a Secret of ours that holds the value of the annotation that was acted upon last."""
+
+
+def requested(host: Host) -> str:
+    """The annotation's value; empty: there is none, which asks for nothing."""
+    return host.metadata.annotations.get(ROTATE_ANNOTATION, "")
 
 
 @dataclass(frozen=True)

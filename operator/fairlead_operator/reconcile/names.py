@@ -15,13 +15,28 @@ def generated_key_name(host: str) -> str:
     return f"rh-{host}.key"
 
 
+def certificate_name(host: str) -> str:
+    """The Secret that holds a host's certificates and their keys.
+
+    Not that of the generated key: whoever changes the type of the credentials, and back, finds the key again.
+    """
+    return f"rh-{host}.certificate"
+
+
 def credentials_secret_name(host: str, spec: RemoteHostSpec) -> str:
     """The Secret that is mounted for the login."""
     if spec.auth.type is AuthType.SECRET and spec.auth.secret is not None:
         return spec.auth.secret.name
+    if spec.auth.type is AuthType.CERTIFICATE:
+        return certificate_name(host)
     return generated_key_name(host)
 
 
 def token_secret_name(token: str, spec: McpTokenSpec) -> str:
     """The Secret that receives a token."""
     return spec.secret_name or f"mcpt-{token}"
+
+
+def tls_secret_name(host: str) -> str:
+    """The Secret that cert-manager fills for a host's Ingress, where nobody named another."""
+    return f"rh-{host}.tls"

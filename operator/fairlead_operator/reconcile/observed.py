@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from fairlead_api.conditions import HostReason
+from fairlead_operator.reconcile.host_credentials import HostCredentials
 from fairlead_operator.reconcile.mounts import Mounted
 from fairlead_operator.reconcile.objects import Key
 from fairlead_sidecar.statusz import Statusz
@@ -74,8 +75,8 @@ class HostObservation:
     """Whether the Secret with the SSH credentials exists."""
     missing_secrets: tuple[Mounted, ...] = ()
     """Further Secrets that the pod mounts and that don't exist."""
-    public_key: str | None = None
-    """The public half of a generated key."""
+    credentials: HostCredentials | None = None
+    """What the operator made for the login; None: the Secret is the user's, or nothing could be made."""
     obstacle: Obstacle | None = None
     """None: the children are as they should be."""
     endpoint_winner: Key | None = None

@@ -6,6 +6,19 @@ from typing import Any
 _STARTING = frozenset({"ContainerCreating", "PodInitializing"})
 
 
+def newest_pod(pods: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """The newest pod that is neither on its way out nor at its end; None: there is none."""
+    alive = [
+        pod
+        for pod in pods
+        if "deletionTimestamp" not in pod["metadata"]
+        and (pod.get("status") or {}).get("phase") not in ("Succeeded", "Failed")
+    ]
+    return max(
+        alive, key=lambda pod: (str(pod["metadata"].get("creationTimestamp", "")), pod["metadata"]["uid"]), default=None
+    )
+
+
 def pod_problem(pods: Iterable[Mapping[str, Any]], deployment: Mapping[str, Any] | None) -> str:
     """What keeps the newest pod from running, in a sentence; empty while nothing is wrong.
 

@@ -45,9 +45,15 @@ def test_a_changed_jump_host_concerns_all_that_are_behind_it() -> None:
 def test_a_jump_host_that_goes_and_comes_concerns_those_that_name_it() -> None:
     some = fleet()
     some.dispatcher.host_gone(Key("shop", "inner"))
-    assert hosts(some) == {"inner", "web-01"}
+    assert hosts(some) == {"inner", "web-01", "edge"}, "edge too: fewer are behind it now"
     some.dispatcher.host_seen(jumping("inner", version="3"))
     assert hosts(some) == {"inner", "web-01"}
+
+
+def test_a_host_that_is_suspended_concerns_those_on_its_way() -> None:
+    some = fleet()
+    some.dispatcher.host_seen(jumping("web-01", "inner", version="2", suspended=True))
+    assert hosts(some) == {"web-01", "inner", "edge"}
 
 
 def test_a_jump_hosts_new_status_concerns_nobody_else() -> None:

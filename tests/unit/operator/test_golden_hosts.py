@@ -11,6 +11,7 @@ from fairlead_operator.reconcile.conditions import host_findings
 from fairlead_operator.reconcile.deployment import deployment
 from fairlead_operator.reconcile.endpoint import resolve_endpoint
 from fairlead_operator.reconcile.host_config import config_secret, sidecar_config
+from fairlead_operator.reconcile.host_credentials import CertificateState, HostCredentials
 from fairlead_operator.reconcile.host_status import host_status
 from fairlead_operator.reconcile.ingress import ingress
 from fairlead_operator.reconcile.jumps import way
@@ -43,6 +44,15 @@ def settings(case: str) -> Settings:
     return Settings(**base | (load(case, "settings") or {}))
 
 
+def credentials(case: str) -> HostCredentials | None:
+    """What the operator has made for the login."""
+    found: dict[str, Any] | None = load(case, "credentials")
+    if found is None:
+        return None
+    certificate = CertificateState(**found.pop("certificate")) if "certificate" in found else None
+    return HostCredentials(**found, certificate=certificate)
+
+
 @pytest.mark.parametrize("case", cases("host"))
 def test_host_becomes_what_the_golden_files_say(case: str, golden: Golden) -> None:
     chosen = settings(case)
@@ -70,7 +80,7 @@ def test_host_becomes_what_the_golden_files_say(case: str, golden: Golden) -> No
     assert SidecarConfig.parse(rendered) == config
     secret["data"] = {"config.json": json.loads(rendered)}
     golden.check(case, "config", secret)
-    seen = HostObservation(now=NOW, view=SidecarView(), secret_exists=True)
+    seen = HostObservation(now=NOW, view=SidecarView(), secret_exists=True, credentials=credentials(case))
     findings = host_findings(host, spec, endpoint, seen)
     golden.check(case, "status", host_status(host, endpoint, seen, findings))
 
