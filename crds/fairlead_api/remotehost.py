@@ -14,6 +14,7 @@ from fairlead_api.jump_hosts import MAX_JUMP_HOSTS, JumpHost
 from fairlead_api.mcp_server_status import McpServerStatus
 from fairlead_api.mcp_servers import MAX_MCP_SERVERS, McpServer
 from fairlead_api.meta import Condition, ObjectMeta
+from fairlead_api.network_policy import NetworkPolicy
 from fairlead_api.resources import Sidecar
 from fairlead_api.strings import Address, Username
 
@@ -69,6 +70,10 @@ class RemoteHostSpec(ApiModel):
     endpoint: Annotated[
         Endpoint | None,
         Field(description="Where the MCP endpoint is served. Absent: as the operator's default endpoint says."),
+    ] = None
+    network_policy: Annotated[
+        NetworkPolicy | None,
+        Field(description="What the pod may reach. Absent: what the address says."),
     ] = None
     sidecar: Annotated[Sidecar, Field(description="The pod that holds the connection.")] = Sidecar()
     suspended: Annotated[

@@ -287,4 +287,5 @@ class Operator:
                 count = Counter(str(by_type(some.status).get("Ready", {}).get("status", "Unknown")) for some in objects)
                 for status in ("True", "False", "Unknown"):
                     gauge.labels(status).set(count[status])
+            metrics.count_conditions(host.status for host in self._store.hosts())
             await asyncio.sleep(5)

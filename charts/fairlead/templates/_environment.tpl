@@ -48,6 +48,21 @@
   value: {{ . | quote }}
 {{- end }}
 {{- end }}
+- name: FAIRLEAD_SIDECAR_DEFAULTS
+  {{- $defaults := dict }}
+  {{- range $name, $value := .Values.sidecar }}
+  {{- with $value }}
+  {{- $_ := set $defaults $name . }}
+  {{- end }}
+  {{- end }}
+  value: {{ toJson $defaults | quote }}
+{{- with .Values.networkPolicy }}
+{{- if .enabled }}
+- name: FAIRLEAD_NETWORK_POLICY
+  {{- $labels := include "fairlead.selectorLabels" $ | fromYaml }}
+  value: {{ dict "enabled" true "operatorLabels" $labels "ingressFrom" .ingressFrom "metricsFrom" .metricsFrom | toJson | quote }}
+{{- end }}
+{{- end }}
 - name: FAIRLEAD_LOG_LEVEL
   value: {{ .Values.logLevel }}
 - name: FAIRLEAD_LOG_FORMAT
