@@ -6,6 +6,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any, cast
 
@@ -20,9 +21,12 @@ from fairlead_operator.cluster.events import Events
 from fairlead_operator.cluster.metadata import MetadataCache
 from fairlead_operator.cluster.objects import Objects
 from fairlead_operator.cluster.resources import (
+    AUTHORITIES,
     CHILDREN,
     DEPLOYMENTS,
+    HTTP_ROUTES,
     MCP_TOKENS,
+    OPTIONAL,
     REMOTE_HOSTS,
     SECRETS,
     Resource,
@@ -33,11 +37,14 @@ from fairlead_operator.controllers.host_credentials import HostCredentialsKeeper
 from fairlead_operator.controllers.hosts import HostController
 from fairlead_operator.controllers.issued import IssuedCertificates
 from fairlead_operator.controllers.issuing import Authorities
+from fairlead_operator.controllers.minting import Minting
 from fairlead_operator.controllers.newest_pods import NewestPods
+from fairlead_operator.controllers.routing import Routing
 from fairlead_operator.controllers.runtime import Runtimes
 from fairlead_operator.controllers.store import Store
 from fairlead_operator.controllers.tokens import TokenController
-from fairlead_operator.credentials.owned import OwnedSecrets
+from fairlead_operator.credentials.signing_keys import SigningKeys, SigningKeysUnavailable
+from fairlead_operator.credentials.token_secrets import TokenSecrets
 from fairlead_operator.handlers.dispatch import Dispatcher, Kind, Work
 from fairlead_operator.handlers.kopf_events import operator_registry, operator_settings
 from fairlead_operator.handlers.queue import WorkQueue
@@ -47,7 +54,6 @@ from fairlead_operator.reconcile.metadata import Meta
 from fairlead_operator.reconcile.names import child_name
 from fairlead_operator.reconcile.objects import Host, Key
 from fairlead_operator.reconcile.pods import pod_problem
-from fairlead_operator.reconcile.token import Minted
 from fairlead_operator.reconcile.transitions import by_type
 from fairlead_operator.settings import Settings
 
@@ -55,6 +61,7 @@ logger = logging.getLogger(__name__)
 
 POKE_ANNOTATION = "fairlead.dev/synced-for"
 _RELIST_EVERY = 300.0
+_TEND_KEYS_EVERY = 10.0
 _RELIST_SOON = 2.0
 _CRD_WAIT = 2.0
 _KOPF_END = 5.0
@@ -87,10 +94,14 @@ class Operator:
             changed = partial(self._metadata_changed, resource)
             # Users' Secrets don't carry our label, and their changes count as well.
             selector = None if resource == SECRETS else MANAGED_SELECTOR
-            self._caches[resource] = MetadataCache(api, resource, settings.watch_namespaces, selector, changed)
+            self._caches[resource] = MetadataCache(
+                api, resource, settings.watch_namespaces, selector, changed, optional=resource in OPTIONAL
+            )
         self._applier = Applier(self._objects, self._caches)
-        self._token_secrets: OwnedSecrets[Minted] = OwnedSecrets(self._objects, self._caches[SECRETS])
-        self._issued = IssuedCertificates(lambda _authority: None)
+        self._signing_keys = SigningKeys(self._objects, settings.namespace, self._signing_keys_changed)
+        self._token_secrets = TokenSecrets(self._objects, self._caches[SECRETS], self._signing_keys)
+        self._minting = Minting(settings, self._store, self._token_secrets, self._signing_keys)
+        self._issued = IssuedCertificates(self._dispatcher.add_authority)
         self._authorities = Authorities()
         secrets = self._caches[SECRETS]
         self._credentials = HostCredentialsKeeper(
@@ -121,15 +132,18 @@ class Operator:
             events=events,
             secrets=self._caches[SECRETS],
             credentials=self._credentials,
+            routing=Routing(self._objects, self._applier, self._caches[HTTP_ROUTES]),
             runtimes=self._runtimes,
             probe_key=probe_key,
+            signing_keys=self._signing_keys,
             loaded=self._configuration_loaded,
+            used=self._tokens_used,
         )
         self._tokens = TokenController(
             self._store,
             objects=self._objects,
             events=events,
-            secrets=self._token_secrets,
+            minting=self._minting,
             runtimes=self._runtimes,
             hosts_changed=self._hosts_changed,
         )
@@ -147,6 +161,7 @@ class Operator:
                 tasks.create_task(self._queue.run(self._settings.workers))
                 tasks.create_task(self._keep_listing())
                 tasks.create_task(self._keep_counting())
+                tasks.create_task(self._keep_signing_keys())
                 tasks.create_task(self._run_kopf())
                 # What was deleted between the first listing and kopf's own.
                 self._relist.set()
@@ -190,14 +205,17 @@ class Operator:
         while True:
             listing = self._dispatcher.begin_listing()
             try:
-                hosts = await self._list(REMOTE_HOSTS)
-                tokens = await self._list(MCP_TOKENS)
+                objects = {
+                    Kind.HOST: await self._list(REMOTE_HOSTS),
+                    Kind.TOKEN: await self._list(MCP_TOKENS),
+                    Kind.AUTHORITY: await self._list(AUTHORITIES),
+                }
             except NotFound:
                 logger.warning("the CRDs of fairlead.dev are not installed yet: waiting for them")
             except ApiError as error:
                 logger.warning("listing failed, trying again: %s", error)
             else:
-                self._dispatcher.listed(listing, hosts, tokens)
+                self._dispatcher.listed(listing, objects)
                 return
             await asyncio.sleep(_CRD_WAIT)
 
@@ -255,6 +273,30 @@ class Operator:
         for token in self._store.tokens(host.key.namespace):
             if any(some.key == host.key for some in self._store.hosts_for(token)):
                 self._dispatcher.add_token(token.key)
+
+    def _tokens_used(self, host: Host, uids: frozenset[str]) -> None:
+        for token in self._store.tokens(host.key.namespace):
+            if token.uid in uids:
+                self._dispatcher.add_token(token.key)
+
+    # The keys of JWTs
+
+    def _signing_keys_changed(self) -> None:
+        for token in self._store.tokens():
+            # Also one whose format is another by now: its former tokens may be JWTs.
+            self._dispatcher.add_token(token.key)
+        for host in self._store.hosts():
+            self._dispatcher.add_host(host.key)
+
+    async def _keep_signing_keys(self) -> None:
+        while True:
+            await asyncio.sleep(_TEND_KEYS_EVERY)
+            if self._signing_keys.present is None:
+                continue
+            try:
+                await self._signing_keys.tend(self._minting.kids_in_use(datetime.now(UTC)))
+            except (ApiError, SigningKeysUnavailable) as error:
+                logger.warning("looking after the keys of JWTs failed, trying again: %s", error)
 
     # What observers need of the cluster
 

@@ -1,14 +1,15 @@
 """What the operator is told by its environment, checked once at start-up."""
 
-import json
-import string
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
 from fairlead_api.resources import Sidecar
+from fairlead_operator.endpoint_settings import EndpointSettings
+from fairlead_operator.network_settings import NetworkSettings
+from fairlead_operator.setting_values import check_placeholders, load_json, split
+from fairlead_operator.token_settings import TokenSettings
 
 PREFIX = "FAIRLEAD_"
 
@@ -17,33 +18,10 @@ class SettingsError(Exception):
     """The environment can't be used; the message names each variable and says what is wrong with it."""
 
 
-def _split(value: object) -> object:
-    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+Names = Annotated[tuple[str, ...], BeforeValidator(split)]
 
 
-def _load_json(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    try:
-        return json.loads(value) if value.strip() else {}
-    except ValueError as error:
-        raise ValueError(f"must be a JSON object of strings ({error})") from None
-
-
-Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
-
-
-def _check_placeholders(template: str, known: set[str]) -> None:
-    try:
-        used = {name for _, name, _, _ in string.Formatter().parse(template) if name is not None}
-    except ValueError as error:
-        raise ValueError(f"is no template: {error}") from None
-    if unknown := used - known:
-        allowed = ", ".join(f"{{{name}}}" for name in sorted(known))
-        raise ValueError(f"knows only {allowed}, not {', '.join(sorted(unknown)) or '{}'}")
-
-
-class Settings(BaseModel):
+class Settings(EndpointSettings, TokenSettings, NetworkSettings):
     """The operator's settings; each is read from `FAIRLEAD_<NAME IN CAPITALS>`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -58,16 +36,7 @@ class Settings(BaseModel):
     watch_namespaces: Names = ()
     """The namespaces to serve; empty: all."""
 
-    endpoint_host: str = ""
-    """The default endpoint's domain; empty, with no URL prefix either: hosts have no endpoint unless they ask."""
-    endpoint_path_template: str = "/{namespace}/{name}"
-    endpoint_class_name: str = ""
-    endpoint_tls_secret_name: str = ""
-    endpoint_annotations: Annotated[dict[str, str], BeforeValidator(_load_json)] = {}
-    endpoint_url_prefix: str = ""
-    """What agents use in front of the path where something before the Ingress changes it, e.g. `https://mcp.example.com`."""
-
-    sidecar_defaults: Annotated[Sidecar, BeforeValidator(_load_json)] = Sidecar()
+    sidecar_defaults: Annotated[Sidecar, BeforeValidator(load_json)] = Sidecar()
     """What holds for the pods of hosts whose `spec.sidecar` says nothing else: JSON of such a `spec.sidecar`."""
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -82,36 +51,19 @@ class Settings(BaseModel):
     workers: Annotated[int, Field(ge=1, le=256)] = 16
     """How many objects are worked on at a time."""
 
-    @field_validator("endpoint_path_template")
-    @classmethod
-    def _path(cls, value: str) -> str:
-        _check_placeholders(value, {"namespace", "name"})
-        if not value.startswith("/") or (value != "/" and value.endswith("/")):
-            raise ValueError("must begin with '/' and not end with one")
-        if value.count("{namespace}") + value.count("{name}") < 2:
-            raise ValueError("must hold {namespace} and {name}, or hosts would share a path")
-        return value
-
     @field_validator("sidecar_url_template")
     @classmethod
     def _sidecar_url(cls, value: str) -> str:
-        _check_placeholders(value, {"address", "service", "namespace", "port"})
+        check_placeholders(value, {"address", "service", "namespace", "port"})
         return value
 
-    @field_validator("endpoint_url_prefix")
-    @classmethod
-    def _url_prefix(cls, value: str) -> str:
-        if not value:
-            return value
-        parts = urlsplit(value)
-        if parts.scheme not in {"http", "https"} or not parts.netloc or parts.query or parts.fragment:
-            raise ValueError("must be a URL such as https://mcp.example.com, without query or fragment")
-        return value.rstrip("/")
-
     @property
-    def has_default_endpoint(self) -> bool:
-        """Whether hosts that say nothing get an Ingress."""
-        return bool(self.endpoint_host or self.endpoint_url_prefix)
+    def issuer(self) -> str:
+        """`iss` of JWTs. A template is no name for what all hosts have in common."""
+        default = self.endpoint_url_prefix or (f"https://{self.endpoint_host}" if self.endpoint_host else "")
+        if not default or "{" in default:
+            default = f"https://fairlead-operator.{self.namespace}.svc"
+        return self.token_issuer or default
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:

@@ -19,25 +19,42 @@ class Rule:
 
 LEASE_NAME = "fairlead-operator"
 PROBE_KEY_NAME = "fairlead-probe-key"
+SIGNING_KEYS_NAME = "fairlead-jwt-keys"
 
 WATCHED_NAMESPACES = (
     Rule(GROUP, "remotehosts", ("get", "list", "watch"), why="the objects it serves"),
     Rule(GROUP, "mcptokens", ("get", "list", "watch"), why="the objects it serves"),
+    Rule(GROUP, "sshcertificateauthorities", ("get", "list", "watch"), why="the objects it serves"),
     Rule(GROUP, "remotehosts/status", ("patch",), why="conditions"),
     Rule(GROUP, "mcptokens/status", ("patch",), why="conditions"),
+    Rule(GROUP, "sshcertificateauthorities/status", ("patch",), why="conditions"),
     Rule(
         "",
         "secrets",
         ("get", "list", "watch", "create", "patch"),
-        why="configurations, tokens and generated keys; of users' own Secrets it reads the metadata only",
+        why="configurations, tokens, keys and certificates; of users' own Secrets it reads those with authorities' keys"
+        " alone, and of others the metadata",
     ),
+    Rule("", "configmaps", ("get", "list", "watch", "create", "patch"), why="key revocation lists"),
     Rule("", "services", ("get", "list", "watch", "create", "patch"), why="children of hosts"),
     Rule("apps", "deployments", ("get", "list", "watch", "create", "patch", "delete"), why="children of hosts"),
+    Rule(
+        "networking.k8s.io",
+        "networkpolicies",
+        ("get", "list", "watch", "create", "patch", "delete"),
+        why="children of hosts",
+    ),
     Rule(
         "networking.k8s.io",
         "ingresses",
         ("get", "list", "watch", "create", "patch", "delete"),
         why="children of hosts",
+    ),
+    Rule(
+        "gateway.networking.k8s.io",
+        "httproutes",
+        ("get", "list", "watch", "create", "patch", "delete"),
+        why="children of hosts, where the cluster has the Gateway API; and what Gateways say of them",
     ),
     Rule("", "pods", ("list", "patch"), why="why one doesn't start; the annotation that makes its kubelet sync"),
     Rule("events.k8s.io", "events", ("create",), why="transitions"),
@@ -47,7 +64,8 @@ WATCHED_NAMESPACES = (
 OWN_NAMESPACE = (
     Rule("coordination.k8s.io", "leases", ("create",), why="leader election"),
     Rule("coordination.k8s.io", "leases", ("get", "update"), (LEASE_NAME,), why="leader election"),
-    Rule("", "secrets", ("create",), why="the probe key"),
+    Rule("", "secrets", ("create",), why="the probe key, and the keys that sign JWTs"),
     Rule("", "secrets", ("get",), (PROBE_KEY_NAME,), why="the probe key"),
+    Rule("", "secrets", ("get", "patch"), (SIGNING_KEYS_NAME,), why="the keys that sign JWTs, and their rotation"),
 )
 """In the operator's own namespace: a Role."""

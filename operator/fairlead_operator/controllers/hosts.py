@@ -12,30 +12,35 @@ from fairlead_operator.cluster.applier import Applier, Claimant
 from fairlead_operator.cluster.errors import ApiError, Conflict, NotFound
 from fairlead_operator.cluster.events import Events
 from fairlead_operator.cluster.objects import Objects
-from fairlead_operator.cluster.resources import DEPLOYMENTS, INGRESSES, Resource
+from fairlead_operator.cluster.resources import DEPLOYMENTS, NETWORK_POLICIES, Resource
 from fairlead_operator.controllers.configuration import Configurations, claimant_of
 from fairlead_operator.controllers.host_credentials import HostCredentialsKeeper
+from fairlead_operator.controllers.routing import Routing
 from fairlead_operator.controllers.runtime import Runtime, Runtimes
 from fairlead_operator.controllers.store import Store
 from fairlead_operator.controllers.troubles import RETRY_DELETING, Troubles, Unusable
 from fairlead_operator.credentials.owned import SecretMetadata
+from fairlead_operator.credentials.signing_keys import SigningKeys
 from fairlead_operator.reconcile.conditions import Findings, hindered, host_findings, recheck_in, unreadable
 from fairlead_operator.reconcile.deployment import deployment
 from fairlead_operator.reconcile.endpoint import Endpoint, resolve_endpoint
-from fairlead_operator.reconcile.host_config import revokes, sidecar_config, with_grants
+from fairlead_operator.reconcile.grants import Told, revokes, with_tokens
+from fairlead_operator.reconcile.host_config import sidecar_config
 from fairlead_operator.reconcile.host_credentials import HostCredentials
 from fairlead_operator.reconcile.host_status import announcements, differs, host_status, status_manifest
-from fairlead_operator.reconcile.ingress import ingress
 from fairlead_operator.reconcile.jumps import Hop, NoWay, way
+from fairlead_operator.reconcile.jwt_claims import jwt_trust
 from fairlead_operator.reconcile.mounts import Mounted, mounted
 from fairlead_operator.reconcile.names import child_name
+from fairlead_operator.reconcile.network_policy import network_policy
 from fairlead_operator.reconcile.objects import Host, Key, read_host
 from fairlead_operator.reconcile.observed import GRACE, HostObservation, Obstacle
 from fairlead_operator.reconcile.placement import drain_timeout, placed
+from fairlead_operator.reconcile.routing import route_manifest
 from fairlead_operator.reconcile.service import service
 from fairlead_operator.settings import Settings
 from fairlead_sidecar import tokens
-from fairlead_sidecar.config import SidecarConfig, TokenGrant, digest
+from fairlead_sidecar.config import SidecarConfig, digest
 
 logger = logging.getLogger(__name__)
 
@@ -56,9 +61,12 @@ class HostController:
         events: Events,
         secrets: SecretMetadata,
         credentials: HostCredentialsKeeper,
+        routing: Routing,
         runtimes: Runtimes,
         probe_key: bytes,
+        signing_keys: SigningKeys,
         loaded: Callable[[Host], None],
+        used: Callable[[Host, frozenset[str]], None],
     ) -> None:
         """Make a controller.
 
@@ -70,9 +78,12 @@ class HostController:
             events: Writes Events.
             secrets: Metadata of Secrets.
             credentials: What the operator makes for logins.
+            routing: What leads to hosts from outside.
             runtimes: What is known of running sidecars.
             probe_key: From which the operator's own credentials are derived.
-            loaded: Called when a sidecar has loaded another configuration.
+            signing_keys: The keys of JWTs.
+            loaded: Called when a sidecar has loaded another configuration, or tokens found room or lost it.
+            used: Called with the UIDs of the McpTokens that a sidecar saw in another hour than before.
         """
         self._settings = settings
         self._store = store
@@ -81,9 +92,12 @@ class HostController:
         self._events = events
         self._secrets = secrets
         self._credentials = credentials
+        self._routing = routing
         self._runtimes = runtimes
         self._probe_key = probe_key
+        self._signing_keys = signing_keys
         self._loaded = loaded
+        self._used = used
         self._configurations = Configurations(objects, applier)
 
     async def reconcile(self, key: Key) -> float | None:
@@ -97,12 +111,12 @@ class HostController:
             self._credentials.forget(key)
             await self._runtimes.drop(key)
             return None
-        grants = self._store.grants_for(host)
-        if grants is None:
+        told = self._store.grants_for(host)
+        if told is None:
             return None
-        return await self._bring(host, grants, await self._runtimes.of(host))
+        return await self._bring(host, told, await self._runtimes.of(host))
 
-    async def _bring(self, host: Host, grants: frozenset[TokenGrant], runtime: Runtime) -> float | None:
+    async def _bring(self, host: Host, told: tuple[Told, ...], runtime: Runtime) -> float | None:
         """Do all that can be done, whatever stands in the way of the rest; then say what that is.
 
         Tokens come first, so that a revocation does not wait until somebody has mended something else.
@@ -120,9 +134,9 @@ class HostController:
                 raise Unusable(Obstacle(HostReason.INVALID_SPEC, problem))
             credentials = await self._credentials.obtain(host, spec, runtime.view)
             hops = self._way(host, spec)
-            config = self._config(host, spec, hops, endpoint, grants=grants, credentials=credentials)
-        delivered = await self._deliver(host, grants, config, runtime, troubles)
-        closed = delivered is None and await self._must_close(host, grants, runtime, troubles)
+            config = self._config(host, spec, hops, endpoint, credentials=credentials)
+        delivered = await self._deliver(host, told, config, runtime, troubles)
+        closed = delivered is None and await self._must_close(host, told, runtime, troubles)
         await self._bring_children(host, hops, endpoint, runtime, delivered=delivered, troubles=troubles, closed=closed)
         if closed or (spec is not None and spec.suspended):
             await runtime.stop()
@@ -160,6 +174,7 @@ class HostController:
             credentials=credentials,
             obstacle=obstacle,
             endpoint_winner=self._store.endpoint_winner(host.key),
+            route_problem=await self._routing.problem(host, endpoint, runtime.view),
         )
         if spec is not None and endpoint is not None:
             findings = host_findings(host, spec, endpoint, seen)
@@ -168,6 +183,8 @@ class HostController:
         await self._write_status(host, endpoint, seen, findings)
         if runtime.take_loaded():
             self._loaded(host)
+        if used := runtime.take_used():
+            self._used(host, used)
         retry = obstacle.retry if obstacle is not None else None
         due = credentials.again if credentials is not None else None
         return min((wait for wait in (retry, due, recheck_in(seen)) if wait is not None), default=None)
@@ -200,26 +217,23 @@ class HostController:
         hops: tuple[Hop, ...],
         endpoint: Endpoint,
         *,
-        grants: frozenset[TokenGrant],
         credentials: HostCredentials | None,
     ) -> SidecarConfig:
         version = self._version(host, mounted(host.key.name, spec, hops), credentials)
-        probe = tokens.sha256_hex(self._probe(host))
         return sidecar_config(
             host,
             spec,
             hops,
             endpoint,
-            grants,
+            trusted_proxies=self._settings.endpoint_trusted_proxies,
             credentials_version=version,
-            probe_sha256=probe,
             drain_timeout=drain_timeout(placed(spec.sidecar, self._settings.sidecar_defaults)),
         )
 
     async def _deliver(
         self,
         host: Host,
-        grants: frozenset[TokenGrant],
+        told: tuple[Told, ...],
         config: SidecarConfig | None,
         runtime: Runtime,
         troubles: Troubles,
@@ -227,20 +241,27 @@ class HostController:
         """Write the configuration, or else the former one with the tokens of today. Returns what was written."""
         with troubles.noted():
             if config is None:
-                present = await self._configurations.present(host)
-                if present is None:
+                config = await self._configurations.present(host)
+                if config is None:
                     return None
-                config = with_grants(present, grants, probe_sha256=tokens.sha256_hex(self._probe(host)))
+            config, left_out = self._with_tokens(host, config, told)
             # Before all else: a pod that is told of later starts with it.
             written = await self._configurations.write(host, config)
-            runtime.rendered(host.generation, written, grants)
+            runtime.rendered(host.generation, written, frozenset(config.tokens))
             runtime.undelivered_since = None
+            if self._store.leave_out(host.key, left_out):
+                self._loaded(host)
             return config
         return None
 
-    async def _must_close(
-        self, host: Host, grants: frozenset[TokenGrant], runtime: Runtime, troubles: Troubles
-    ) -> bool:
+    def _with_tokens(
+        self, host: Host, config: SidecarConfig, told: tuple[Told, ...]
+    ) -> tuple[SidecarConfig, frozenset[str]]:
+        trust = jwt_trust(host.key, config.endpoint, self._signing_keys.public(), self._settings.issuer)
+        probe = tokens.sha256_hex(self._probe(host))
+        return with_tokens(config, told, probe_sha256=probe, trust=trust, now=datetime.now(UTC))
+
+    async def _must_close(self, host: Host, told: tuple[Told, ...], runtime: Runtime, troubles: Troubles) -> bool:
         """Whether a sidecar that can't be told of its tokens may know one that is no longer good."""
         now = datetime.now(UTC)
         runtime.undelivered_since = runtime.undelivered_since or now
@@ -251,7 +272,7 @@ class HostController:
         except ApiError:
             present = None
         if present is not None:
-            return revokes(present.tokens, grants)
+            return revokes(present.tokens, (grant for some in told for grant in some.grants))
         # What a pod that runs already was told is unknown, and with it which tokens it takes.
         return self._applier.has(DEPLOYMENTS, host.key.namespace, child_name(host.key.name), claimant_of(host))
 
@@ -273,19 +294,26 @@ class HostController:
         if closed or (spec is not None and spec.suspended):
             children.append(self._remove(DEPLOYMENTS, host, claimant))
         elif spec is not None and not troubles:
-            children.append(self._apply(deployment(host, spec, hops, self._settings), claimant))
+            with troubles.noted():
+                # First of all: no pod is to run for a moment without it.
+                await self._bring_network_policy(host, network_policy(host, spec, hops, self._settings), claimant)
+                children.append(self._apply(deployment(host, spec, hops, self._settings), claimant))
         manifest = None
         if spec is not None and endpoint is not None and not closed:
             taken = self._store.endpoint_winner(host.key) is not None
-            manifest = ingress(host, spec, endpoint, taken=taken)
-        if manifest is not None and delivered is not None:
-            children.append(self._apply(manifest, claimant))
-        elif manifest is None and (closed or spec is not None):
-            children.append(self._remove(INGRESSES, host, claimant))
+            manifest = route_manifest(host, spec, endpoint, taken=taken)
+        if (closed or spec is not None) if manifest is None else delivered is not None:
+            children.append(self._routing.bring(host, manifest, claimant))
         for outcome in await asyncio.gather(*children, return_exceptions=True):
             if isinstance(outcome, BaseException):
                 with troubles.noted():
                     raise outcome
+
+    async def _bring_network_policy(self, host: Host, manifest: dict[str, Any] | None, claimant: Claimant) -> None:
+        if manifest is not None:
+            await self._apply(manifest, claimant)
+        else:
+            await self._remove(NETWORK_POLICIES, host, claimant)
 
     async def _apply(self, manifest: dict[str, Any], claimant: Claimant) -> None:
         await self._applier.apply(manifest, claimant)

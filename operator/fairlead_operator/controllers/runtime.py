@@ -39,6 +39,7 @@ class Runtime:
         self._generation = -1
         self._grants: dict[str, frozenset[TokenGrant]] = {}
         self._loaded: str | None = None
+        self._used: dict[str, datetime] = {}
 
     @property
     def view(self) -> SidecarView:
@@ -84,6 +85,16 @@ class Runtime:
         before, self._loaded = self._loaded, loaded
         return loaded is not None and loaded != before
 
+    def take_used(self) -> frozenset[str]:
+        """UIDs of the McpTokens that the sidecar saw in another hour than when this was asked last."""
+        now = dict(self.view.statusz.last_used) if self.view.statusz is not None else {}
+        before, self._used = self._used, now
+        return frozenset(uid for uid, hour in now.items() if before.get(uid) != hour)
+
+    def last_used(self, uid: str) -> datetime | None:
+        """The hour in which the sidecar saw this McpToken last; None: not since it runs."""
+        return self._used.get(uid)
+
     async def stop(self) -> None:
         """Stop watching the sidecar."""
         observer, self.observer = self.observer, None
@@ -115,6 +126,11 @@ class Runtimes:
     def get(self, key: Key) -> Runtime | None:
         """What is known of a host's sidecar, None where the host has not been worked on."""
         return self._runtimes.get(key)
+
+    def last_used(self, key: Key, uid: str) -> datetime | None:
+        """The hour in which a host's sidecar saw an McpToken last; None: not since it runs, or it can't be told."""
+        runtime = self._runtimes.get(key)
+        return runtime.last_used(uid) if runtime is not None else None
 
     async def of(self, host: Host) -> Runtime:
         """What is known of a host's sidecar."""

@@ -1,15 +1,17 @@
-"""What is known of RemoteHosts and McpTokens: the newest version of each, whoever brought it."""
+"""What is known of the API's objects: the newest version of each, whoever brought it."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Generic
 
+from fairlead_api.authority import SSHCertificateAuthoritySpec
 from fairlead_api.mcptoken import McpTokenSpec
 from fairlead_api.remotehost import RemoteHostSpec
 from fairlead_operator.reconcile.endpoint import resolve_endpoint
+from fairlead_operator.reconcile.grants import Told
 from fairlead_operator.reconcile.jumps import references
 from fairlead_operator.reconcile.mounts import direct_secrets
-from fairlead_operator.reconcile.objects import ApiObject, Host, Key, Spec, Token
+from fairlead_operator.reconcile.objects import ApiObject, Authority, Host, Key, Spec, Token
 from fairlead_operator.reconcile.places import Places, claim
 from fairlead_operator.reconcile.token import matches
 from fairlead_operator.settings import Settings
@@ -43,17 +45,20 @@ class _Objects(dict[str, dict[str, ApiObject[Spec]]], Generic[Spec]):
 
 
 class Store:
-    """All hosts and tokens, and the questions that concern several of them."""
+    """All hosts, tokens and certificate authorities, and the questions that concern several of them."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._hosts: _Objects[RemoteHostSpec] = _Objects()
         self._tokens: _Objects[McpTokenSpec] = _Objects()
+        self._authorities: _Objects[SSHCertificateAuthoritySpec] = _Objects()
         self._by_secret: defaultdict[Key, set[Key]] = defaultdict(set)
         self._users: defaultdict[Key, set[Key]] = defaultdict(set)
         """Host -> those that name it as a jump host; it need not exist."""
         self._places = Places()
-        self._grants: dict[str, TokenGrant | None] = {}
+        self._grants: dict[str, tuple[TokenGrant, ...]] = {}
+        self._left_out: dict[Key, frozenset[str]] = {}
+        """Host -> UIDs of the McpTokens that have no room there; nothing where all have."""
 
     # Hosts
 
@@ -83,6 +88,7 @@ class Store:
         gone = self._hosts.take(key)
         self._index(gone, add=False)
         self._places.put(key, None)
+        self._left_out.pop(key, None)
         return gone
 
     def _index(self, host: Host | None, *, add: bool) -> None:
@@ -162,15 +168,28 @@ class Store:
             self._grants.pop(gone.uid, None)
         return gone
 
-    def grant(self, token: Token) -> TokenGrant | None:
-        """What sidecars were told of a token last."""
-        return self._grants.get(token.uid)
-
-    def settle(self, token: Token, grant: TokenGrant | None) -> bool:
-        """Say what sidecars are told of a token; None: nothing. Returns whether that is news."""
-        news = token.uid not in self._grants or self._grants[token.uid] != grant
-        self._grants[token.uid] = grant
+    def settle(self, token: Token, grants: tuple[TokenGrant, ...]) -> bool:
+        """Say what sidecars are told of a token; empty: nothing. Returns whether that is news."""
+        news = token.uid not in self._grants or self._grants[token.uid] != grants
+        self._grants[token.uid] = grants
         return news
+
+    def all_settled(self) -> bool:
+        """Whether every token has been looked at."""
+        return all(token.uid in self._grants for token in self._tokens.all())
+
+    def leave_out(self, key: Key, uids: frozenset[str]) -> bool:
+        """Say which tokens have no room on a host. Returns whether that is news."""
+        news = self._left_out.get(key, frozenset()) != uids
+        if uids:
+            self._left_out[key] = uids
+        else:
+            self._left_out.pop(key, None)
+        return news
+
+    def has_room(self, host: Host, token: Token) -> bool:
+        """Whether the host's configuration holds the token, or would if it were valid."""
+        return token.uid not in self._left_out.get(host.key, frozenset())
 
     def hosts_for(self, token: Token) -> list[Host]:
         """The hosts that a token is for, by name."""
@@ -178,12 +197,50 @@ class Store:
             (host for host in self.hosts(token.key.namespace) if matches(token, host)), key=lambda host: host.key
         )
 
-    def grants_for(self, host: Host) -> frozenset[TokenGrant] | None:
-        """What a host's sidecar is told of tokens; None while a token's Secret has not been looked at yet.
+    def grants_for(self, host: Host) -> tuple[Told, ...] | None:
+        """What there is to tell a host's sidecar of tokens; None while a token's Secret has not been looked at yet.
 
         A configuration that was rendered in that state would revoke a token that is good.
         """
-        wanted = [token.uid for token in self.tokens(host.key.namespace) if matches(token, host)]
-        if any(uid not in self._grants for uid in wanted):
+        wanted = [token for token in self.tokens(host.key.namespace) if matches(token, host)]
+        if any(token.uid not in self._grants for token in wanted):
             return None
-        return frozenset(grant for uid in wanted if (grant := self._grants[uid]) is not None)
+        return tuple(Told(token.uid, token.created, self._grants[token.uid]) for token in wanted)
+
+    # Certificate authorities
+
+    def authority(self, key: Key) -> Authority | None:
+        """One certificate authority."""
+        return self._authorities.find(key)
+
+    def authorities(self, namespace: str | None = None) -> Iterable[Authority]:
+        """The certificate authorities of a namespace, or all."""
+        return list(self._authorities.all() if namespace is None else self._authorities.get(namespace, {}).values())
+
+    def put_authority(self, authority: Authority) -> bool:
+        """Take a version of a certificate authority. Returns whether it is news."""
+        return self._authorities.put(authority)
+
+    def remove_authority(self, key: Key) -> Authority | None:
+        """Forget a certificate authority."""
+        gone: Authority | None = self._authorities.take(key)
+        return gone
+
+    def hosts_with_authority(self, key: Key) -> list[Host]:
+        """The hosts whose certificates this authority signs, by name."""
+        users = (host for host in self.hosts(key.namespace) if authority_of(host) == key.name)
+        return sorted(users, key=lambda host: host.key)
+
+    def authorities_with_secret(self, secret: Key) -> list[Key]:
+        """The authorities whose key a user keeps in this Secret."""
+        return [
+            some.key
+            for some in self.authorities(secret.namespace)
+            if some.spec is not None and some.spec.secret is not None and some.spec.secret.name == secret.name
+        ]
+
+
+def authority_of(host: Host) -> str | None:
+    """The name of the certificate authority that a host's spec names."""
+    certificate = host.spec.auth.certificate if host.spec is not None else None
+    return certificate.authority_ref.name if certificate is not None else None

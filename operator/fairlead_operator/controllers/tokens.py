@@ -2,27 +2,27 @@
 
 import logging
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 
-from fairlead_api.conditions import TokenCondition
+from fairlead_api.conditions import TokenCondition, TokenReason
 from fairlead_api.mcptoken import McpTokenSpec
 from fairlead_api.meta import ConditionStatus
-from fairlead_operator.cluster.applier import Claimant, NameTaken, StillDeleting
+from fairlead_operator.cluster.applier import NameTaken, StillDeleting
 from fairlead_operator.cluster.errors import ApiError, Conflict, Forbidden, Invalid, NotFound, Terminating
 from fairlead_operator.cluster.events import Events
 from fairlead_operator.cluster.objects import Objects
+from fairlead_operator.controllers.minting import Coming, Minting, TooLarge
 from fairlead_operator.controllers.runtime import Runtimes
 from fairlead_operator.controllers.store import Store
-from fairlead_operator.credentials.owned import NotWritten, OwnedSecrets, Wanted
+from fairlead_operator.credentials.owned import NotWritten
+from fairlead_operator.credentials.signing_keys import SigningKeysUnavailable
 from fairlead_operator.reconcile import token as desired
 from fairlead_operator.reconcile.host_status import differs
-from fairlead_operator.reconcile.labels import TOKEN_LABEL
-from fairlead_operator.reconcile.names import token_secret_name
 from fairlead_operator.reconcile.objects import Host, Key, Token, expiration, read_token
 from fairlead_operator.reconcile.observed import GRACE
+from fairlead_operator.reconcile.token_rotation import Minted, wake
 from fairlead_operator.reconcile.transitions import by_type
-from fairlead_sidecar import tokens
 from fairlead_sidecar.config import TokenGrant
 
 logger = logging.getLogger(__name__)
@@ -30,6 +30,20 @@ logger = logging.getLogger(__name__)
 RETRY_REFUSED = 30.0
 RETRY_DELETING = 1.0
 _LONGEST_TIMER = 24 * 3600.0
+_LATE = 0.05
+"""Seconds by which a timer fires after its moment, so that the moment is over."""
+
+
+@dataclass
+class _Troubles:
+    """What stands in the way of one token."""
+
+    name_conflict: str = ""
+    apply_error: str = ""
+    keys_error: str = ""
+    too_many_hosts: str = ""
+    retry: float | None = None
+    failed: ApiError | None = None
 
 
 class TokenController:
@@ -41,7 +55,7 @@ class TokenController:
         *,
         objects: Objects,
         events: Events,
-        secrets: OwnedSecrets[desired.Minted],
+        minting: Minting,
         runtimes: Runtimes,
         hosts_changed: Callable[[Iterable[Host]], None],
     ) -> None:
@@ -51,14 +65,14 @@ class TokenController:
             store: All hosts and tokens.
             objects: Reads and writes.
             events: Writes Events.
-            secrets: The tokens in their Secrets.
+            minting: The tokens in their Secrets.
             runtimes: What is known of running sidecars.
             hosts_changed: Called with the hosts whose configuration has to be rendered anew.
         """
         self._store = store
         self._objects = objects
         self._events = events
-        self._secrets = secrets
+        self._minting = minting
         self._runtimes = runtimes
         self._hosts_changed = hosts_changed
 
@@ -70,57 +84,87 @@ class TokenController:
         """
         token = self._store.token(key)
         if token is None:
+            self._minting.forget(key)
             return None
         if token.deleting or token.spec is None:
-            self._settle(token, None)
+            self._settle(token, ())
             if not token.deleting:
-                await self._write_status(token, self._observe(token, None, None))
+                await self._write_status(token, self._observe(token, None, _Troubles()))
             return None
         return await self._bring(token, token.spec)
 
     async def _bring(self, token: Token, spec: McpTokenSpec) -> float | None:
-        again: float | None = None
-        minted: desired.Minted | None = None
-        name_conflict = apply_error = ""
-        failed: ApiError | None = None
         if spec.suspended:
             # At once, whatever may be wrong with the Secret.
-            self._settle(token, None)
+            self._settle(token, ())
+        troubles = _Troubles()
         try:
-            minted = await self._mint(token, spec)
+            minted = await self._obtain(token, spec, troubles)
         except StillDeleting as error:
             # The Secret of an earlier token of this name: what it holds must not come to life again.
-            self._settle(token, None)
+            self._settle(token, ())
             if datetime.now(UTC) - token.created < GRACE:
                 return RETRY_DELETING
-            apply_error, again = str(error), RETRY_DELETING
+            minted, troubles.apply_error, troubles.retry = None, str(error), RETRY_DELETING
+        except ApiError:
+            # The Secret can't be looked at: it counts as it was, with what the object says of it now.
+            if (known := self._minting.known(token, spec)) is not None:
+                self._tell(token, spec, known)
+            raise
+        self._tell(token, spec, minted)
+        match troubles.failed:
+            case Terminating():
+                return None
+            case Invalid() | Forbidden() | NotFound():
+                troubles.apply_error = f"The API server refused the Secret: {troubles.failed.message}"
+                troubles.retry = RETRY_REFUSED
+            case ApiError():
+                raise troubles.failed
+        return await self._report(token, spec, minted, troubles)
+
+    async def _obtain(self, token: Token, spec: McpTokenSpec, troubles: _Troubles) -> Minted | None:
+        """What the Secret holds, once everything was tried to bring it to what it should hold."""
+        minted: Minted | None = None
+        try:
+            minted = await self._minting.present(token, spec)
+            coming = await self._minting.coming(token, spec, minted, datetime.now(UTC))
+            if coming is not None:
+                minted = await self._follow(token, spec, minted, coming, troubles)
         except NameTaken as error:
-            name_conflict, again = str(error), RETRY_REFUSED
+            troubles.name_conflict, troubles.retry = str(error), RETRY_REFUSED
+        except TooLarge as error:
+            troubles.too_many_hosts = str(error)
+        except SigningKeysUnavailable as error:
+            minted = minted or self._minting.known(token, spec)
+            troubles.keys_error, troubles.retry = str(error), RETRY_REFUSED
         except NotWritten as failure:
             # What the Secret holds already stays a token; a new one that nobody can read never becomes one.
-            minted, failed = failure.value, failure.cause
+            minted, troubles.failed = failure.value, failure.cause
         except (Invalid, Forbidden, NotFound) as error:
-            failed = error
-        except ApiError:
-            self._keep_known(token, spec)
-            raise
-        grant = desired.grant(token, spec, minted) if minted is not None else None
-        self._settle(token, grant)
-        if isinstance(failed, Terminating):
-            return None
-        if isinstance(failed, (Invalid, Forbidden, NotFound)):
-            apply_error, again = f"The API server refused the Secret: {failed.message}", RETRY_REFUSED
-        elif failed is not None:
-            raise failed
-        seen = self._observe(token, minted, grant, name_conflict=name_conflict, apply_error=apply_error)
-        await self._write_status(token, seen)
-        remaining = (expiration(token.created, spec) - seen.now).total_seconds()
-        if remaining > 0:
-            again = min(again or _LONGEST_TIMER, remaining + 0.05)
-        return again
+            troubles.failed = error
+        return minted
 
-    def _settle(self, token: Token, grant: TokenGrant | None) -> None:
-        if self._store.settle(token, grant):
+    async def _follow(
+        self, token: Token, spec: McpTokenSpec, minted: Minted | None, coming: Coming, troubles: _Troubles
+    ) -> Minted:
+        """Let the coming token take its place, once hosts know it: who reads it in the Secret can use it at once."""
+        if minted is not None and not spec.suspended:
+            self._tell(token, spec, minted)
+            wait = (coming.deadline - datetime.now(UTC)).total_seconds()
+            if wait > 0 and self._unknown_to_some(token, desired.grants(token, spec, coming.made, coming.since)[0]):
+                troubles.retry = wait
+                return minted
+        return await self._minting.put(token, spec, minted, coming, datetime.now(UTC))
+
+    def _tell(self, token: Token, spec: McpTokenSpec, minted: Minted | None) -> None:
+        """Settle what sidecars are told. A token that nobody can read yet goes along with one that works."""
+        told: tuple[TokenGrant, ...] = ()
+        if minted is not None:
+            told = desired.grants(token, spec, minted, datetime.now(UTC), self._minting.made(token))
+        self._settle(token, told)
+
+    def _settle(self, token: Token, grants: tuple[TokenGrant, ...]) -> None:
+        if self._store.settle(token, grants):
             concerned = {host.key: host for host in self._store.hosts_for(token)}
             for host in self._store.hosts(token.key.namespace):
                 runtime = self._runtimes.get(host.key)
@@ -128,49 +172,48 @@ class TokenController:
                     concerned[host.key] = host
             self._hosts_changed(concerned.values())
 
-    def _keep_known(self, token: Token, spec: McpTokenSpec) -> None:
-        """The Secret can't be looked at: it counts as it was, with what the object says of it now."""
-        if (known := self._store.grant(token)) is not None and known.secret_sha256 is not None:
-            self._settle(token, desired.grant(token, spec, desired.Minted(known.id, known.secret_sha256)))
+    async def _report(
+        self, token: Token, spec: McpTokenSpec, minted: Minted | None, troubles: _Troubles
+    ) -> float | None:
+        """Write what was found. Returns after how many seconds to look again."""
+        seen = self._observe(token, minted, troubles)
+        if expiration(token.created, spec) <= seen.now and not _said_expired(token):
+            # It gives way to others where there is no room for all.
+            self._hosts_changed(self._store.hosts_for(token))
+        await self._write_status(token, seen)
+        moment = wake(token, spec, minted, seen.now)
+        waits = [_LONGEST_TIMER if moment is None else (moment - seen.now).total_seconds() + _LATE]
+        return min(waits if troubles.retry is None else [*waits, troubles.retry])
 
-    async def _mint(self, token: Token, spec: McpTokenSpec) -> desired.Minted:
-        async def make() -> str:
-            return tokens.mint()
-
-        wanted = Wanted(
-            claimant=Claimant("McpToken", token.key.name, token.uid, TOKEN_LABEL),
-            key=desired.TOKEN_KEY,
-            read=_read,
-            make=make,
-            manifest=partial(desired.token_secret, token, spec),
-        )
-        return await self._secrets.obtain(token.key.namespace, token_secret_name(token.key.name, spec), wanted)
-
-    def _observe(
-        self,
-        token: Token,
-        minted: desired.Minted | None,
-        grant: TokenGrant | None,
-        *,
-        name_conflict: str = "",
-        apply_error: str = "",
-    ) -> desired.TokenObservation:
+    def _observe(self, token: Token, minted: Minted | None, troubles: _Troubles) -> desired.TokenObservation:
+        now = datetime.now(UTC)
         hosts = self._store.hosts_for(token)
-        settled = _was_ready(token, minted)
+        full = [host for host in hosts if not self._store.has_room(host, token)]
+        waiting: list[Host] = []
+        if minted is not None and token.spec is not None:
+            settled = _was_ready(token, minted)
+            told = desired.grants(token, token.spec, minted, now)[:1]
+            waiting = [host for host in hosts if told and self._waits(host, token, told[0], settled=settled)]
+        used = (self._runtimes.last_used(host.key, token.uid) for host in self._store.hosts(token.key.namespace))
         return desired.TokenObservation(
-            now=datetime.now(UTC),
+            now=now,
             minted=minted,
             hosts=tuple(host.key.name for host in hosts),
-            waiting=tuple(
-                host.key.name for host in hosts if grant is not None and self._waits(host, grant, settled=settled)
-            ),
-            name_conflict=name_conflict,
-            apply_error=apply_error,
+            waiting=tuple(host.key.name for host in waiting),
+            full=tuple(host.key.name for host in full),
+            last_used=max((hour for hour in used if hour is not None), default=None),
+            name_conflict=troubles.name_conflict,
+            apply_error=troubles.apply_error,
+            keys_error=troubles.keys_error,
+            too_many_hosts=troubles.too_many_hosts,
         )
 
-    def _waits(self, host: Host, grant: TokenGrant, *, settled: bool) -> bool:
+    def _unknown_to_some(self, token: Token, grant: TokenGrant) -> bool:
+        return any(self._waits(host, token, grant, settled=False) for host in self._store.hosts_for(token))
+
+    def _waits(self, host: Host, token: Token, grant: TokenGrant, *, settled: bool) -> bool:
         """Whether a host's sidecar has yet to load the token; one that can't be asked is taken at its former word."""
-        if host.spec is None or host.spec.suspended:
+        if host.spec is None or host.spec.suspended or not self._store.has_room(host, token):
             return False
         runtime = self._runtimes.get(host.key)
         loaded = runtime.loaded_grants() if runtime is not None else None
@@ -185,19 +228,16 @@ class TokenController:
         except (NotFound, Conflict):
             return
         self._store.put_token(read_token(written))
-        for announcement in desired.announcements(token.status, status):
+        for announcement in desired.announcements(token.status, status, seen.minted):
             logger.info("%s: %s: %s", token.key, announcement.reason, announcement.message)
             await self._events.announce("McpToken", token, announcement)
 
 
-def _read(text: str) -> desired.Minted | None:
-    parsed = tokens.parse(text)
-    if parsed is None or parsed.is_probe:
-        return None
-    return desired.Minted(parsed.id, tokens.sha256_hex(text))
+def _said_expired(token: Token) -> bool:
+    return by_type(token.status).get(TokenCondition.READY, {}).get("reason") == TokenReason.EXPIRED
 
 
-def _was_ready(token: Token, minted: desired.Minted | None) -> bool:
+def _was_ready(token: Token, minted: Minted | None) -> bool:
     ready = by_type(token.status).get(TokenCondition.READY, {})
     return (
         minted is not None

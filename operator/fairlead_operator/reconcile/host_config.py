@@ -23,22 +23,20 @@ def sidecar_config(
     spec: RemoteHostSpec,
     hops: Iterable[Hop],
     endpoint: Endpoint,
-    grants: Iterable[sidecar.TokenGrant],
     *,
+    trusted_proxies: tuple[str, ...],
     credentials_version: str,
-    probe_sha256: str,
     drain_timeout: float,
 ) -> sidecar.SidecarConfig:
-    """What the host's sidecar is told.
+    """What the host's sidecar is told, but for the tokens, which `grants.with_tokens` adds.
 
     Args:
         host: The RemoteHost.
         spec: Its spec.
         hops: The servers that are passed on the way to it.
         endpoint: Where it is served.
-        grants: The tokens that are for it.
+        trusted_proxies: Networks of proxies whose X-Forwarded-For is believed.
         credentials_version: Changes when one of the mounted Secrets does.
-        probe_sha256: Hash of the operator's own credential for this host.
         drain_timeout: Seconds that calls under way get when the pod is told to end.
     """
     return sidecar.SidecarConfig(
@@ -47,7 +45,7 @@ def sidecar_config(
         namespace=host.key.namespace,
         name=host.key.name,
         description=spec.description,
-        endpoint=sidecar.Endpoint(path=endpoint.path, public_url=endpoint.url),
+        endpoint=sidecar.Endpoint(path=endpoint.path, public_url=endpoint.url, trusted_proxies=trusted_proxies),
         target=sidecar.Target(address=spec.address, port=spec.port, username=spec.username),
         auth=sidecar.SecretFiles(secret_name=credentials_secret_name(host.key.name, spec)),
         jump_hosts=tuple(
@@ -71,36 +69,9 @@ def sidecar_config(
         policy=policy(spec.policy),
         limits=limits(spec.limits),
         mcp_servers=mcp_servers(spec.mcp_servers),
-        tokens=_sorted(grants),
-        probe_sha256=probe_sha256,
         spool_directory=sidecar.SPOOL_DIRECTORY,
         drain_timeout=drain_timeout,
     )
-
-
-def with_grants(
-    config: sidecar.SidecarConfig, grants: Iterable[sidecar.TokenGrant], *, probe_sha256: str
-) -> sidecar.SidecarConfig:
-    """A configuration that was in force before, with the tokens of today."""
-    return config.model_copy(update={"tokens": _sorted(grants), "probe_sha256": probe_sha256})
-
-
-def _sorted(grants: Iterable[sidecar.TokenGrant]) -> tuple[sidecar.TokenGrant, ...]:
-    return tuple(sorted(grants, key=lambda grant: (grant.uid, grant.id)))
-
-
-def revokes(before: Iterable[sidecar.TokenGrant], after: Iterable[sidecar.TokenGrant]) -> bool:
-    """Whether a token may do less, or for a shorter time, afterwards than before."""
-    left = {grant.id: grant for grant in after}
-    return any((same := left.get(grant.id)) is None or _less(grant, same) for grant in before)
-
-
-def _less(before: sidecar.TokenGrant, after: sidecar.TokenGrant) -> bool:
-    shorter = after.expires_at is not None and (before.expires_at is None or after.expires_at < before.expires_at)
-    other = (before.uid, before.secret_sha256) != (after.uid, after.secret_sha256)
-    # Which of two selections lets more through is hard to tell: another one counts as less.
-    fewer = after.tools not in (before.tools, sidecar.ToolSelection())
-    return other or shorter or fewer or not before.permissions <= after.permissions
 
 
 def permissions(granted: Iterable[ApiPermission]) -> frozenset[sidecar.Permission]:

@@ -3,7 +3,7 @@
 import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from fairlead_api.base import API_VERSION
@@ -14,6 +14,7 @@ from fairlead_operator.reconcile.host_config import permissions, tool_selection
 from fairlead_operator.reconcile.labels import token_labels
 from fairlead_operator.reconcile.names import token_secret_name
 from fairlead_operator.reconcile.objects import Host, Token, expiration
+from fairlead_operator.reconcile.token_rotation import NOTHING, STATE_ANNOTATION, Cause, Former, Minted, State
 from fairlead_operator.reconcile.transitions import (
     Announcement,
     Finding,
@@ -28,18 +29,21 @@ from fairlead_sidecar.config import TokenGrant
 
 TOKEN_KEY = "token"  # noqa: S105 - the name of a key, no secret
 AUTHORIZATION_KEY = "authorization"
-FIELDS = ("observedGeneration", "conditions", "tokenID", "secretName", "expirationTime", "hostCount")
+FIELDS = (
+    "observedGeneration",
+    "conditions",
+    "tokenID",
+    "secretName",
+    "expirationTime",
+    "lastRotationTime",
+    "lastUsedTime",
+    "hostCount",
+)
+ROTATED = "Rotated"
+"""Reason of the Event that tells of another token."""
 _SHOWN = 5
 _EXPECTED = frozenset({TokenReason.SUSPENDED, TokenReason.EXPIRED, TokenReason.NO_HOSTS})
 """Reasons for not being Ready that are somebody's wish."""
-
-
-@dataclass(frozen=True)
-class Minted:
-    """A token that exists in its Secret; the token itself is not kept."""
-
-    id: str
-    sha256: str
 
 
 @dataclass(frozen=True)
@@ -52,8 +56,16 @@ class TokenObservation:
     """Names of the hosts that it is for."""
     waiting: tuple[str, ...] = ()
     """Those of them whose running sidecar has not loaded it yet."""
+    full: tuple[str, ...] = ()
+    """Those of them that have as many tokens as fit without it."""
+    last_used: datetime | None = None
+    """When any of them saw it last."""
     name_conflict: str = ""
     apply_error: str = ""
+    keys_error: str = ""
+    """Why no JWT can be signed."""
+    too_many_hosts: str = ""
+    """Why a JWT for all of its hosts can't be made."""
 
 
 def matches(token: Token, host: Host) -> bool:
@@ -65,46 +77,58 @@ def matches(token: Token, host: Host) -> bool:
     )
 
 
-def grant(token: Token, spec: McpTokenSpec, minted: Minted) -> TokenGrant | None:
-    """What sidecars are told of it; None where it is not valid at present.
+def grants(
+    token: Token, spec: McpTokenSpec, minted: Minted, now: datetime, coming: Minted | None = None
+) -> tuple[TokenGrant, ...]:
+    """What sidecars are told of the token, and of those before and after it that work as well; empty: none is valid.
 
     An expired token is told nevertheless: so the sidecar can say that it expired, which it judges by its own clock.
-    """
-    if spec.suspended or token.deleting:
-        return None
-    return TokenGrant(
-        id=minted.id,
-        uid=token.uid,
-        subject=spec.subject,
-        secret_sha256=minted.sha256,
-        permissions=permissions(spec.permissions),
-        tools=tool_selection(spec.tools),
-        expires_at=expiration(token.created, spec),
-    )
-
-
-def token_secret(token: Token, spec: McpTokenSpec, text: str | None) -> dict[str, Any]:
-    """The Secret that receives the token.
 
     Args:
         token: The McpToken.
         spec: Its spec.
-        text: The token; None leaves what the Secret holds and says only whose it is.
+        minted: What its Secret holds.
+        now: The time.
+        coming: The token that is about to take the Secret's place.
     """
-    manifest: dict[str, Any] = {
+    if spec.suspended or token.deleting:
+        return ()
+    end = expiration(token.created, spec)
+
+    def grant(some: Minted | Former, until: datetime) -> TokenGrant:
+        return TokenGrant(
+            id=some.id,
+            uid=token.uid,
+            subject=spec.subject,
+            secret_sha256=some.sha256,
+            permissions=permissions(spec.permissions),
+            tools=tool_selection(spec.tools),
+            source_cidrs=spec.source_cidrs,
+            rate_percent=spec.rate_limit.multiplier_percent if spec.rate_limit is not None else 100,
+            expires_at=min(until, end),
+        )
+
+    present = [minted] if coming is None else [minted, coming]
+    return (*(grant(some, end) for some in present), *(grant(some, some.expires) for some in minted.former(now)))
+
+
+def token_secret(token: Token, spec: McpTokenSpec, text: str, state: State) -> dict[str, Any]:
+    """The Secret that receives the token, with what is remembered of it and of those before."""
+    metadata: dict[str, Any] = {
+        "name": token_secret_name(token.key.name, spec),
+        "namespace": token.key.namespace,
+        "labels": token_labels(token.key.name),
+        "ownerReferences": [token.owner_reference("McpToken", API_VERSION)],
+    }
+    if state != NOTHING:
+        metadata["annotations"] = {STATE_ANNOTATION: state.render()}
+    return {
         "apiVersion": "v1",
         "kind": "Secret",
-        "metadata": {
-            "name": token_secret_name(token.key.name, spec),
-            "namespace": token.key.namespace,
-            "labels": token_labels(token.key.name),
-            "ownerReferences": [token.owner_reference("McpToken", API_VERSION)],
-        },
+        "metadata": metadata,
         "type": "Opaque",
+        "data": {TOKEN_KEY: _base64(text), AUTHORIZATION_KEY: _base64(f"Bearer {text}")},
     }
-    if text is not None:
-        manifest["data"] = {TOKEN_KEY: _base64(text), AUTHORIZATION_KEY: _base64(f"Bearer {text}")}
-    return manifest
 
 
 def _base64(text: str) -> str:
@@ -127,12 +151,18 @@ def _ready(token: Token, seen: TokenObservation) -> Finding:
     obstacles = {
         TokenReason.NAME_CONFLICT: seen.name_conflict,
         TokenReason.APPLY_FAILED: seen.apply_error,
+        TokenReason.SIGNING_KEYS_UNAVAILABLE: seen.keys_error,
         TokenReason.SUSPENDED: "spec.suspended is true: no host accepts the token." if token.spec.suspended else "",
         TokenReason.EXPIRED: f"The token expired at {timestamp(end)}: set a later expirationTime or a longer ttl, or"
         " delete it."
         if seen.now >= end
         else "",
         TokenReason.NO_HOSTS: _no_hosts(token.spec) if not seen.hosts else "",
+        TokenReason.TOO_MANY_HOSTS: seen.too_many_hosts,
+        TokenReason.TOO_MANY_TOKENS: f"No room on {_list(seen.full)}: older tokens fill a host's configuration (1,000"
+        " tokens, 1 MiB). Delete some that nobody needs, or name fewer hosts."
+        if seen.full
+        else "",
         TokenReason.DISTRIBUTING: f"Not loaded yet by {_list(seen.waiting)}." if seen.waiting else "",
     }
     for reason, message in obstacles.items():
@@ -171,7 +201,22 @@ def token_status(token: Token, seen: TokenObservation, findings: Mapping[str, Fi
     }
     if seen.minted is not None:
         status["tokenID"] = seen.minted.id
+        if seen.minted.state.since is not None:
+            status["lastRotationTime"] = timestamp(seen.minted.state.since)
+    if used := last_used(token.status.get("lastUsedTime"), seen.last_used, seen.now):
+        status["lastUsedTime"] = used
     return status
+
+
+def last_used(before: str | None, seen: datetime | None, now: datetime) -> str | None:
+    """The hour of the last use as it is written: it never goes back, nor beyond the present hour."""
+    if seen is None:
+        return before
+    # A sidecar's clock may be ahead, and what was written once stays.
+    hour = min(seen, now).astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+    if before is not None and hour <= datetime.fromisoformat(before):
+        return before
+    return timestamp(hour)
 
 
 def status_manifest(token: Token, status: Mapping[str, Any]) -> dict[str, Any]:
@@ -184,10 +229,19 @@ def status_manifest(token: Token, status: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def announcements(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Announcement]:
+def announcements(before: Mapping[str, Any], after: Mapping[str, Any], minted: Minted | None) -> list[Announcement]:
     """The Events that the step from one status to the next deserves."""
+    result = []
+    if minted is not None and before.get("tokenID") not in {None, minted.id}:
+        result.append(Announcement("Normal", ROTATED, _rotated(minted)))
     ready = changed(TokenCondition.READY, by_type(before), after["conditions"])
     if ready is None or ready["reason"] == TokenReason.DISTRIBUTING:
-        return []
+        return result
     expected = ready["status"] == ConditionStatus.TRUE or ready["reason"] in _EXPECTED
-    return [Announcement("Normal" if expected else "Warning", ready["reason"], ready["message"])]
+    return [*result, Announcement("Normal" if expected else "Warning", ready["reason"], ready["message"])]
+
+
+def _rotated(minted: Minted) -> str:
+    why = f", because {Cause[minted.state.cause]}" if minted.state.cause in Cause.__members__ else ""
+    until = f" works until {timestamp(minted.state.former[0].expires)}" if minted.state.former else " no longer works"
+    return f"The Secret holds another token{why}; the former one{until}."

@@ -2,6 +2,7 @@ from typing import Any
 
 from fairlead_operator.controllers.store import Store
 from fairlead_operator.handlers.dispatch import Dispatcher, Kind, Work
+from fairlead_operator.reconcile.grants import Told
 from fairlead_operator.reconcile.objects import Key
 from fairlead_sidecar.config import Permission, TokenGrant
 from tests.unit.operator.states import SETTINGS, body
@@ -70,14 +71,14 @@ def test_no_configuration_is_rendered_before_each_token_was_looked_at() -> None:
     grant = TokenGrant(
         id="a", uid=token.uid, subject="agent", secret_sha256="0", permissions=frozenset({Permission.VIEW})
     )
-    some.store.settle(token, grant)
-    assert some.store.grants_for(host) == frozenset({grant})
+    some.store.settle(token, (grant,))
+    assert some.store.grants_for(host) == (Told(token.uid, token.created, (grant,)),)
 
 
 def test_what_a_listing_no_longer_has_is_gone() -> None:
     some = Recorder()
     some.dispatcher.token_seen(token_body())
-    some.dispatcher.listed(some.dispatcher.begin_listing(), [], [])
+    some.dispatcher.listed(some.dispatcher.begin_listing(), {})
     assert some.store.token(TOKEN) is None
 
 
@@ -85,7 +86,7 @@ def test_what_comes_while_a_listing_is_under_way_stays() -> None:
     some = Recorder()
     listing = some.dispatcher.begin_listing()
     some.dispatcher.host_seen(body())
-    some.dispatcher.listed(listing, [], [])
+    some.dispatcher.listed(listing, {})
     assert some.store.host(HOST) is not None
 
 
@@ -94,7 +95,7 @@ def test_a_token_deleted_while_a_listing_is_under_way_does_not_come_back() -> No
     some.dispatcher.token_seen(token_body())
     listing = some.dispatcher.begin_listing()
     some.dispatcher.token_gone(TOKEN)
-    some.dispatcher.listed(listing, [], [token_body()])
+    some.dispatcher.listed(listing, {Kind.TOKEN: [token_body()]})
     assert some.store.token(TOKEN) is None
 
 

@@ -10,20 +10,24 @@ import pytest
 from fairlead_operator.reconcile.conditions import host_findings
 from fairlead_operator.reconcile.deployment import deployment
 from fairlead_operator.reconcile.endpoint import resolve_endpoint
+from fairlead_operator.reconcile.grants import Told, with_tokens
 from fairlead_operator.reconcile.host_config import config_secret, sidecar_config
 from fairlead_operator.reconcile.host_credentials import CertificateState, HostCredentials
 from fairlead_operator.reconcile.host_status import host_status
-from fairlead_operator.reconcile.ingress import ingress
 from fairlead_operator.reconcile.jumps import way
+from fairlead_operator.reconcile.jwt_claims import jwt_trust
+from fairlead_operator.reconcile.network_policy import network_policy
 from fairlead_operator.reconcile.objects import Host, read_host
 from fairlead_operator.reconcile.observed import HostObservation, SidecarView
 from fairlead_operator.reconcile.placement import drain_timeout, placed
+from fairlead_operator.reconcile.routing import route_manifest
 from fairlead_operator.reconcile.service import service
 from fairlead_operator.settings import Settings
 from fairlead_sidecar.config import Permission, SidecarConfig, TokenGrant
 from tests.unit.operator.golden_files import Golden, cases, load
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+JWK = {"kty": "OKP", "crv": "Ed25519", "x": "AAAA", "kid": "k1", "alg": "EdDSA", "use": "sig"}
 GRANT = TokenGrant(
     id="abcdefghij23",
     uid="5b1f",
@@ -40,7 +44,12 @@ def others(case: str) -> dict[str, Host]:
 
 
 def settings(case: str) -> Settings:
-    base = {"namespace": "fairlead-system", "sidecar_image": "registry.example.com/fairlead/sidecar:1.0.0"}
+    operator = {"app.kubernetes.io/name": "fairlead", "app.kubernetes.io/component": "operator"}
+    base = {
+        "namespace": "fairlead-system",
+        "sidecar_image": "registry.example.com/fairlead/sidecar:1.0.0",
+        "network_policy": {"enabled": True, "operatorLabels": operator},
+    }
     return Settings(**base | (load(case, "settings") or {}))
 
 
@@ -62,18 +71,28 @@ def test_host_becomes_what_the_golden_files_say(case: str, golden: Golden) -> No
     endpoint = resolve_endpoint(host.key, spec, chosen)
     hops = way(host.key.name, spec, others(case).get)
     golden.check(case, "deployment", None if spec.suspended else deployment(host, spec, hops, chosen))
+    golden.check(case, "networkpolicy", network_policy(host, spec, hops, chosen))
     golden.check(case, "service", service(host))
-    golden.check(case, "ingress", ingress(host, spec, endpoint, taken=False))
+    route = route_manifest(host, spec, endpoint, taken=False)
+    for kind in ("Ingress", "HTTPRoute"):
+        golden.check(case, kind.lower(), route if route is not None and route["kind"] == kind else None)
     config = sidecar_config(
         host,
         spec,
         hops,
         endpoint,
-        [GRANT],
+        trusted_proxies=chosen.endpoint_trusted_proxies,
         credentials_version="7/1",
-        probe_sha256="f" * 64,
         drain_timeout=drain_timeout(placed(spec.sidecar, chosen.sidecar_defaults)),
     )
+    config, left_out = with_tokens(
+        config,
+        [Told(GRANT.uid, NOW, (GRANT,))],
+        probe_sha256="f" * 64,
+        trust=jwt_trust(host.key, config.endpoint, (JWK,), chosen.issuer),
+        now=NOW,
+    )
+    assert left_out == frozenset()
     secret = config_secret(host, config.render())
     (encoded,) = secret["data"].values()
     rendered = base64.b64decode(encoded)

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from fairlead_operator.reconcile.host_config import revokes
+from fairlead_operator.reconcile.grants import revokes
 from fairlead_operator.reconcile.patterns import unusable_pattern
 from fairlead_sidecar.config import Permission, TokenGrant, ToolSelection
 from tests.unit.operator.states import host
@@ -29,6 +29,7 @@ GRANT = TokenGrant(
         {"uid": "2"},
         {"tools": ToolSelection(allow=("hn__*",))},
         {"tools": ToolSelection(deny=("hn__*",))},
+        {"source_cidrs": ("10.0.0.0/8",)},
     ],
     ids=lambda change: str(next(iter(change))),
 )
@@ -48,6 +49,7 @@ def test_a_token_that_is_gone_or_ends_at_all_is_a_revocation() -> None:
         {"expires_at": NOW + timedelta(seconds=1)},
         {"expires_at": None},
         {"subject": "renamed"},
+        {"rate_percent": 50},
     ],
     ids=lambda change: next(iter(change)) + ("" if any(change.values()) else "-none"),
 )
@@ -55,6 +57,24 @@ def test_as_much_as_before_or_more_is_none(change: dict[str, Any]) -> None:
     another = GRANT.model_copy(update={"id": "b", "uid": "2"})
     assert not revokes([GRANT], [another, GRANT.model_copy(update=change)])
     assert not revokes([], [GRANT])
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "less"),
+    [
+        (None, None, False),
+        (("10.0.0.0/8",), None, False),
+        (("10.0.0.0/8",), ("10.0.0.0/8", "192.0.2.0/24"), False),
+        (("10.1.0.0/16", "2001:db8::/48"), ("2001:db8::/32", "10.0.0.0/8"), False),
+        (("10.0.0.0/8",), ("10.1.0.0/16",), True),
+        (("10.0.0.0/8", "192.0.2.0/24"), ("10.0.0.0/8",), True),
+        (("0.0.0.0/0",), ("::/0",), True),
+        (None, ("0.0.0.0/0", "::/0"), True),
+    ],
+)
+def test_networks_revoke_unless_each_still_lies_in_one(before: Any, after: Any, *, less: bool) -> None:
+    told = (GRANT.model_copy(update={"source_cidrs": networks}) for networks in (before, after))
+    assert revokes(*([grant] for grant in told)) is less
 
 
 LARGE = r"\pL{1000}"

@@ -6,14 +6,16 @@ import pytest
 
 from fairlead_operator.reconcile.objects import Token, read_host, read_token
 from fairlead_operator.reconcile.token import (
-    Minted,
     TokenObservation,
-    grant,
+    announcements,
+    grants,
+    last_used,
     matches,
     token_findings,
     token_secret,
     token_status,
 )
+from fairlead_operator.reconcile.token_rotation import Former, Minted, State
 from fairlead_sidecar.config import TokenGrant, ToolSelection
 from tests.unit.operator.golden_files import Golden
 from tests.unit.operator.states import NOW, body, host, later
@@ -37,6 +39,12 @@ def token(**spec: Any) -> Token:
     )
 
 
+def told(token: Token, minted: Minted = MINTED) -> TokenGrant:
+    """What sidecars are told of the token that its Secret holds."""
+    assert token.spec is not None
+    return grants(token, token.spec, minted, NOW)[0]
+
+
 def reason(token: Token, **seen: Any) -> str:
     observed = TokenObservation(**{"now": NOW, "minted": MINTED, "hosts": ("web-01",), **seen})
     status = token_status(token, observed, token_findings(token, observed))
@@ -49,20 +57,17 @@ def test_reasons_say_why_a_token_does_not_work() -> None:
     assert reason(token(ttl="1h")) == "Expired"
     assert reason(token(), hosts=()) == "NoHosts"
     assert reason(token(), waiting=("web-01",)) == "Distributing"
+    assert reason(token(), full=("web-01",)) == "TooManyTokens"
+    assert reason(token(), too_many_hosts="too many") == "TooManyHosts"
+    assert reason(token(), keys_error="no keys") == "SigningKeysUnavailable"
     assert reason(token(), name_conflict="taken") == "NameConflict"
     assert reason(token(colour="red")) == "InvalidSpec"
 
 
 def test_ttl_counts_from_creation_and_the_default_is_a_month() -> None:
-    def expires(token: Token) -> Any:
-        assert token.spec is not None
-        told = grant(token, token.spec, MINTED)
-        assert told is not None
-        return told.expires_at
-
-    assert expires(token(ttl="1h")) == NOW.replace(hour=1)
-    assert expires(token()) == NOW.replace(hour=0) + timedelta(hours=720)
-    assert expires(token(expirationTime="2026-03-01T12:00:30Z")) == later(30)
+    assert told(token(ttl="1h")).expires_at == NOW.replace(hour=1)
+    assert told(token()).expires_at == NOW.replace(hour=0) + timedelta(hours=720)
+    assert told(token(expirationTime="2026-03-01T12:00:30Z")).expires_at == later(30)
 
 
 @pytest.mark.parametrize(
@@ -76,34 +81,87 @@ def test_ttl_counts_from_creation_and_the_default_is_a_month() -> None:
 )
 def test_any_time_of_the_calendar_can_be_an_end_and_is_shown_in_utc(written: str, shown: str) -> None:
     some = token(expirationTime=written)
-    assert some.spec is not None
-    told = grant(some, some.spec, MINTED)
-    assert told is not None
-    assert TokenGrant.model_validate_json(told.model_dump_json()) == told
+    grant = told(some)
+    assert TokenGrant.model_validate_json(grant.model_dump_json()) == grant
     observed = TokenObservation(now=NOW, minted=MINTED, hosts=("web-01",))
     assert token_status(some, observed, token_findings(some, observed))["expirationTime"] == shown
 
 
 @pytest.mark.parametrize(
-    ("written", "told"),
+    ("written", "expected"),
     [
         (None, ToolSelection()),
         ({"allow": ["hn__*"]}, ToolSelection(allow=("hn__*",))),
         ({"deny": ["*delete*", "x"]}, ToolSelection(deny=("*delete*", "x"))),
     ],
 )
-def test_sidecars_are_told_which_tools_a_token_sees(written: Any, told: ToolSelection) -> None:
-    some = token(**{} if written is None else {"tools": written})
-    assert some.spec is not None
-    made = grant(some, some.spec, MINTED)
-    assert made is not None
-    assert made.tools == told
+def test_sidecars_are_told_which_tools_a_token_sees(written: Any, expected: ToolSelection) -> None:
+    assert told(token(**{} if written is None else {"tools": written})).tools == expected
 
 
-def test_a_suspended_token_is_told_to_nobody() -> None:
+def test_sidecars_are_told_from_where_and_how_often_a_token_may_be_used() -> None:
+    bound = told(token(sourceCIDRs=["10.0.0.0/8", "2001:DB8::/32"], rateLimit={"multiplierPercent": 250}))
+    assert bound.source_cidrs == ("10.0.0.0/8", "2001:db8::/32")
+    assert bound.rate_percent == 250
+    assert (told(token()).source_cidrs, told(token()).rate_percent) == (None, 100)
+
+
+def test_a_suspended_token_is_told_to_nobody_nor_are_those_before_it() -> None:
     suspended = token(suspended=True)
     assert suspended.spec is not None
-    assert grant(suspended, suspended.spec, MINTED) is None
+    assert grants(suspended, suspended.spec, rotated(later(60)), NOW) == ()
+
+
+def rotated(*ends: Any) -> Minted:
+    """A token in whose place others were, which work until then."""
+    former = tuple(Former(id=f"former{index}", sha256=f"{index}" * 64, expires=end) for index, end in enumerate(ends))
+    return Minted("abcdefghij23", "f" * 64, state=State(since=NOW, request="2", cause="REQUEST", former=former))
+
+
+def test_a_former_token_works_beside_the_present_one_to_its_own_end_and_never_beyond_the_end_of_all() -> None:
+    some = token(expirationTime="2026-03-01T12:00:30Z", sourceCIDRs=["10.0.0.0/8"])
+    assert some.spec is not None
+    present, *former = grants(some, some.spec, rotated(later(10), later(60), later(-1)), NOW)
+    assert [(grant.id, grant.expires_at) for grant in former] == [("former0", later(10)), ("former1", later(30))]
+    assert present.expires_at == later(30)
+    assert {(grant.uid, grant.permissions, grant.source_cidrs) for grant in former} == {
+        (present.uid, present.permissions, present.source_cidrs)
+    }
+
+
+def test_a_token_that_its_secret_does_not_show_yet_works_already() -> None:
+    some = token()
+    assert some.spec is not None
+    coming = Minted("coming", "a" * 64)
+    told = grants(some, some.spec, MINTED, NOW, coming)
+    assert [grant.id for grant in told] == [MINTED.id, "coming"]
+    # As it will be told once it is the present one: sidecars that know it have nothing to load then.
+    assert grants(some, some.spec, coming, NOW) == (told[1],)
+
+
+def test_the_hour_of_the_last_use_never_goes_back_nor_beyond_now() -> None:
+    assert last_used(None, None, NOW) is None
+    assert last_used(None, later(-3600), later(60)) == "2026-03-01T11:00:00Z"
+    assert last_used("2026-03-01T11:00:00Z", None, NOW) == "2026-03-01T11:00:00Z"
+    assert last_used("2026-03-01T11:00:00Z", later(-7200), NOW) == "2026-03-01T11:00:00Z"
+    assert last_used("2026-03-01T11:00:00Z", later(7 * 3600), later(60)) == "2026-03-01T12:00:00Z"
+    assert last_used("2026-03-01T12:00:00Z", later(59), later(60)) == "2026-03-01T12:00:00Z"
+
+
+def test_another_token_is_told_as_an_event_with_its_cause_and_the_end_of_the_former() -> None:
+    some = token()
+    minted = rotated(later(3600))
+    seen = TokenObservation(now=NOW, minted=minted, hosts=("web-01",))
+    after = token_status(some, seen, token_findings(some, seen))
+    assert after["lastRotationTime"] == "2026-03-01T12:00:00Z"
+    before = {**after, "tokenID": "older"}
+    (event,) = announcements(before, after, minted)
+    assert (event.type, event.reason) == ("Normal", "Rotated")
+    assert "the annotation fairlead.dev/rotate asked for it" in event.message
+    assert "works until 2026-03-01T13:00:00Z" in event.message
+    assert "no longer works" in announcements(before, after, rotated())[0].message
+    assert announcements(after, after, minted) == []
+    assert [event.reason for event in announcements({}, after, minted)] == ["Ready"]
 
 
 def test_hosts_are_the_union_of_names_and_selector_in_the_same_namespace() -> None:
@@ -121,6 +179,6 @@ def test_hosts_are_the_union_of_names_and_selector_in_the_same_namespace() -> No
 def test_the_secret_is_ready_for_a_client_configuration(golden: Golden) -> None:
     some = token()
     assert some.spec is not None
-    made = token_secret(some, some.spec, "flt_abcdefghij23_secret")
+    made = token_secret(some, some.spec, "flt_abcdefghij23_secret", rotated(later(3600)).state)
     assert base64.b64decode(made["data"]["authorization"]) == b"Bearer flt_abcdefghij23_secret"
     golden.check("token", "secret", made)
