@@ -1,4 +1,4 @@
-"""JSON Web Tokens, signed with Ed25519 (RFC 7519, RFC 8037): the keys, and the tokens that they sign."""
+"""JSON Web Tokens, signed with Ed25519 (RFC 7519, RFC 8037, RFC 9068): the keys, and the tokens that they sign."""
 
 import base64
 import hashlib
@@ -17,6 +17,8 @@ from fairlead_operator.reconcile.token_rotation import Claims
 from fairlead_sidecar.tokens import ID_LENGTH
 
 ALGORITHM = "EdDSA"
+TYPE = "at+jwt"
+"""An access token, which no other kind of JWT can be taken for (RFC 9068; RFC 8725, section 3.11)."""
 _BACKDATED = 60
 """Seconds by which `nbf` is earlier than now, for clocks of sidecars that are behind."""
 _ID_ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
@@ -85,13 +87,14 @@ def sign(key: SigningKey, claims: Claims, now: datetime) -> str:
     payload = {
         "iss": claims.issuer,
         "sub": claims.subject,
+        "client_id": claims.client,
         "aud": list(claims.audiences),
         "jti": "".join(secrets.choice(_ID_ALPHABET) for _ in range(ID_LENGTH)),
         "iat": issued,
         "nbf": issued - _BACKDATED,
         "exp": claims.expires,
     }
-    return jwt.encode(payload, key.private, algorithm=ALGORITHM, headers={"kid": key.kid})
+    return jwt.encode(payload, key.private, algorithm=ALGORITHM, headers={"kid": key.kid, "typ": TYPE})
 
 
 def looks_like_one(text: str) -> bool:
@@ -111,14 +114,20 @@ def read(text: str, keys: Iterable[SigningKey]) -> ReadToken | None:
             key.private.public_key(),
             algorithms=[ALGORITHM],
             options={
-                "require": ["iss", "sub", "aud", "jti", "exp"],
+                "require": ["iss", "sub", "client_id", "aud", "jti", "exp"],
                 "verify_exp": False,
                 "verify_nbf": False,
                 "verify_iat": False,
                 "verify_aud": False,
             },
         )
-        claims = Claims(payload["iss"], payload["sub"], tuple(payload["aud"]), int(payload["exp"]))
+        claims = Claims(
+            issuer=payload["iss"],
+            subject=payload["sub"],
+            client=payload["client_id"],
+            audiences=tuple(payload["aud"]),
+            expires=int(payload["exp"]),
+        )
         return ReadToken(str(payload["jti"]), key.kid, claims)
     except (jwt.PyJWTError, TypeError, ValueError):
         return None

@@ -31,6 +31,7 @@ def claims(token: Token, spec: McpTokenSpec, hosts: Iterable[Host], settings: Se
     return Claims(
         issuer=settings.issuer,
         subject=spec.subject,
+        client=str(token.key),
         audiences=tuple(sorted(urls)),
         expires=int(expiration(token.created, spec).astimezone(UTC).replace(microsecond=0).timestamp()),
     )

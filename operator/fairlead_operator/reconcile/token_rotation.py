@@ -37,6 +37,8 @@ class Claims:
 
     issuer: str
     subject: str
+    client: str
+    """The McpToken, as `namespace/name`."""
     audiences: tuple[str, ...]
     expires: int
     """Seconds since 1970."""

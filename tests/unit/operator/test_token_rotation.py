@@ -24,7 +24,9 @@ from tests.unit.operator.golden_files import Golden
 from tests.unit.operator.states import NOW, later
 
 CREATED = NOW - timedelta(hours=12)
-CLAIMS = Claims("https://mcp.example.com", "agent", ("https://mcp.example.com/shop/web-01/mcp",), 1_800_000_000)
+CLAIMS = Claims(
+    "https://mcp.example.com", "agent", "shop/agent", ("https://mcp.example.com/shop/web-01/mcp",), 1_800_000_000
+)
 OLD = Minted("old", "1" * 64, state=State(since=CREATED, cause="FIRST"))
 NEW = Minted("new", "2" * 64)
 
