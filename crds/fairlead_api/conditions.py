@@ -157,6 +157,27 @@ class HostReason(Documented):
         "EndpointMisrouted",
         "Something else answers at the default endpoint's URL: check the Ingress class, DNS and what is in front.",
     )
+    DOMAIN_NOT_ALLOWED = (
+        "DomainNotAllowed",
+        "The namespace may not use the domain: choose one that the message lists, or ask whoever runs the operator.",
+    )
+    DOMAIN_NAME_TOO_LONG = (
+        "DomainNameTooLong",
+        "The domain that the operator's template makes of name and namespace is too long for DNS: write a shorter one.",
+    )
+    GATEWAY_API_NOT_INSTALLED = (
+        "GatewayAPINotInstalled",
+        "The cluster serves no HTTPRoutes (gateway.networking.k8s.io/v1): install the Gateway API, or use an Ingress.",
+    )
+    NO_GATEWAY = (
+        "NoGateway",
+        "Neither spec.endpoint.httpRoute.parentRefs nor the operator's default names a Gateway.",
+    )
+    ROUTE_NOT_ACCEPTED = (
+        "RouteNotAccepted",
+        "A Gateway refused the HTTPRoute, or no Gateway looked at it; the message says what its controller wrote.",
+    )
+    SERVICE_ONLY = "ServiceOnly", "The endpoint is of type Service: it is reachable by its Service only, as asked for."
     NO_PUBLIC_URL = (
         "NoPublicURL",
         "Neither spec.endpoint nor the operator's default says where: the endpoint is reachable by its Service only.",
@@ -250,6 +271,11 @@ class AuthorityReason(Documented):
         "SecretNotFound",
         "The Secret that spec.secret names, or ssh-privatekey in it, is missing.",
     )
+    KEY_LOST = (
+        "KeyLost",
+        "The Secret with the generated key is gone. Restore it from a backup; or delete this object and create it anew,"
+        " which makes another key that the hosts have to trust.",
+    )
     KEY_INVALID = (
         "KeyInvalid",
         "A key in the Secret can't sign: malformed, or of an unknown kind, or its passphrase is wrong or missing.",
@@ -263,3 +289,5 @@ class AuthorityReason(Documented):
         _INVALID_SPEC,
     )
     APPLY_FAILED = "ApplyFailed", "The API server refused the Secret or the ConfigMap; the message holds its answer."
+    KEY_CHANGED = "KeyChanged", "Event: another key is the one that signs by now."
+    CERTIFICATES_REVOKED = "CertificatesRevoked", "Event: the key revocation list refuses these serials by now."

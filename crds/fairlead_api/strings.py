@@ -33,6 +33,17 @@ ObjectName = Annotated[
 ]
 """The name of a Kubernetes object (DNS-1123 subdomain)."""
 
+NamespaceName = Annotated[
+    str,
+    Field(min_length=1, max_length=63),
+    Cel(
+        f"self.matches('^{DNS1123_LABEL}$')",
+        "must be the name of a namespace: lower-case letters, digits and '-', beginning and ending with a letter or"
+        " digit",
+    ),
+]
+"""The name of a namespace (DNS-1123 label)."""
+
 HOST_NAME_MAX_LENGTH = 50
 HostName = Annotated[
     str,

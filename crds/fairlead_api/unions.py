@@ -1,5 +1,6 @@
 """Unions in the Kubernetes way: `type`, plus the one member of that name."""
 
+import re
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, cast, get_args
@@ -10,8 +11,8 @@ from fairlead_api.base import ApiModel, Cel
 
 
 def _member_name(value: str) -> str:
-    """The member that belongs to a value of `type`, as written: `Secret` -> `secret`, `HTTP` -> `http`."""
-    return value.lower() if value.isupper() else value[0].lower() + value[1:]
+    """The member that belongs to a value of `type`, as written: `Secret` -> `secret`, `HTTPRoute` -> `httpRoute`."""
+    return re.sub("^([A-Z]+(?=[A-Z][a-z])|[A-Z]+$|[A-Z])", lambda found: found[0].lower(), value)
 
 
 class TypedUnion(ApiModel):

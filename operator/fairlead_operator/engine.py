@@ -23,6 +23,7 @@ from fairlead_operator.cluster.objects import Objects
 from fairlead_operator.cluster.resources import (
     AUTHORITIES,
     CHILDREN,
+    CONFIG_MAPS,
     DEPLOYMENTS,
     HTTP_ROUTES,
     MCP_TOKENS,
@@ -31,12 +32,16 @@ from fairlead_operator.cluster.resources import (
     SECRETS,
     Resource,
 )
+from fairlead_operator.controllers.authorities import AuthorityController
+from fairlead_operator.controllers.authority_keys import AuthorityKeySecrets
+from fairlead_operator.controllers.departures import Departures
 from fairlead_operator.controllers.generated_keys import GeneratedKeys
 from fairlead_operator.controllers.host_certificates import HostCertificateSecrets
 from fairlead_operator.controllers.host_credentials import HostCredentialsKeeper
 from fairlead_operator.controllers.hosts import HostController
 from fairlead_operator.controllers.issued import IssuedCertificates
 from fairlead_operator.controllers.issuing import Authorities
+from fairlead_operator.controllers.ledgers import Ledgers
 from fairlead_operator.controllers.minting import Minting
 from fairlead_operator.controllers.newest_pods import NewestPods
 from fairlead_operator.controllers.routing import Routing
@@ -90,7 +95,7 @@ class Operator:
         self.working = asyncio.Event()
         """Set once everything was listed and the work began."""
         self._caches: dict[Resource, MetadataCache] = {}
-        for resource in (*CHILDREN, SECRETS):
+        for resource in (*CHILDREN, SECRETS, CONFIG_MAPS):
             changed = partial(self._metadata_changed, resource)
             # Users' Secrets don't carry our label, and their changes count as well.
             selector = None if resource == SECRETS else MANAGED_SELECTOR
@@ -102,8 +107,14 @@ class Operator:
         self._token_secrets = TokenSecrets(self._objects, self._caches[SECRETS], self._signing_keys)
         self._minting = Minting(settings, self._store, self._token_secrets, self._signing_keys)
         self._issued = IssuedCertificates(self._dispatcher.add_authority)
-        self._authorities = Authorities()
         secrets = self._caches[SECRETS]
+        self._authority_keys = AuthorityKeySecrets(self._objects, secrets)
+        authorities = Authorities(
+            self._store,
+            keys=self._authority_keys,
+            ledgers=Ledgers(self._objects, self._applier),
+            register=self._issued,
+        )
         self._credentials = HostCredentialsKeeper(
             self._store,
             GeneratedKeys(self._objects, secrets),
@@ -111,7 +122,7 @@ class Operator:
                 self._objects,
                 secrets,
                 pods=NewestPods(self._objects, self._caches[DEPLOYMENTS]),
-                authorities=self._authorities,
+                authorities=authorities,
                 register=self._issued,
             ),
         )
@@ -123,6 +134,7 @@ class Operator:
             poke=self._poke,
             pod_problem=self._pod_problem,
         )
+        self._departures = Departures(self._objects, session)
         events = Events(api, identity)
         self._hosts = HostController(
             settings,
@@ -136,6 +148,7 @@ class Operator:
             runtimes=self._runtimes,
             probe_key=probe_key,
             signing_keys=self._signing_keys,
+            departures=self._departures,
             loaded=self._configuration_loaded,
             used=self._tokens_used,
         )
@@ -147,6 +160,18 @@ class Operator:
             runtimes=self._runtimes,
             hosts_changed=self._hosts_changed,
         )
+        self._authorities = AuthorityController(
+            self._store,
+            objects=self._objects,
+            events=events,
+            authorities=authorities,
+            hosts_changed=self._hosts_changed,
+        )
+        self._reconcile = {
+            Kind.HOST: self._hosts.reconcile,
+            Kind.TOKEN: self._tokens.reconcile,
+            Kind.AUTHORITY: self._authorities.reconcile,
+        }
 
     async def run(self) -> None:
         """Work until cancelled, or until something fails for which starting anew is the remedy."""
@@ -168,6 +193,7 @@ class Operator:
                 self.working.set()
                 logger.info("working on %s", ", ".join(self._settings.watch_namespaces) or "all namespaces")
         finally:
+            await self._departures.close()
             await self._runtimes.close()
 
     async def _run_kopf(self) -> None:
@@ -242,8 +268,7 @@ class Operator:
         started = time.perf_counter()
         outcome = "failed"
         try:
-            reconcile = self._hosts.reconcile if work.kind is Kind.HOST else self._tokens.reconcile
-            again = await reconcile(work.key)
+            again = await self._reconcile[work.kind](work.key)
             outcome = "ok"
         finally:
             metrics.RECONCILES.labels(work.kind, outcome).inc()
@@ -258,6 +283,7 @@ class Operator:
             if gone:
                 self._token_secrets.gone(meta)
                 self._credentials.gone(meta)
+                self._authority_keys.gone(meta)
             self._dispatcher.secret_changed(meta)
             return
         if resource == DEPLOYMENTS and (host := meta.labels.get(HOST_LABEL)):
@@ -325,7 +351,11 @@ class Operator:
 
     async def _keep_counting(self) -> None:
         while True:
-            for gauge, objects in ((metrics.HOSTS, self._store.hosts()), (metrics.TOKENS, self._store.tokens())):
+            for gauge, objects in (
+                (metrics.HOSTS, self._store.hosts()),
+                (metrics.TOKENS, self._store.tokens()),
+                (metrics.AUTHORITIES, self._store.authorities()),
+            ):
                 count = Counter(str(by_type(some.status).get("Ready", {}).get("status", "Unknown")) for some in objects)
                 for status in ("True", "False", "Unknown"):
                     gauge.labels(status).set(count[status])

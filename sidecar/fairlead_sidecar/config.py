@@ -28,6 +28,9 @@ MCP_SERVERS_DIRECTORY = Path("/etc/fairlead/mcp-servers")
 """Below it one directory for each upstream server of type SSH, named like the server: its credentials."""
 SPOOL_DIRECTORY = Path("/var/spool/fairlead")
 """An emptyDir for the output of commands that is too long for a result."""
+WELL_KNOWN = "/.well-known/"
+WELL_KNOWN_DOCUMENTS = ("oauth-protected-resource", "oauth-authorization-server", "openid-configuration")
+"""What clients ask for there, before the endpoint's path, to learn how to log in: it is routed to the pod, too."""
 CONFIG_KEY = "config.json"
 
 

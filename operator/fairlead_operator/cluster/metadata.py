@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable
 
 from fairlead_operator.cluster.client import Api
-from fairlead_operator.cluster.errors import ApiError, Gone
+from fairlead_operator.cluster.errors import ApiError, Gone, NotFound
 from fairlead_operator.cluster.resources import Resource
 from fairlead_operator.reconcile.metadata import Meta
 
@@ -18,6 +18,8 @@ _EVENT = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 _PAGE = "500"
 _WATCH_SECONDS = 300
 _RETRY_SECONDS = 1.0
+_ABSENT_SECONDS = 20.0
+"""After how many seconds to look again for a kind that the cluster does not serve."""
 
 Changed = Callable[[Meta], None]
 
@@ -26,9 +28,19 @@ class MetadataWatch:
     """The metadata of one kind of objects, in one namespace or in all (`namespace` None)."""
 
     def __init__(
-        self, api: Api, resource: Resource, namespace: str | None, label_selector: str | None, changed: Changed
+        self,
+        api: Api,
+        resource: Resource,
+        namespace: str | None,
+        label_selector: str | None,
+        changed: Changed,
+        *,
+        optional: bool = False,
     ) -> None:
         self._api = api
+        self._optional = optional
+        self.served = False
+        """Whether the cluster serves the kind, as far as is known."""
         self._resource = resource
         self._path = resource.path(namespace)
         self._selector = {"labelSelector": label_selector} if label_selector else {}
@@ -48,9 +60,19 @@ class MetadataWatch:
                 await self._follow(await self._list())
             except Gone:
                 continue
+            except NotFound as error:
+                if not self._optional:
+                    await self._failed(error)
+                    continue
+                self.served = False
+                self._replace({})
+                await asyncio.sleep(_ABSENT_SECONDS)
             except ApiError as error:
-                logger.warning("watching %s failed, listing anew: %s", self._resource.plural, error)
-                await asyncio.sleep(_RETRY_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311 - jitter, no secret
+                await self._failed(error)
+
+    async def _failed(self, error: ApiError) -> None:
+        logger.warning("watching %s failed, listing anew: %s", self._resource.plural, error)
+        await asyncio.sleep(_RETRY_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311 - jitter, no secret
 
     async def _list(self) -> str:
         found: dict[tuple[str, str], Meta] = {}
@@ -62,6 +84,12 @@ class MetadataWatch:
             if not (token := page["metadata"].get("continue")):
                 break
             query["continue"] = token
+        self.served = True
+        self._replace(found)
+        version: str = page["metadata"]["resourceVersion"]
+        return version
+
+    def _replace(self, found: dict[tuple[str, str], Meta]) -> None:
         before, self._objects = self._objects, found
         self.synced.set()
         for key, meta in found.items():
@@ -70,8 +98,6 @@ class MetadataWatch:
         for key, meta in before.items():
             if key not in found:
                 self._changed(meta)
-        version: str = page["metadata"]["resourceVersion"]
-        return version
 
     async def _follow(self, version: str) -> None:
         while True:
@@ -103,12 +129,35 @@ class MetadataCache:
     """The metadata of one kind in all the namespaces that are served."""
 
     def __init__(
-        self, api: Api, resource: Resource, namespaces: Iterable[str], label_selector: str | None, changed: Changed
+        self,
+        api: Api,
+        resource: Resource,
+        namespaces: Iterable[str],
+        label_selector: str | None,
+        changed: Changed,
+        *,
+        optional: bool = False,
     ) -> None:
+        """Make a cache.
+
+        Args:
+            api: The API server.
+            resource: The kind.
+            namespaces: Those that are served; empty: all.
+            label_selector: What counts; None: everything.
+            changed: Called for each object that is new, another or gone.
+            optional: Whether the cluster may not know the kind; then there are none until it does.
+        """
         scopes: list[str | None] = [*namespaces]
         self._watches = {
-            scope: MetadataWatch(api, resource, scope, label_selector, changed) for scope in scopes or [None]
+            scope: MetadataWatch(api, resource, scope, label_selector, changed, optional=optional)
+            for scope in scopes or [None]
         }
+
+    @property
+    def served(self) -> bool:
+        """Whether the cluster serves the kind, as far as is known."""
+        return all(watch.served for watch in self._watches.values())
 
     def get(self, namespace: str, name: str) -> Meta | None:
         """One object's metadata as last seen, None where there is none (or its namespace isn't served)."""

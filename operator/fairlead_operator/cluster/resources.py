@@ -36,19 +36,27 @@ class Resource:
 
 REMOTE_HOSTS = Resource(GROUP, VERSION, "RemoteHost", "remotehosts")
 MCP_TOKENS = Resource(GROUP, VERSION, "McpToken", "mcptokens")
+AUTHORITIES = Resource(GROUP, VERSION, "SSHCertificateAuthority", "sshcertificateauthorities")
 DEPLOYMENTS = Resource("apps", "v1", "Deployment", "deployments")
 SERVICES = Resource("", "v1", "Service", "services")
 SECRETS = Resource("", "v1", "Secret", "secrets")
+CONFIG_MAPS = Resource("", "v1", "ConfigMap", "configmaps")
 PODS = Resource("", "v1", "Pod", "pods")
 INGRESSES = Resource("networking.k8s.io", "v1", "Ingress", "ingresses")
+HTTP_ROUTES = Resource("gateway.networking.k8s.io", "v1", "HTTPRoute", "httproutes")
+NETWORK_POLICIES = Resource("networking.k8s.io", "v1", "NetworkPolicy", "networkpolicies")
 EVENTS = Resource("events.k8s.io", "v1", "Event", "events")
 LEASES = Resource("coordination.k8s.io", "v1", "Lease", "leases")
 ACCESS_REVIEWS = Resource("authorization.k8s.io", "v1", "SelfSubjectAccessReview", "selfsubjectaccessreviews")
 
-CHILDREN = (DEPLOYMENTS, SERVICES, INGRESSES)
+CHILDREN = (DEPLOYMENTS, SERVICES, NETWORK_POLICIES, INGRESSES, HTTP_ROUTES)
 """What belongs to hosts, besides Secrets."""
+OPTIONAL = frozenset({HTTP_ROUTES})
+"""What a cluster need not serve."""
 
-_WRITTEN = {(r.api_version, r.kind): r for r in (*CHILDREN, SECRETS, LEASES, REMOTE_HOSTS, MCP_TOKENS)}
+_WRITTEN = {
+    (r.api_version, r.kind): r for r in (*CHILDREN, SECRETS, CONFIG_MAPS, LEASES, REMOTE_HOSTS, MCP_TOKENS, AUTHORITIES)
+}
 
 
 def resource_of(manifest: dict[str, Any]) -> Resource:

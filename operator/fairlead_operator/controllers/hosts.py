@@ -14,6 +14,7 @@ from fairlead_operator.cluster.events import Events
 from fairlead_operator.cluster.objects import Objects
 from fairlead_operator.cluster.resources import DEPLOYMENTS, NETWORK_POLICIES, Resource
 from fairlead_operator.controllers.configuration import Configurations, claimant_of
+from fairlead_operator.controllers.departures import Departures
 from fairlead_operator.controllers.host_credentials import HostCredentialsKeeper
 from fairlead_operator.controllers.routing import Routing
 from fairlead_operator.controllers.runtime import Runtime, Runtimes
@@ -40,7 +41,7 @@ from fairlead_operator.reconcile.routing import route_manifest
 from fairlead_operator.reconcile.service import service
 from fairlead_operator.settings import Settings
 from fairlead_sidecar import tokens
-from fairlead_sidecar.config import SidecarConfig, digest
+from fairlead_sidecar.config import SidecarConfig, TokenGrant, digest
 
 logger = logging.getLogger(__name__)
 
@@ -65,6 +66,7 @@ class HostController:
         runtimes: Runtimes,
         probe_key: bytes,
         signing_keys: SigningKeys,
+        departures: Departures,
         loaded: Callable[[Host], None],
         used: Callable[[Host, frozenset[str]], None],
     ) -> None:
@@ -82,6 +84,7 @@ class HostController:
             runtimes: What is known of running sidecars.
             probe_key: From which the operator's own credentials are derived.
             signing_keys: The keys of JWTs.
+            departures: Ends pods at once that take their time.
             loaded: Called when a sidecar has loaded another configuration, or tokens found room or lost it.
             used: Called with the UIDs of the McpTokens that a sidecar saw in another hour than before.
         """
@@ -96,6 +99,7 @@ class HostController:
         self._runtimes = runtimes
         self._probe_key = probe_key
         self._signing_keys = signing_keys
+        self._departures = departures
         self._loaded = loaded
         self._used = used
         self._configurations = Configurations(objects, applier)
@@ -108,6 +112,8 @@ class HostController:
         """
         host = self._store.host(key)
         if host is None or host.deleting:
+            if (runtime := self._runtimes.get(key)) is not None:
+                self._departures.hurry(key, tokens.probe_token(self._probe_key, runtime.uid))
             self._credentials.forget(key)
             await self._runtimes.drop(key)
             return None
@@ -245,14 +251,26 @@ class HostController:
                 if config is None:
                     return None
             config, left_out = self._with_tokens(host, config, told)
+            before = await self._told_before(host, runtime)
             # Before all else: a pod that is told of later starts with it.
             written = await self._configurations.write(host, config)
+            if revokes((grant for grant in before if not grant.expired(datetime.now(UTC))), config.tokens):
+                self._departures.hurry(host.key, self._probe(host))
             runtime.rendered(host.generation, written, frozenset(config.tokens))
             runtime.undelivered_since = None
             if self._store.leave_out(host.key, left_out):
                 self._loaded(host)
             return config
         return None
+
+    async def _told_before(self, host: Host, runtime: Runtime) -> frozenset[TokenGrant]:
+        """The tokens of the configuration that was written last."""
+        if runtime.digest:
+            return runtime.told
+        if self._secrets.get(host.key.namespace, child_name(host.key.name)) is None:
+            return frozenset()
+        present = await self._configurations.present(host)
+        return frozenset(present.tokens) if present is not None else frozenset()
 
     def _with_tokens(
         self, host: Host, config: SidecarConfig, told: tuple[Told, ...]
@@ -292,6 +310,8 @@ class HostController:
         if delivered is not None:
             children.append(self._apply_service(host, claimant, runtime))
         if closed or (spec is not None and spec.suspended):
+            if self._applier.has(DEPLOYMENTS, host.key.namespace, child_name(host.key.name), claimant):
+                self._departures.hurry(host.key, self._probe(host))
             children.append(self._remove(DEPLOYMENTS, host, claimant))
         elif spec is not None and not troubles:
             with troubles.noted():

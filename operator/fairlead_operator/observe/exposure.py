@@ -12,7 +12,8 @@ import aiohttp
 
 from fairlead_api.conditions import HostReason
 from fairlead_operator.observe.http import timeout
-from fairlead_operator.reconcile.endpoint import MCP_SUFFIX, on_default_origin
+from fairlead_operator.reconcile.default_endpoint import on_default_origin
+from fairlead_operator.reconcile.endpoint import MCP_SUFFIX
 from fairlead_operator.reconcile.observed import Exposure
 from fairlead_operator.settings import Settings
 

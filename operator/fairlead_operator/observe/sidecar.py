@@ -13,11 +13,10 @@ from functools import partial
 import aiohttp
 from pydantic import ValidationError
 
-from fairlead_api.conditions import HostReason
 from fairlead_operator import metrics
 from fairlead_operator.observe.handshake import shake_hands
 from fairlead_operator.observe.http import CONNECT_TIMEOUT, jittered, read_bounded, timeout
-from fairlead_operator.reconcile.observed import Exposure, SidecarView
+from fairlead_operator.reconcile.observed import REACHED, Exposure, SidecarView
 from fairlead_sidecar.statusz import LinkState, Statusz
 
 logger = logging.getLogger(__name__)
@@ -37,7 +36,6 @@ _POD_PROBLEM_EVERY = 5.0
 _RECHECK_EXPOSURE = 300.0
 _REPOKE_REFUSED = 600.0
 _ANSWER_LIMIT = 1024 * 1024
-_REACHED = frozenset({HostReason.EXPOSED, HostReason.INSECURE_HTTP})
 
 
 @dataclass(frozen=True)
@@ -258,9 +256,9 @@ class SidecarObserver:
             if url == self._target.public_url:
                 first = self.view.exposure is None
                 # Routing takes a moment to be set up: what fails at first is not yet news.
-                if result.reason in _REACHED or not first or wait > 4 * _RETRY_FAST:
+                if result.reason in REACHED or not first or wait > 4 * _RETRY_FAST:
                     self._show(replace(self.view, exposure=result))
-            reached = result.reason in _REACHED
+            reached = result.reason in REACHED
             wait = min(wait * 2, 60.0)
             moved = partial(self._has_moved, url)
             if await self._until(moved, seconds=jittered(_RECHECK_EXPOSURE if reached else wait)) or reached:

@@ -11,7 +11,7 @@ from fairlead_operator.reconcile.endpoint import Endpoint
 from fairlead_operator.reconcile.host_credentials import made_finding
 from fairlead_operator.reconcile.mcp_server_status import passing_since
 from fairlead_operator.reconcile.objects import Host, Key
-from fairlead_operator.reconcile.observed import GRACE, HostObservation, Obstacle, SidecarView
+from fairlead_operator.reconcile.observed import GRACE, REACHED, HostObservation, Obstacle, SidecarView
 from fairlead_operator.reconcile.transitions import Finding, by_type, false, true, unknown
 from fairlead_sidecar.statusz import LinkState, LinkStatus, Statusz
 
@@ -225,7 +225,7 @@ def _within_grace(case: _Case, kind: HostCondition) -> bool:
 def _not_given(case: _Case) -> Finding | None:
     """Why the host does not have the place that it wants, if so."""
     if case.endpoint.refusal:
-        return false(HostReason.ENDPOINT_CONFLICT, case.endpoint.refusal)
+        return false(case.endpoint.refusal.reason, case.endpoint.refusal.message)
     winner, route = case.seen.endpoint_winner, case.endpoint.route
     if winner is None or route is None:
         return None
@@ -234,13 +234,21 @@ def _not_given(case: _Case) -> Finding | None:
     return false(
         HostReason.ENDPOINT_CONFLICT,
         f"{who} already has {route.host or 'any host name'}{route.path}, or a path above or below it: give this one"
-        " another spec.endpoint.ingress.path or host.",
+        " another path or host in spec.endpoint.",
     )
 
 
 def _exposed(case: _Case) -> Finding | None:
     if (conflict := _not_given(case)) is not None:
         return conflict
+    if (problem := case.seen.route_problem) is not None:
+        return false(problem.reason, problem.message)
+    if case.endpoint.url is None and case.endpoint.service_only:
+        return false(
+            HostReason.SERVICE_ONLY,
+            "Only the Service was asked for: the endpoint is reached inside the cluster. Set spec.endpoint.url where"
+            " something else leads to it from outside.",
+        )
     if case.endpoint.url is None:
         return false(
             HostReason.NO_PUBLIC_URL,
@@ -252,8 +260,7 @@ def _exposed(case: _Case) -> Finding | None:
         return case.keep_or(
             HostCondition.EXPOSED, unknown(HostReason.POD_NOT_READY, "The public URL is asked once the pod runs.")
         )
-    holds = exposure.reason in (HostReason.EXPOSED, HostReason.INSECURE_HTTP)
-    return (true if holds else false)(exposure.reason, exposure.message)
+    return (true if exposure.reason in REACHED else false)(exposure.reason, exposure.message)
 
 
 def _ready(case: _Case, connected: Finding | None) -> Finding | None:

@@ -30,7 +30,18 @@ FIELDS = (
 )
 _EXPECTED = frozenset({HostReason.POD_NOT_READY, HostReason.SUSPENDED})
 """Reasons for not being Ready that need nobody's attention."""
-_EXPOSED_WARNINGS = frozenset({HostReason.INSECURE_HTTP, HostReason.ENDPOINT_CONFLICT, HostReason.ENDPOINT_MISROUTED})
+_EXPOSED_WARNINGS = frozenset(
+    {
+        HostReason.INSECURE_HTTP,
+        HostReason.ENDPOINT_CONFLICT,
+        HostReason.ENDPOINT_MISROUTED,
+        HostReason.DOMAIN_NOT_ALLOWED,
+        HostReason.DOMAIN_NAME_TOO_LONG,
+        HostReason.GATEWAY_API_NOT_INSTALLED,
+        HostReason.NO_GATEWAY,
+        HostReason.ROUTE_NOT_ACCEPTED,
+    }
+)
 
 
 def host_status(host: Host, endpoint: Endpoint | None, seen: HostObservation, findings: Findings) -> dict[str, Any]:

@@ -3,34 +3,19 @@
 from typing import Any
 
 from fairlead_api.base import API_VERSION
-from fairlead_api.remotehost import RemoteHostSpec
-from fairlead_operator.reconcile.endpoint import Endpoint, IngressRoute
 from fairlead_operator.reconcile.labels import host_labels
 from fairlead_operator.reconcile.names import child_name
 from fairlead_operator.reconcile.objects import Host
+from fairlead_operator.reconcile.routes import IngressRoute, routed_paths
 from fairlead_operator.reconcile.service import PUBLIC_PORT_NAME
 
 
-def ingress(host: Host, spec: RemoteHostSpec, endpoint: Endpoint, *, taken: bool) -> dict[str, Any] | None:
-    """The Ingress that should exist; None: there should be none.
-
-    Args:
-        host: The RemoteHost.
-        spec: Its spec.
-        endpoint: Where it wants to be served.
-        taken: Whether another host has the place, or a part of it.
-    """
-    # While suspended there is no pod of ours, and whatever else the Service selects must not get anybody's tokens.
-    if endpoint.route is None or endpoint.refusal or taken or spec.suspended:
-        return None
-    return _manifest(host, endpoint.route)
-
-
-def _manifest(host: Host, route: IngressRoute) -> dict[str, Any]:
-    """Routes the endpoint's path to the public port, and to nothing else."""
+def ingress(host: Host, route: IngressRoute) -> dict[str, Any]:
+    """Routes the endpoint's paths to the public port, and to nothing else."""
     name = child_name(host.key.name)
     backend = {"service": {"name": name, "port": {"name": PUBLIC_PORT_NAME}}}
-    rule: dict[str, Any] = {"http": {"paths": [{"path": route.path, "pathType": "Prefix", "backend": backend}]}}
+    paths = [{"path": path, "pathType": "Prefix", "backend": backend} for path in routed_paths(route.path)]
+    rule: dict[str, Any] = {"http": {"paths": paths}}
     if route.host:
         rule["host"] = route.host
     spec: dict[str, Any] = {"rules": [rule]}

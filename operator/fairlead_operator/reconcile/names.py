@@ -1,4 +1,4 @@
-"""The names of what belongs to hosts and tokens."""
+"""The names of what belongs to hosts, tokens and certificate authorities."""
 
 from fairlead_api.auth import AuthType
 from fairlead_api.mcptoken import McpTokenSpec
@@ -40,3 +40,13 @@ def token_secret_name(token: str, spec: McpTokenSpec) -> str:
 def tls_secret_name(host: str) -> str:
     """The Secret that cert-manager fills for a host's Ingress, where nobody named another."""
     return f"rh-{host}.tls"
+
+
+def authority_key_name(authority: str) -> str:
+    """The Secret that holds an authority's generated key."""
+    return f"sshca-{authority}.key"
+
+
+def revocation_list_name(authority: str) -> str:
+    """The ConfigMap that publishes what of an authority is revoked."""
+    return f"sshca-{authority}-krl"

@@ -23,6 +23,10 @@ class Handshake:
     tool_count: int = 0
 
 
+REACHED = frozenset({HostReason.EXPOSED, HostReason.INSECURE_HTTP})
+"""The reasons for which the public URL counts as leading to the host."""
+
+
 @dataclass(frozen=True)
 class Exposure:
     """What answered at the public URL."""
@@ -81,3 +85,5 @@ class HostObservation:
     """None: the children are as they should be."""
     endpoint_winner: Key | None = None
     """The host that has the endpoint, or a part of it, which this one wants."""
+    route_problem: Exposure | None = None
+    """What keeps its HTTPRoute from being served."""

@@ -1,8 +1,8 @@
-"""Which host may have which place, that is, host name and path of an Ingress.
+"""Which host may have which place, that is, host name and path of an Ingress or an HTTPRoute.
 
-An Ingress controller sends a request to the most specific host name and the longest path that match. So whoever gets a
-place within, or around, somebody else's may get the tokens that are meant for the other: of two places that overlap
-only one is given away, whoever asks for them.
+Their controllers send a request to the most specific host name and the longest path that match. So whoever gets a place
+within, or around, somebody else's may get the tokens that are meant for the other: of two places that overlap only one
+is given away, whoever asks for them.
 """
 
 from collections import defaultdict
@@ -10,15 +10,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from fairlead_operator.reconcile.endpoint import Endpoint, components, default_path, on_default_host
+from fairlead_operator.reconcile.default_endpoint import canonical_host, default_host, default_path
+from fairlead_operator.reconcile.endpoint import Endpoint
 from fairlead_operator.reconcile.objects import Host, Key
+from fairlead_operator.reconcile.routes import components
 from fairlead_operator.settings import Settings
 
 Components = tuple[str, ...]
 _At = tuple[str, Components]
 
 ANY = ""
-"""The host of an Ingress for any host name."""
+"""The host of a route for any host name."""
 _EVERY = "*"
 """Stands for all hosts in the index; no host name is spelled like that."""
 
@@ -46,12 +48,13 @@ def claim(host: Host, endpoint: Endpoint, settings: Settings) -> Claim | None:
     if endpoint.route is None or endpoint.refusal:
         return None
     path = components(endpoint.route.path)
-    by_default = on_default_host(endpoint.route.host, settings)
+    name = canonical_host(host.key, endpoint.route.host, settings)
+    given = (default_host(host.key, settings), components(default_path(host.key, settings)))
     return Claim(
         key=host.key,
-        host=settings.endpoint_host if by_default else endpoint.route.host,
+        host=name,
         path=path,
-        written=not by_default or path != components(default_path(host.key, settings)),
+        written=(name, path) != given,
         created=host.created,
         uid=host.uid,
     )

@@ -1,7 +1,8 @@
 """The gate before MCP on the public port: nothing behind it is reached without an accepted token.
 
 Order of the checks: configured, Host header (only where the configuration names hosts), token, path, method, body,
-permission. So an unknown path without a token is answered like any other: 401.
+permission. So an unknown path without a token is answered like any other: 401; only documents by which clients learn
+how to log in (`wellknown`) are looked for before, and their absence is nobody's denial.
 """
 
 import contextlib
@@ -13,7 +14,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fairlead_sidecar import audit
-from fairlead_sidecar.access import checks, page, responses
+from fairlead_sidecar.access import checks, page, responses, wellknown
 from fairlead_sidecar.access.body import Body, Disconnected
 from fairlead_sidecar.access.budget import LEASE_KEY, Budget, Lease
 from fairlead_sidecar.access.checks import Place, Refused, Route
@@ -56,6 +57,9 @@ class Gate:
             return
         try:
             await checks.check_host(request, active.config)
+            if wellknown.asked_for(request):
+                await wellknown.answer(active.config)(scope, receive, send)
+                return
             caller = active.grants.authenticate(request.headers.getlist("authorization"))
         except Refused as refused:
             self._deny(request, active, refused.reason)

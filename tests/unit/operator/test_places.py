@@ -3,9 +3,10 @@ from typing import Any
 import pytest
 
 from fairlead_operator.controllers.store import Store
-from fairlead_operator.reconcile.endpoint import foreign, resolve_endpoint
-from fairlead_operator.reconcile.ingress import ingress
+from fairlead_operator.reconcile.endpoint import resolve_endpoint
 from fairlead_operator.reconcile.objects import Host, Key, read_host
+from fairlead_operator.reconcile.refusals import foreign
+from fairlead_operator.reconcile.routing import route_manifest
 from fairlead_operator.settings import Settings
 from tests.unit.operator.states import SETTINGS, body
 
@@ -37,7 +38,7 @@ def winners(settings: Settings, *hosts: Host) -> set[str]:
         for host in hosts:
             assert host.spec is not None
             endpoint = resolve_endpoint(host.key, host.spec, settings)
-            if ingress(host, host.spec, endpoint, taken=store.endpoint_winner(host.key) is not None):
+            if route_manifest(host, host.spec, endpoint, taken=store.endpoint_winner(host.key) is not None):
                 having.add(str(host.key))
         outcomes.append(having)
     assert outcomes[0] == outcomes[1]

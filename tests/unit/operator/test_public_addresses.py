@@ -1,7 +1,7 @@
 import pytest
 
 from fairlead_operator.observe.http import may_be_public
-from fairlead_operator.reconcile.endpoint import on_default_origin
+from fairlead_operator.reconcile.default_endpoint import on_default_origin
 from tests.unit.operator.states import SETTINGS
 
 
