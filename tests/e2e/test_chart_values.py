@@ -78,7 +78,9 @@ def test_every_value_reaches_the_operator(cluster: Description) -> None:
                 "tls": {"secretName": "mcp-tls"},
                 "annotations": {"example.com/a": 'with "quotes", {braces} and: colons'},
                 "urlPrefix": "https://agents.example.com",
+                "trustedProxies": ["10.42.0.0/16", "2001:db8::/32"],
             },
+            tokens={"issuer": "https://id.example.com"},
             logLevel="debug",
             logFormat="text",
         )
@@ -94,6 +96,8 @@ def test_every_value_reaches_the_operator(cluster: Description) -> None:
     assert given.endpoint_tls_secret_name == "mcp-tls"
     assert given.endpoint_annotations == {"example.com/a": 'with "quotes", {braces} and: colons'}
     assert given.endpoint_url_prefix == "https://agents.example.com"
+    assert given.endpoint_trusted_proxies == ("10.42.0.0/16", "2001:db8::/32")
+    assert given.issuer == "https://id.example.com"
     assert (given.log_level, given.log_format) == ("debug", "text")
 
 
@@ -203,6 +207,8 @@ def test_placement_and_labels_reach_the_pod(cluster: Description) -> None:
         ({"endpoint": {"host": "https://mcp.example.com"}}, "'/endpoint/host'"),
         ({"endpoint": {"urlPrefix": "mcp.example.com"}}, "'/endpoint/urlPrefix'"),
         ({"endpoint": {"urlPrefix": "https://user:secret@mcp.example.com"}}, "'/endpoint/urlPrefix'"),
+        ({"endpoint": {"trustedProxies": ["10.42.0.1"]}}, "'/endpoint/trustedProxies/0': '10.42.0.1' does not match"),
+        ({"tokens": {"issuer": "fairlead"}}, "'/tokens/issuer': 'fairlead' does not match pattern"),
         ({"endpoint": {"tls": {"secret": "x"}}}, "additional properties 'secret' not allowed"),
         ({"image": {"operator": {"repository": "example.com/operator:1.0"}}}, "'/image/operator/repository'"),
         ({"image": {}}, "image.operator.repository must be set: build the Dockerfile's target operator, push it"),

@@ -47,6 +47,10 @@
 - name: FAIRLEAD_ENDPOINT_URL_PREFIX
   value: {{ . | quote }}
 {{- end }}
+{{- with .trustedProxies }}
+- name: FAIRLEAD_ENDPOINT_TRUSTED_PROXIES
+  value: {{ join "," . | quote }}
+{{- end }}
 {{- end }}
 - name: FAIRLEAD_SIDECAR_DEFAULTS
   {{- $defaults := dict }}
@@ -62,6 +66,10 @@
   {{- $labels := include "fairlead.selectorLabels" $ | fromYaml }}
   value: {{ dict "enabled" true "operatorLabels" $labels "ingressFrom" .ingressFrom "metricsFrom" .metricsFrom | toJson | quote }}
 {{- end }}
+{{- end }}
+{{- with .Values.tokens.issuer }}
+- name: FAIRLEAD_TOKEN_ISSUER
+  value: {{ . | quote }}
 {{- end }}
 - name: FAIRLEAD_LOG_LEVEL
   value: {{ .Values.logLevel }}
