@@ -129,10 +129,34 @@ class Cluster:
             for item in json.loads(text)["items"]
         }
 
+    def rendered(self, host: str = "web-01") -> str | None:
+        """What a host's sidecar is told, letter by letter; None where there is nothing yet."""
+        found = self.get("secret", f"rh-{host}")
+        return base64.b64decode(found["data"]["config.json"]).decode() if found else None
+
     def configuration(self, host: str = "web-01") -> dict[str, Any] | None:
         """What a host's sidecar is told, None where there is nothing yet."""
-        found = self.get("secret", f"rh-{host}")
-        return json.loads(base64.b64decode(found["data"]["config.json"])) if found else None
+        rendered = self.rendered(host)
+        return json.loads(rendered) if rendered is not None else None
+
+    def secret_data(self, name: str) -> dict[str, str]:
+        """A Secret's content; empty where there is no such Secret."""
+        data = (self.get("secret", name) or {}).get("data") or {}
+        return {key: base64.b64decode(value).decode() for key, value in data.items()}
+
+    def status(self, kind: str, name: str) -> dict[str, Any]:
+        """An object's status; empty where there is none yet."""
+        return (self.get(kind, name) or {}).get("status") or {}
+
+    def annotate(self, kind: str, name: str, annotation: str) -> None:
+        """Set an annotation, `key=value`, or take it away, `key-`."""
+        self.plane.kubectl("-n", self.namespace, "annotate", kind, name, annotation, "--overwrite")
+
+    def events(self, name: str) -> list[tuple[str, str]]:
+        """Reason and message of the Events about an object."""
+        text = self.plane.kubectl("get", "events.events.k8s.io", "-n", self.namespace, "-o", "json")
+        items = [item for item in json.loads(text)["items"] if item["regarding"]["name"] == name]
+        return [(item["reason"], item["note"]) for item in items]
 
     def tokens(self, host: str = "web-01") -> list[str]:
         """The ids of the tokens that a host's sidecar is told of."""
