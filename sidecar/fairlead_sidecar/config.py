@@ -17,6 +17,8 @@ PUBLIC_PORT = 8080
 """The port that carries MCP; the only one an Ingress may route to."""
 INTERNAL_PORT = 9090
 """The port of health, status and metrics; never routed from outside."""
+END_PATH = "/end"
+"""On that port, with the operator's credential: has a pod that leaves end at once."""
 CONFIG_DIRECTORY = Path("/etc/fairlead/config")
 CREDENTIALS_DIRECTORY = Path("/etc/fairlead/ssh")
 JUMP_HOSTS_DIRECTORY = Path("/etc/fairlead/jump-hosts")

@@ -51,6 +51,11 @@ class Runtime:
         """Digests of the configurations that were made for the object's present generation."""
         return frozenset(self._grants)
 
+    @property
+    def told(self) -> frozenset[TokenGrant]:
+        """The tokens of the configuration that was applied last."""
+        return self._grants.get(self.digest, frozenset())
+
     async def unusable_pattern(self, host: Host, spec: RemoteHostSpec) -> str:
         """Which pattern of the spec can't be used, in a sentence; empty: all can."""
         if self._checked is None or self._checked[0] != host.generation:
