@@ -20,6 +20,10 @@ HOST_CONDITIONS = Gauge(
 )
 HOSTS = Gauge("fairlead_hosts", "RemoteHosts by the status of their Ready condition.", ["ready"])
 TOKENS = Gauge("fairlead_tokens", "McpTokens by the status of their Ready condition.", ["ready"])
+AUTHORITIES = Gauge(
+    "fairlead_certificate_authorities", "SSHCertificateAuthorities by the status of their Ready condition.", ["ready"]
+)
+CERTIFICATES = Counter("fairlead_certificates_issued_total", "SSH certificates that were signed.")
 STATUSZ_POLLS = Counter("fairlead_statusz_polls_total", "Questions to sidecars.", ["outcome"])
 HANDSHAKES = Counter("fairlead_handshakes_total", "MCP handshakes with sidecars.", ["outcome"])
 POKES = Counter("fairlead_pod_pokes_total", "Annotations written to make a kubelet sync a pod.")

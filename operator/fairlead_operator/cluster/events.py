@@ -10,7 +10,7 @@ from fairlead_api.base import API_VERSION
 from fairlead_operator.cluster.client import Api
 from fairlead_operator.cluster.errors import ApiError, Terminating
 from fairlead_operator.cluster.resources import EVENTS
-from fairlead_operator.reconcile.objects import Host, Token
+from fairlead_operator.reconcile.objects import Authority, Host, Token
 from fairlead_operator.reconcile.transitions import Announcement
 
 logger = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ class Events:
         self._instance = instance
         self._told = Told()
 
-    async def announce(self, kind: str, about: Host | Token, announcement: Announcement) -> None:
+    async def announce(self, kind: str, about: Host | Token | Authority, announcement: Announcement) -> None:
         """Write one Event about an object of ours, unless it would repeat what was told of its subject just now."""
         if announcement.subject and self._told.again(about.uid, announcement.subject):
             return

@@ -1,11 +1,28 @@
-"""Certificates for hosts: who can sign, and signing."""
+"""Certificates for hosts: who can sign, signing, and what was signed on record before anybody gets it."""
 
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
+from fairlead_api.authority import SSHCertificateAuthoritySpec
 from fairlead_api.conditions import HostReason
-from fairlead_operator.credentials.certificates import CertificateRequest
-from fairlead_operator.reconcile.objects import Host, Key
+from fairlead_operator import metrics
+from fairlead_operator.cluster.applier import NameTaken
+from fairlead_operator.cluster.errors import Forbidden, Invalid, NotFound
+from fairlead_operator.controllers.authority_keys import AuthorityKeys, AuthorityKeySecrets, NoKeys
+from fairlead_operator.controllers.issued import IssuedCertificates
+from fairlead_operator.controllers.ledgers import Ledgers
+from fairlead_operator.controllers.store import Store
+from fairlead_operator.credentials.certificates import CertificateRequest, sign
+from fairlead_operator.reconcile.ledger import Entry, Ledger
+from fairlead_operator.reconcile.objects import Authority, Host, Key
+
+DELIVERY = 60.0
+"""Seconds in which a new certificate has to be in its host's Secret; after that nobody ever gets it."""
 
 
 class AuthorityUnavailable(Exception):
@@ -24,6 +41,8 @@ class Signers:
     active: str
     next: str | None
     """While a rotation is under way: the key that is to follow."""
+    revoked: frozenset[int] = frozenset()
+    """Serials that the key revocation list refuses: whoever holds such a certificate needs another one."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +57,44 @@ class Issued:
     """The fingerprint of the key that signed it."""
 
 
+@dataclass(frozen=True)
+class Brought:
+    """Where an authority stands after it was worked on."""
+
+    keys: AuthorityKeys | None
+    problem: NoKeys | None
+    """Why there are no keys."""
+    ledger: Ledger
+    revoked: frozenset[int]
+    waiting: tuple[str, ...]
+    """During a rotation: the hosts that have not accepted the next key yet."""
+    undelivered: bool
+    """Whether certificates are on their way to their hosts."""
+
+
 class Authorities:
-    """All authorities, as hosts use them."""
+    """All authorities: their keys and their records, each worked on by one task at a time."""
+
+    def __init__(
+        self, store: Store, *, keys: AuthorityKeySecrets, ledgers: Ledgers, register: IssuedCertificates
+    ) -> None:
+        """Make it.
+
+        Args:
+            store: All hosts and authorities.
+            keys: The authorities' keys.
+            ledgers: The authorities' records.
+            register: Which host holds which certificates.
+        """
+        self._store = store
+        self._keys = keys
+        self._ledgers = ledgers
+        self._register = register
+        self._locks: defaultdict[Key, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._on_the_way: dict[int, float] = {}
+        """Serial -> until when it may still be delivered (monotonic)."""
+
+    # For hosts
 
     async def signers(self, key: Key) -> Signers:
         """The keys of an authority.
@@ -48,7 +103,14 @@ class Authorities:
             AuthorityUnavailable: It does not exist, or has no key that can be used.
             ApiError: The API server did not tell.
         """
-        raise NotImplementedError
+        authority, spec = self._find(key)
+        with _explained(key):
+            async with self._locks[key]:
+                keys = await self._keys.obtain(authority, spec)
+                ledger = await self._ledgers.of(authority)
+        following = keys.following.fingerprint if keys.following is not None else None
+        revoked = {serial for serial, entry in ledger.entries.items() if entry.revoked}
+        return Signers(keys.active.fingerprint, following, frozenset(revoked.union(spec.revoked_serials or ())))
 
     async def issue(self, key: Key, signer: str, host: Host, request: CertificateRequest) -> Issued:
         """Sign. The serial is on record before this returns, so that the certificate can be revoked whatever happens.
@@ -63,4 +125,124 @@ class Authorities:
             AuthorityUnavailable: The authority can't sign, or has no such key (any more).
             ApiError: The serial could not be put on record.
         """
-        raise NotImplementedError
+        authority, spec = self._find(key)
+        with _explained(key):
+            async with self._locks[key]:
+                keys = await self._keys.obtain(authority, spec)
+                chosen = keys.signer(signer)
+                if chosen is None:
+                    message = f"The SSHCertificateAuthority {key.name!r} has replaced the key {signer} meanwhile."
+                    raise AuthorityUnavailable(HostReason.AUTHORITY_NOT_READY, message)
+                ledger = await self._ledgers.of(authority)
+                now = datetime.now(UTC).replace(microsecond=0)
+                serial, expires = ledger.next_serial(now), now + request.validity
+                entry = Entry(serial, host.key.name, host.uid, int(expires.timestamp()), chosen.fingerprint)
+                self._on_the_way[serial] = time.monotonic() + DELIVERY
+                await self._write(authority, spec, ledger.signed(entry, chosen.public_key), keys)
+        certificate = await asyncio.to_thread(sign, chosen, request, serial=serial, now=now)
+        metrics.CERTIFICATES.inc()
+        return Issued(certificate, serial, expires, chosen.fingerprint)
+
+    def _find(self, key: Key) -> tuple[Authority, SSHCertificateAuthoritySpec]:
+        authority = self._store.authority(key)
+        if authority is None or authority.deleting:
+            raise AuthorityUnavailable(
+                HostReason.AUTHORITY_NOT_FOUND,
+                f"The SSHCertificateAuthority {key.name!r} does not exist in this namespace: create it, or name another"
+                " in spec.auth.certificate.authorityRef.",
+            )
+        if authority.spec is None:
+            raise _cannot_sign(key, f"the operator can't read it: {authority.invalid}.")
+        return authority, authority.spec
+
+    # For the authorities' controller
+
+    def forget(self, key: Key) -> None:
+        """An authority was deleted."""
+        self._keys.forget(key)
+        self._ledgers.forget(key)
+
+    async def bring(self, authority: Authority, spec: SSHCertificateAuthoritySpec) -> Brought:
+        """Generate, rotate, revoke, publish: whatever is due.
+
+        Raises:
+            NameTaken: A Secret or a ConfigMap of a name that is needed is somebody else's.
+            ApiError: The API server refused something, or did not tell.
+        """
+        async with self._locks[authority.key]:
+            ledger = await self._ledgers.of(authority)
+            keys: AuthorityKeys | None = None
+            problem: NoKeys | None = None
+            try:
+                keys = await self._keys.obtain(authority, spec)
+                waiting = self._waiting(authority.key, keys)
+                if keys.following is not None and not waiting:
+                    keys = await self._keys.obtain(authority, spec, accepted=keys.following.fingerprint)
+            except NoKeys as error:
+                problem, waiting = error, ()
+            now = datetime.now(UTC)
+            ledger = ledger.pruned(now)
+            ledger = ledger.revoked(ledger.lapsed(lambda entry: self._held(authority.key, entry)))
+            revoked = await self._write(authority, spec, ledger, keys)
+            undelivered = not self._on_the_way.keys().isdisjoint(ledger.entries)
+            return Brought(keys, problem, ledger, revoked, waiting, undelivered)
+
+    async def _write(
+        self,
+        authority: Authority,
+        spec: SSHCertificateAuthoritySpec,
+        ledger: Ledger,
+        keys: AuthorityKeys | None,
+    ) -> frozenset[int]:
+        signers = [keys.active, keys.following] if keys is not None else []
+        return await self._ledgers.write(
+            authority,
+            ledger,
+            current=[some.public_key for some in signers if some is not None],
+            former=keys.former if keys is not None else (),
+            also_revoked=spec.revoked_serials or (),
+        )
+
+    def _waiting(self, key: Key, keys: AuthorityKeys) -> tuple[str, ...]:
+        """The hosts that have not accepted the next key yet."""
+        if keys.following is None:
+            return ()
+        hosts = self._store.hosts_with_authority(key)
+        known = {host.key.name: self._register.get(host.key) for host in hosts}
+        return tuple(
+            name for name, some in known.items() if some is None or some.accepted != keys.following.fingerprint
+        )
+
+    def _held(self, key: Key, entry: Entry) -> bool | None:
+        """Whether a certificate's host has it (still); None: nobody can tell at present."""
+        host = self._store.host(Key(key.namespace, entry.host))
+        if host is None or host.deleting or entry.uid not in ("", host.uid):
+            return False
+        known = self._register.get(host.key)
+        if known is None or known.uid != host.uid:
+            return None
+        if any(some.serial == entry.serial for some in known.issued):
+            self._on_the_way.pop(entry.serial, None)
+            return True
+        if self._on_the_way.get(entry.serial, 0.0) > time.monotonic():
+            return None
+        self._on_the_way.pop(entry.serial, None)
+        return False
+
+
+@contextmanager
+def _explained(key: Key) -> Iterator[None]:
+    """What keeps an authority from signing, in words for its hosts."""
+    try:
+        yield
+    except NoKeys as error:
+        raise _cannot_sign(key, error.problem.message) from None
+    except NameTaken as error:
+        raise _cannot_sign(key, str(error)) from None
+    except (Invalid, Forbidden, NotFound) as error:
+        raise _cannot_sign(key, f"the API server refused its Secret or ConfigMap: {error.message}") from error
+
+
+def _cannot_sign(key: Key, why: str) -> AuthorityUnavailable:
+    message = f"The SSHCertificateAuthority {key.name!r} can't sign: {why}"
+    return AuthorityUnavailable(HostReason.AUTHORITY_NOT_READY, message)

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from fairlead_operator.controllers.store import Store
-from fairlead_operator.reconcile.labels import HOST_LABEL, TOKEN_LABEL
+from fairlead_operator.controllers.store import Store, authority_of
+from fairlead_operator.reconcile.labels import AUTHORITY_LABEL, HOST_LABEL, TOKEN_LABEL
 from fairlead_operator.reconcile.metadata import Meta
-from fairlead_operator.reconcile.objects import Host, Key, Token, read_host, read_token
+from fairlead_operator.reconcile.objects import Host, Key, Token, read_authority, read_host, read_token
 from fairlead_operator.reconcile.token import matches
 
 
@@ -17,6 +17,7 @@ class Kind(StrEnum):
 
     HOST = "RemoteHost"
     TOKEN = "McpToken"  # noqa: S105 - the name of a kind, no secret
+    AUTHORITY = "SSHCertificateAuthority"
 
 
 class Work(NamedTuple):
@@ -33,9 +34,8 @@ class Work(NamedTuple):
 class Listing:
     """What was known when a listing began, and what was deleted since."""
 
-    hosts: Mapping[Key, str]
+    known: Mapping[Work, str]
     """UIDs."""
-    tokens: Mapping[Key, str]
     gone: set[Work]
 
 
@@ -74,6 +74,8 @@ class Dispatcher:
             # Those on its way, too: what their credentials permit depends on who is behind them.
             for key in {*rivals, *self._store.rivals(some.key), *self._store.behind(some.key), *passed}:
                 self.add_host(key)
+            for name in {authority_of(host) for host in (before, after) if host is not None} - {None}:
+                self.add_authority(Key(some.key.namespace, str(name)))
         elif before.metadata.labels == after.metadata.labels:
             return
         for token in self._store.tokens(some.key.namespace):
@@ -97,6 +99,18 @@ class Dispatcher:
         if gone is not None:
             self._add_hosts_of(gone)
 
+    def authority_seen(self, body: Mapping[str, Any]) -> None:
+        """An SSHCertificateAuthority exists, as it is now."""
+        authority = read_authority(body)
+        if self._store.put_authority(authority):
+            self.add_authority(authority.key)
+
+    def authority_gone(self, key: Key) -> None:
+        """An SSHCertificateAuthority was deleted."""
+        self._note_gone(Work(Kind.AUTHORITY, key))
+        if self._store.remove_authority(key) is not None:
+            self.add_authority(key)
+
     def _note_gone(self, work: Work) -> None:
         if self._listing is not None:
             self._listing.gone.add(work)
@@ -107,41 +121,50 @@ class Dispatcher:
 
     def begin_listing(self) -> Listing:
         """All there is, is about to be listed."""
-        hosts = {host.key: host.uid for host in self._store.hosts()}
-        tokens = {token.key: token.uid for token in self._store.tokens()}
-        self._listing = Listing(hosts, tokens, set())
+        known = {
+            **{Work(Kind.HOST, host.key): host.uid for host in self._store.hosts()},
+            **{Work(Kind.TOKEN, token.key): token.uid for token in self._store.tokens()},
+            **{Work(Kind.AUTHORITY, authority.key): authority.uid for authority in self._store.authorities()},
+        }
+        self._listing = Listing(known, set())
         return self._listing
 
-    def listed(self, listing: Listing, hosts: Iterable[Mapping[str, Any]], tokens: Iterable[Mapping[str, Any]]) -> None:
+    def listed(self, listing: Listing, objects: Mapping[Kind, Iterable[Mapping[str, Any]]]) -> None:
         """All there was, some time after `listing` began.
 
         What was known before and is not in the list, is gone. Events went on meanwhile: what one of them brought is no
         older than the list, and what one of them took away stays away.
         """
-        host_keys, token_keys = set[Key](), set[Key]()
-        for bodies, keys, kind, take in (
-            (hosts, host_keys, Kind.HOST, self.host_seen),
-            (tokens, token_keys, Kind.TOKEN, self.token_seen),
-        ):
+        takes = {Kind.HOST: self.host_seen, Kind.TOKEN: self.token_seen, Kind.AUTHORITY: self.authority_seen}
+        found = set[Work]()
+        for kind, bodies in objects.items():
             for body in bodies:
-                key = Key(body["metadata"]["namespace"], body["metadata"]["name"])
-                keys.add(key)
-                if Work(kind, key) not in listing.gone:
-                    take(body)
-        for key, uid in listing.hosts.items():
-            host = self._store.host(key)
-            if key not in host_keys and host is not None and host.uid == uid:
-                self.host_gone(key)
-        for key, uid in listing.tokens.items():
-            token = self._store.token(key)
-            if key not in token_keys and token is not None and token.uid == uid:
-                self.token_gone(key)
+                work = Work(kind, Key(body["metadata"]["namespace"], body["metadata"]["name"]))
+                found.add(work)
+                if work not in listing.gone:
+                    takes[kind](body)
+        for work, uid in listing.known.items():
+            if work not in found and self._uid(work) == uid:
+                self._gone(work)
         self._listing = None
 
+    def _uid(self, work: Work) -> str | None:
+        """The UID of the object as it is known now."""
+        find = {Kind.HOST: self._store.host, Kind.TOKEN: self._store.token, Kind.AUTHORITY: self._store.authority}
+        some = find[work.kind](work.key)
+        return some.uid if some is not None else None
+
+    def _gone(self, work: Work) -> None:
+        {Kind.HOST: self.host_gone, Kind.TOKEN: self.token_gone, Kind.AUTHORITY: self.authority_gone}[work.kind](
+            work.key
+        )
+
     def child_changed(self, meta: Meta) -> None:
-        """A Deployment, Service or Ingress with our label was changed, by whomever."""
+        """An object with our label was changed, by whomever."""
         if name := meta.labels.get(HOST_LABEL):
             self.add_host(Key(meta.namespace, name))
+        if name := meta.labels.get(AUTHORITY_LABEL):
+            self.add_authority(Key(meta.namespace, name))
 
     def secret_changed(self, meta: Meta) -> None:
         """A Secret was changed, by whomever: one of ours, or one that a host's pod mounts."""
@@ -150,6 +173,8 @@ class Dispatcher:
             self.add_token(Key(meta.namespace, name))
         for key in self._store.hosts_with_secret(Key(meta.namespace, meta.name)):
             self.add_host(key)
+        for key in self._store.authorities_with_secret(Key(meta.namespace, meta.name)):
+            self.add_authority(key)
 
     def add_host(self, key: Key) -> None:
         """Work on a host."""
@@ -158,3 +183,7 @@ class Dispatcher:
     def add_token(self, key: Key) -> None:
         """Work on a token."""
         self._add(Work(Kind.TOKEN, key))
+
+    def add_authority(self, key: Key) -> None:
+        """Work on a certificate authority, be it to say to its hosts that it is gone."""
+        self._add(Work(Kind.AUTHORITY, key))

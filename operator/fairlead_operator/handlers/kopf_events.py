@@ -1,4 +1,4 @@
-"""kopf's part: it watches RemoteHosts and McpTokens, and hands every event on.
+"""kopf's part: it watches the API's objects, and hands every event on.
 
 Only `on.event` is used: it keeps no annotation and no finalizer on users' objects, so that deleting one never hangs.
 """
@@ -8,6 +8,7 @@ from typing import Any
 
 import kopf
 
+from fairlead_api.authority import SSHCertificateAuthority
 from fairlead_api.base import GROUP, VERSION
 from fairlead_api.mcptoken import McpToken
 from fairlead_api.remotehost import RemoteHost
@@ -49,6 +50,15 @@ def operator_registry(
             hand_over(dispatcher.token_gone, Key(namespace, name))
         else:
             hand_over(dispatcher.token_seen, event["object"])
+
+    @kopf.on.event(GROUP, VERSION, SSHCertificateAuthority.PLURAL, registry=registry)  # type: ignore[arg-type]  # as above
+    async def authority_event(event: kopf.RawEvent, namespace: str, name: str, **_: Any) -> None:
+        if event["type"] is None:
+            hand_over(listed_anew)
+        if event["type"] == "DELETED":
+            hand_over(dispatcher.authority_gone, Key(namespace, name))
+        else:
+            hand_over(dispatcher.authority_seen, event["object"])
 
     return registry
 

@@ -8,6 +8,7 @@ MANAGED_BY = "app.kubernetes.io/managed-by"
 MANAGER = "fairlead-operator"
 HOST_LABEL = f"{GROUP}/host"
 TOKEN_LABEL = f"{GROUP}/token"
+AUTHORITY_LABEL = f"{GROUP}/authority"
 MANAGED_SELECTOR = f"{MANAGED_BY}={MANAGER}"
 
 
@@ -41,4 +42,15 @@ def token_labels(name: str) -> dict[str, str]:
         "app.kubernetes.io/part-of": "fairlead",
         MANAGED_BY: MANAGER,
         TOKEN_LABEL: name,
+    }
+
+
+def authority_labels(name: str, component: str) -> dict[str, str]:
+    """The labels of what belongs to an SSHCertificateAuthority."""
+    return {
+        "app.kubernetes.io/name": "fairlead",
+        "app.kubernetes.io/component": component,
+        "app.kubernetes.io/part-of": "fairlead",
+        MANAGED_BY: MANAGER,
+        AUTHORITY_LABEL: name,
     }

@@ -1,4 +1,4 @@
-"""RemoteHosts and McpTokens as the reconcilers see them."""
+"""The objects of the API as the reconcilers see them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,6 +7,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from pydantic import ValidationError
 
+from fairlead_api.authority import SSHCertificateAuthoritySpec
 from fairlead_api.base import ApiModel
 from fairlead_api.mcptoken import DEFAULT_TTL, McpTokenSpec
 from fairlead_api.meta import ObjectMeta
@@ -74,6 +75,7 @@ class ApiObject(Generic[Spec]):
 
 Host = ApiObject[RemoteHostSpec]
 Token = ApiObject[McpTokenSpec]
+Authority = ApiObject[SSHCertificateAuthoritySpec]
 
 
 def read_host(body: Mapping[str, Any]) -> Host:
@@ -84,6 +86,11 @@ def read_host(body: Mapping[str, Any]) -> Host:
 def read_token(body: Mapping[str, Any]) -> Token:
     """Read an McpToken; a spec that this version does not know becomes `invalid`, never an error."""
     return _read(body, McpTokenSpec)
+
+
+def read_authority(body: Mapping[str, Any]) -> Authority:
+    """Read an SSHCertificateAuthority; a spec that this version does not know becomes `invalid`, never an error."""
+    return _read(body, SSHCertificateAuthoritySpec)
 
 
 def _read(body: Mapping[str, Any], model: type[Spec]) -> ApiObject[Spec]:

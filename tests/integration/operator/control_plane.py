@@ -97,10 +97,8 @@ def control_plane(directory: Path) -> Iterator[ControlPlane]:
         plane = ControlPlane(directory, programs, port, configs["admin"], configs["operator"])
         _until_ready(plane)
         # Before the garbage collector starts: of kinds that come later it learns only half a minute after.
-        plane.kubectl("apply", "-f", str(CRDS / "remotehosts.yaml"), "-f", str(CRDS / "mcptokens.yaml"))
-        plane.kubectl(
-            "wait", "--for=condition=Established", "crd/remotehosts.fairlead.dev", "crd/mcptokens.fairlead.dev"
-        )
+        plane.kubectl("apply", *(f"--filename={path}" for path in sorted(CRDS.glob("*.yaml"))))
+        plane.kubectl("wait", "--for=condition=Established", "crd", "--all")
         manager = {
             "kubeconfig": configs["admin"],
             "authentication-kubeconfig": configs["admin"],

@@ -159,7 +159,7 @@ async def test_connections_go_through_the_host_only_where_the_certificate_permit
             server.address, server.port, username="root", client_keys=[pair], known_hosts=trusted, config=None
         ) as connection:
             reader, _ = await connection.open_connection(server.address, server.port, encoding=None)
-            return await reader.readexactly(8)
+            return bytes(await reader.readexactly(8))
 
     assert await through(_certificate(authority, key, 1, port_forwarding=True)) == b"SSH-2.0-"
     with pytest.raises(asyncssh.ChannelOpenError):
