@@ -74,8 +74,12 @@ def test_every_value_reaches_the_operator(cluster: Description) -> None:
             endpoint={
                 "host": "mcp.example.com",
                 "pathTemplate": "/hosts/{namespace}/{name}",
+                "type": "HTTPRoute",
                 "className": "traefik",
-                "tls": {"secretName": "mcp-tls"},
+                "controller": "nginx",
+                "gateway": {"parentRefs": [{"name": "public", "namespace": "gateways", "sectionName": "https"}]},
+                "allowedDomains": {"shop": ["shop.example.com", "*.apps.example.com"], "lab": []},
+                "tls": {"secretName": "{namespace}-mcp-tls", "clusterIssuer": "letsencrypt"},
                 "annotations": {"example.com/a": 'with "quotes", {braces} and: colons'},
                 "urlPrefix": "https://agents.example.com",
                 "trustedProxies": ["10.42.0.0/16", "2001:db8::/32"],
@@ -93,12 +97,25 @@ def test_every_value_reaches_the_operator(cluster: Description) -> None:
     assert given.endpoint_host == "mcp.example.com"
     assert given.endpoint_path_template == "/hosts/{namespace}/{name}"
     assert given.endpoint_class_name == "traefik"
-    assert given.endpoint_tls_secret_name == "mcp-tls"
+    assert given.endpoint_type == "HTTPRoute"
+    assert given.endpoint_controller == "nginx"
+    (parent,) = given.endpoint_gateway_parent_refs
+    assert (parent.name, parent.namespace, parent.section_name) == ("public", "gateways", "https")
+    assert given.endpoint_allowed_domains == {"shop": ("shop.example.com", "*.apps.example.com"), "lab": ()}
+    assert given.endpoint_tls_secret_name == "{namespace}-mcp-tls"
+    assert given.endpoint_tls_cluster_issuer == "letsencrypt"
     assert given.endpoint_annotations == {"example.com/a": 'with "quotes", {braces} and: colons'}
     assert given.endpoint_url_prefix == "https://agents.example.com"
     assert given.endpoint_trusted_proxies == ("10.42.0.0/16", "2001:db8::/32")
     assert given.issuer == "https://id.example.com"
     assert (given.log_level, given.log_format) == ("debug", "text")
+
+
+def test_a_domain_for_each_host_needs_no_path(cluster: Description) -> None:
+    given = settings(render(cluster.helm, endpoint={"host": "{name}.{namespace}.mcp.example.com"}))
+
+    assert given.endpoint_host == "{name}.{namespace}.mcp.example.com"
+    assert given.endpoint_path_template == "/"
 
 
 def test_watching_all_namespaces_grants_exactly_what_the_operator_needs(cluster: Description) -> None:
@@ -202,9 +219,17 @@ def test_placement_and_labels_reach_the_pod(cluster: Description) -> None:
         ({"watchNamespaces": "shop"}, "'/watchNamespaces': got string, want array"),
         ({"watchNamespaces": ["Shop"]}, "'/watchNamespaces/0': 'Shop' does not match pattern"),
         ({"watchNamespaces": ["shop", "shop"]}, "'/watchNamespaces': items at 0 and 1 are equal"),
-        ({"endpoint": {"pathTemplate": "/{name}"}}, "'/endpoint/pathTemplate': '/{name}' does not match"),
         ({"endpoint": {"pathTemplate": "/{namespace}/{name}/"}}, "'/endpoint/pathTemplate'"),
         ({"endpoint": {"host": "https://mcp.example.com"}}, "'/endpoint/host'"),
+        (
+            {"endpoint": {"pathTemplate": "/{name}"}},
+            "together must hold {namespace} and {name}, or hosts would share a path",
+        ),
+        ({"endpoint": {"host": "{nme}.mcp.example.com"}}, "'/endpoint/host'"),
+        ({"endpoint": {"type": "LoadBalancer"}}, "value must be one of 'Ingress', 'HTTPRoute', 'Service'"),
+        ({"endpoint": {"controller": "envoy"}}, "'/endpoint/controller'"),
+        ({"endpoint": {"gateway": {"parentRefs": [{"namespace": "gateways"}]}}}, "missing property 'name'"),
+        ({"endpoint": {"allowedDomains": {"shop": ["*"]}}}, "'/endpoint/allowedDomains/shop/0'"),
         ({"endpoint": {"urlPrefix": "mcp.example.com"}}, "'/endpoint/urlPrefix'"),
         ({"endpoint": {"urlPrefix": "https://user:secret@mcp.example.com"}}, "'/endpoint/urlPrefix'"),
         ({"endpoint": {"trustedProxies": ["10.42.0.1"]}}, "'/endpoint/trustedProxies/0': '10.42.0.1' does not match"),

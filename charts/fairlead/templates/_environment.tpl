@@ -25,14 +25,38 @@
   value: {{ join "," . | quote }}
 {{- end }}
 {{- with .Values.endpoint }}
+- name: FAIRLEAD_ENDPOINT_TYPE
+  value: {{ .type }}
+{{- with .pathTemplate }}
+{{- $both := printf "%s%s" $.Values.endpoint.host . }}
+{{- if not (and (contains "{namespace}" $both) (contains "{name}" $both)) }}
+{{- fail "endpoint.pathTemplate and endpoint.host together must hold {namespace} and {name}, or hosts would share a path" }}
+{{- end }}
 - name: FAIRLEAD_ENDPOINT_PATH_TEMPLATE
-  value: {{ .pathTemplate | quote }}
+  value: {{ . | quote }}
+{{- end }}
 {{- with .host }}
 - name: FAIRLEAD_ENDPOINT_HOST
   value: {{ . | quote }}
 {{- end }}
 {{- with .className }}
 - name: FAIRLEAD_ENDPOINT_CLASS_NAME
+  value: {{ . | quote }}
+{{- end }}
+{{- with .controller }}
+- name: FAIRLEAD_ENDPOINT_CONTROLLER
+  value: {{ . | quote }}
+{{- end }}
+{{- with .gateway.parentRefs }}
+- name: FAIRLEAD_ENDPOINT_GATEWAY_PARENT_REFS
+  value: {{ toJson . | quote }}
+{{- end }}
+{{- with .allowedDomains }}
+- name: FAIRLEAD_ENDPOINT_ALLOWED_DOMAINS
+  value: {{ toJson . | quote }}
+{{- end }}
+{{- with .tls.clusterIssuer }}
+- name: FAIRLEAD_ENDPOINT_TLS_CLUSTER_ISSUER
   value: {{ . | quote }}
 {{- end }}
 {{- with .tls.secretName }}
