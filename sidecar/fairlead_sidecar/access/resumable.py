@@ -15,14 +15,15 @@ from mcp.server.streamable_http import GET_STREAM_KEY, EventMessage, SSEEvent, S
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp.shared.message import SessionMessage
 from mcp_types import DEFAULT_NEGOTIATED_VERSION, JSONRPCNotification, JSONRPCRequest, RequestId
-from mcp_types.version import is_version_at_least
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS, is_version_at_least
 from sse_starlette import EventSourceResponse
 from starlette.requests import Request
 from starlette.types import Message, Receive, Scope, Send
 
 from fairlead_sidecar.access import responses
-from fairlead_sidecar.access.body import MAX_BYTES
+from fairlead_sidecar.access.body import MAX_BYTES, Body
 from fairlead_sidecar.access.events import Backlog, EventLog, Stream
+from fairlead_sidecar.access.modern import well_formed
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +38,7 @@ CANCEL_TIMEOUT = 5.0
 """Seconds for a session to take a cancellation; one that does not is ended."""
 
 _STREAM_KEY = "fairlead.stream"
+_MODERN = frozenset(version.encode() for version in MODERN_PROTOCOL_VERSIONS)
 _PIECE = 256 * 1024
 """Characters of a long message that are encoded at once."""
 
@@ -175,6 +177,19 @@ class ResumableSessions(StreamableHTTPSessionManager):
         self._abandoned: dict[Stream, ResumableTransport] = {}
         self._cancelling: set[asyncio.Task[None]] = set()
 
+    async def handle_request(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See the base class; the body is one that the gate has read."""
+        if scope["method"] != "POST" or self._task_group is None or not _is_modern(scope):
+            await super().handle_request(scope, receive, send)
+            return
+        request = Request(scope, receive)
+        content = await request.body()
+        exchange = await well_formed(self.app, request, content, self._lifespan_state)
+        if exchange is not None:
+            await exchange.serve(send)
+            return
+        await super().handle_request(scope, Body(content, receive).receive, send)
+
     def cancel_abandoned(self, grace: float) -> None:
         """Cancel every request whose answer nobody has been waiting for these `grace` seconds."""
         now = asyncio.get_running_loop().time()
@@ -195,3 +210,7 @@ class ResumableSessions(StreamableHTTPSessionManager):
             self._session_owners[session_id] = requestor
         self._server_instances[session_id] = transport
         return transport
+
+
+def _is_modern(scope: Scope) -> bool:
+    return any(name == b"mcp-protocol-version" and value in _MODERN for name, value in scope["headers"])
