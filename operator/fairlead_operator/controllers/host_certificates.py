@@ -223,7 +223,7 @@ class _Attempt:
             source_addresses=frozenset(self._auth.source_addresses or ()),
             port_forwarding=self._use.passage,
         )
-        return Wanted(terms, self.signers.active, self.signers.next, requested(self.host))
+        return Wanted(terms, self.signers.active, self.signers.next, requested(self.host), self.signers.revoked)
 
     def _key_id(self, held: HeldCredentials) -> str | None:
         """Namespace, host and pod; while there is no pod, what the present certificate says."""

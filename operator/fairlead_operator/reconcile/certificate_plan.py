@@ -40,9 +40,10 @@ class HeldCertificate:
         used = EARLIEST + (LATEST - EARLIEST) * spread
         return self.expires - self.terms.validity * (1 - used)
 
-    def due(self, terms: Terms, authority: str, now: datetime) -> bool:
-        """Whether another one has to take its place."""
-        return self.terms != terms or self.authority != authority or now >= self.renewal
+    def due(self, wanted: "Wanted", authority: str, now: datetime) -> bool:
+        """Whether another one, signed by this key of the authority, has to take its place."""
+        other = self.terms != wanted.terms or self.authority != authority
+        return other or self.serial in wanted.revoked or now >= self.renewal
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,8 @@ class Wanted:
     """The key that will take its place; None: the authority isn't being rotated."""
     request: str
     """The value of the annotation that asks for new credentials; empty: there is none."""
+    revoked: frozenset[int] = frozenset()
+    """Serials that hosts may refuse by now."""
 
 
 @dataclass(frozen=True)
@@ -95,12 +98,12 @@ def plan(present: Present, wanted: Wanted, now: datetime) -> Plan:
     promote = present.following is not None and present.following.authority == wanted.active
     current = present.following if promote else present.current
     following = None if promote else present.following
-    renew = revoke or current is None or current.due(wanted.terms, wanted.active, now)
+    renew = revoke or current is None or current.due(wanted, wanted.active, now)
     return Plan(
         promote=promote,
         renew=renew,
         renew_following=wanted.following is not None
-        and (revoke or following is None or following.due(wanted.terms, wanted.following, now)),
+        and (revoke or following is None or following.due(wanted, wanted.following, now)),
         drop_following=wanted.following is None and following is not None,
         revoke=revoke,
     )

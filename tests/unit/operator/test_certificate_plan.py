@@ -93,6 +93,12 @@ def test_a_request_renews_and_revokes_once() -> None:
     assert plan(both, replace(ROTATING, request="tuesday"), NOW) == Plan(renew=True, renew_following=True, revoke=True)
 
 
+def test_a_certificate_whose_serial_is_revoked_is_renewed() -> None:
+    revoked = replace(ROTATING, revoked=frozenset({7}))
+    assert plan(Present(held(7), held(8, "SHA256:new")), revoked, NOW) == Plan(renew=True)
+    assert plan(Present(held(9), held(7, "SHA256:new")), revoked, NOW) == Plan(renew_following=True)
+
+
 def test_a_request_from_before_the_first_certificate_revokes_nothing() -> None:
     assert plan(Present(), replace(WANTED, request="monday"), NOW) == Plan(renew=True)
 
