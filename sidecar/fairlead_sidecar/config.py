@@ -125,6 +125,17 @@ class FirstUseHostKey(Model):
     type: Literal["FirstUse"] = "FirstUse"
 
 
+class HostKeyRefusal(Model):
+    """A host key that did not match: nothing is connected any more, until what it was judged by is changed."""
+
+    public_key: str
+    """The key that was presented, or that of the authority behind its certificate (OpenSSH one-line format)."""
+    message: str
+    """Who presented what, and what was expected."""
+    trust: str
+    """`trust_digest` of the configuration in force then: with another one the refusal no longer holds."""
+
+
 class JumpHost(Model):
     """A server on the way to the target; the first one is logged in to from here, each next one through the last."""
 
@@ -414,8 +425,8 @@ class SidecarConfig(Model):
     host_key: Annotated[PinnedHostKeys | AuthorityHostKeys | KnownHosts | FirstUseHostKey, Field(discriminator="type")]
     host_key_acceptance: str = ""
     """What a person decided about a host key that did not match; another value ends the refusal to connect."""
-    refused_host_key: str | None = None
-    """`SHA256:…` of a key that was presented and did not match: nothing is connected until a person has decided."""
+    host_key_refusal: HostKeyRefusal | None = None
+    """A mismatch that no person has decided about yet, as this process or one before it has reported it."""
     connection: Connection = Connection()
     environment: Environment = Environment()
     groups: frozenset[ToolGroup] = frozenset(ToolGroup)
@@ -450,6 +461,13 @@ class SidecarConfig(Model):
             pydantic.ValidationError: It does not fit this version of the contract.
         """
         return cls.model_validate_json(text)
+
+
+def trust_digest(config: SidecarConfig) -> str:
+    """What changes with the servers on the way, what their host keys are judged by, and what a person accepted."""
+    servers = [(hop.target.address, hop.target.port, hop.host_key.model_dump_json()) for hop in config.jump_hosts]
+    servers.append((config.target.address, config.target.port, config.host_key.model_dump_json()))
+    return digest(json.dumps([servers, config.host_key_acceptance]))
 
 
 def digest(text: str | bytes) -> str:

@@ -49,6 +49,18 @@ class HostKeyMismatch(LinkError):
     reason = "HostKeyMismatch"
     default_hint = "Compare the fingerprint with the host's own; change the pin only if you know why the key changed."
 
+    public_key: str | None = None
+    """The key that was presented, or that of the authority behind its certificate; None: no key was judged."""
+
+
+class HostKeyNotPinned(LinkError):
+    """The server is seen for the first time: its key is known, and nobody has said yet that it is to be trusted."""
+
+    code = "host_key_not_pinned"
+    reason = "HostKeyNotPinned"
+    retriable = True
+    default_hint = "Its key is pinned within seconds; then the login goes on."
+
 
 class CredentialsNotFound(LinkError):
     """The Secret is missing or holds none of the keys that can log in."""
@@ -165,12 +177,29 @@ class TooBusy(FairleadError):
     default_hint = "Try again when other calls have ended, or raise maxConnections."
 
 
+class RateLimited(FairleadError):
+    """The token has started as many commands within an hour as it may."""
+
+    code = "rate_limited"
+    reason = "RateLimited"
+    retriable = True
+    default_hint = "Try again later, or do more with each command."
+
+
 class PermissionDenied(FairleadError):
     """The token lacks the permission that the tool needs."""
 
     code = "permission_denied"
     reason = "PermissionDenied"
     default_hint = "Use a token whose permissions include it (spec.permissions of the McpToken)."
+
+
+class AddressNotAllowed(FairleadError):
+    """The token may no longer be used from where the call came."""
+
+    code = "address_not_allowed"
+    reason = "AddressNotAllowed"
+    default_hint = "Use the token from one of its networks (spec.sourceCIDRs of the McpToken)."
 
 
 class TokenRevoked(FairleadError):

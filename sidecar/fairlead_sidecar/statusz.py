@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from pydantic import AwareDatetime, Field
 
-from fairlead_sidecar.config import Model
+from fairlead_sidecar.config import HostKeyRefusal, Model
 
 
 class LinkState(StrEnum):
@@ -33,6 +33,8 @@ class LinkStatus(Model):
     """`SHA256:…` of the key the server presented last, trusted or not."""
     host_key: str | None = None
     """The public key behind that fingerprint, in OpenSSH's one-line format without a comment."""
+    host_key_refusal: HostKeyRefusal | None = None
+    """Why nothing is connected until a person has decided; None: nothing of the kind."""
     login_key_fingerprint: str | None = None
     """`SHA256:…` of the public key (or the certified key) that the newest login succeeded with; None: another way."""
     certificate_serial: int | None = None

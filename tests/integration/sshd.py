@@ -201,6 +201,14 @@ class Sshd:
         self.stop()
         self.start()
 
+    def reload(self) -> None:
+        """Let new connections meet the configuration and host keys as they are now; the others go on."""
+        assert self._process is not None, "sshd does not run"
+        starts = self.log.read_text().count("Server listening")
+        self._process.send_signal(signal.SIGHUP)
+        until(lambda: self.log.read_text().count("Server listening") > starts, "sshd to listen again")
+        until(self._answers, f"sshd on port {self.port}")
+
     def stop_listening(self) -> None:
         """End only the listener: connections go on, new ones are refused."""
         assert self._process is not None
@@ -252,9 +260,9 @@ class Sshd:
                     found.append(process)
         return found
 
-    def change_host_keys(self) -> None:
-        """Give the server new host keys of the same types; takes effect at the next start."""
-        self.host_keys = {kind: asyncssh.generate_private_key(kind) for kind in self.host_keys}
+    def change_host_keys(self, keys: dict[str, asyncssh.SSHKey] | None = None) -> None:
+        """Give the server these host keys, else new ones of the same types; takes effect at the next start."""
+        self.host_keys = keys or {kind: asyncssh.generate_private_key(kind) for kind in self.host_keys}
         self._write_configuration()
 
     def _listener(self) -> psutil.Process:

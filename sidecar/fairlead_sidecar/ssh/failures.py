@@ -11,11 +11,12 @@ from fairlead_sidecar.errors import (
     AuthenticationFailed,
     CredentialsInvalid,
     HostKeyMismatch,
+    HostKeyNotPinned,
     HostUnreachable,
     LinkError,
     ProtocolFailure,
 )
-from fairlead_sidecar.ssh.hostkeys import TrustedHostKeys
+from fairlead_sidecar.ssh.hostkeys import TrustedHostKeys, public_line
 
 
 class Stage(Enum):
@@ -80,12 +81,23 @@ def refused_login(place: str, username: str, offered: str, asking: Asking | None
 
 def untrusted_host_key(
     place: str, host: str, trusted: TrustedHostKeys, presented: asyncssh.SSHKey | None, detail: str
-) -> HostKeyMismatch:
+) -> HostKeyMismatch | HostKeyNotPinned:
     """The presented key is not one of the trusted ones; the message has both fingerprints."""
     # What follows is the host's name, which may be anything.
     detail = detail.partition(" for host ")[0]
     if presented is None:
         return _bad_certificate(place, host, detail)
+    if trusted.is_first_use:
+        return HostKeyNotPinned(
+            f"{place} presented the {presented.get_algorithm()} host key {presented.get_fingerprint()}, the first one"
+            " seen of it, which is not pinned yet."
+        )
+    error = _mismatch(place, trusted, presented, detail)
+    error.public_key = public_line(presented)
+    return error
+
+
+def _mismatch(place: str, trusted: TrustedHostKeys, presented: asyncssh.SSHKey, detail: str) -> HostKeyMismatch:
     algorithm, fingerprint = presented.get_algorithm(), presented.get_fingerprint()
     if "CA key" in detail:
         seen = f"{place} presented a host certificate of the authority {fingerprint} ({algorithm})"

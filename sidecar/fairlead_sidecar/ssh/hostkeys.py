@@ -24,6 +24,8 @@ class TrustedHostKeys:
     revoked: tuple[asyncssh.SSHKey, ...] = ()
     source: str = "the pinned host keys"
     """For messages: where this trust is written down."""
+    is_first_use: bool = False
+    """Nothing is trusted yet; what the host presents is to be reported."""
 
     @property
     def known_hosts(self) -> tuple[Sequence[asyncssh.SSHKey], ...]:

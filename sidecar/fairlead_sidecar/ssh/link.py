@@ -2,13 +2,13 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 
 import asyncssh
 
-from fairlead_sidecar.config import SidecarConfig, Target
-from fairlead_sidecar.errors import ConnectionLost, HostUnreachable, LinkError
+from fairlead_sidecar.config import HostKeyRefusal, KnownHosts, SidecarConfig, Target, trust_digest
+from fairlead_sidecar.errors import ConnectionLost, HostKeyMismatch, HostKeyNotPinned, HostUnreachable, LinkError
 from fairlead_sidecar.ssh.backoff import Backoff
 from fairlead_sidecar.ssh.credentials import FilesVersion
 from fairlead_sidecar.ssh.direct import DirectStream, Tunnel
@@ -19,7 +19,7 @@ from fairlead_sidecar.ssh.marker import instance_of
 from fairlead_sidecar.ssh.observer import NullObserver, Observer
 from fairlead_sidecar.ssh.pool import CLOSE_SECONDS, Pool, PoolGone
 from fairlead_sidecar.ssh.reaper import Reaper
-from fairlead_sidecar.ssh.report import Report
+from fairlead_sidecar.ssh.report import MAX_MESSAGE, Report
 from fairlead_sidecar.ssh.request import CommandRequest
 from fairlead_sidecar.ssh.result import CommandEnd, Sink
 from fairlead_sidecar.ssh.route import credentials_version, trusted_keys
@@ -86,6 +86,8 @@ class Link:
         self._swept = False
         self._codes = OneTimeCodes()
         self._transport = Backoff(first=0.2, cap=10)
+        self._refusal: HostKeyRefusal | None = None
+        """While there is one, nothing is connected."""
 
     def status(self) -> LinkStatus:
         """How the link stands now."""
@@ -100,15 +102,20 @@ class Link:
     async def run(self) -> None:
         """Keep the link up until cancelled; then every connection is closed."""
         transport, refusals = self._transport, Backoff(first=2, cap=60)
+        self._obey(self._config)
         try:
             while True:
+                if self._refusal is not None:
+                    await self._woken(_LOOK_SECONDS)
+                    continue
                 credentials = self._credentials_version()
                 try:
                     logged_in = await self._attempt()
                 except LinkError as error:
                     self._error = error
                     # A server may lock an account whose logins fail, so those are not repeated as often.
-                    if await self._pause((transport if error.retriable else refusals).next(), credentials):
+                    quick = error.retriable and not isinstance(error, HostKeyNotPinned)
+                    if await self._pause((transport if quick else refusals).next(), credentials):
                         refusals.reset()
                     continue
                 refusals.reset()
@@ -135,11 +142,16 @@ class Link:
 
         New credentials: a new login; where it succeeds, the old connections end with their last command; where it
         fails, they stay and the status says so. Another target or way to it, or host keys other than the one the host
-        presented: connect anew. Everything else takes effect at once.
+        presented: connect anew. Everything else takes effect at once. A refusal because of a host key ends where what
+        it was judged by has changed.
         """
         old, self._config = self._config, config
         needs_login = _credentials(config) != _credentials(old)
         moved, new_trust = _route(config) != _route(old), _trust(config) != _trust(old)
+        decided = self._refusal is not None and self._refusal.trust != trust_digest(config)
+        if decided:
+            self._refusal = self._error = None
+            needs_login = True
         if moved or new_trust:
             # What failed or never lasted before says nothing about what is asked for now.
             self._transport.reset()
@@ -155,6 +167,7 @@ class Link:
             self._pool.set_keepalive(config.connection.keepalive_interval, config.connection.keepalive_count_max)
         elif needs_login:
             self._report.connecting(new_progress(config).place)
+        self._obey(config)
         if needs_login:
             self._changed = True
             if self._attempt_task is not None:
@@ -181,7 +194,8 @@ class Link:
             TooBusy: No session became free in time.
             LinkError: There is no connection, or it broke while the command ran.
         """
-        return await self._runner.run(request, timeout=timeout, idle_timeout=idle_timeout, sink=sink)
+        with self._naming_refusal():
+            return await self._runner.run(request, timeout=timeout, idle_timeout=idle_timeout, sink=sink)
 
     def hold(
         self, request: CommandRequest, *, timeout: float, on_stderr: OnStderr
@@ -217,7 +231,8 @@ class Link:
                 client = await pool.acquire_sftp()
                 break
         try:
-            yield client
+            with self._naming_refusal():
+                yield client
         finally:
             pool.release_sftp()
 
@@ -252,22 +267,64 @@ class Link:
         except TimeoutError:
             raise _copy(self._error or HostUnreachable("The host is still being connected to.")) from None
 
+    @contextmanager
+    def _naming_refusal(self) -> Iterator[None]:
+        """Say of what breaks because of a host key that it was that."""
+        try:
+            yield
+        except ConnectionLost:
+            if self._refusal is None:
+                raise
+            raise _mismatch(self._refusal) from None
+
     def _current(self) -> tuple[Pool, Target] | None:
         return None if self._pool is None else (self._pool, self._config.target)
+
+    # --- host keys that do not match ---
+
+    async def _log_in(self, config: SidecarConfig, progress: Progress, beside: Login | None = None) -> Login:
+        try:
+            return await login(config, progress, self._codes, beside=beside)
+        except HostKeyMismatch as error:
+            # Who keeps a file of known hosts decides by changing that.
+            if error.public_key is not None and not isinstance(config.host_key, KnownHosts):
+                refusal = HostKeyRefusal(
+                    public_key=error.public_key, message=error.message[:MAX_MESSAGE], trust=trust_digest(config)
+                )
+                if refusal.trust == trust_digest(self._config):
+                    self._refuse(refusal, progress.host_key)
+            raise
+
+    def _obey(self, config: SidecarConfig) -> None:
+        """Refuse to connect where the configuration says so."""
+        told = config.host_key_refusal
+        if self._refusal is None and told is not None and told.trust == trust_digest(config):
+            self._refuse(told)
+
+    def _refuse(self, refusal: HostKeyRefusal, presented: asyncssh.SSHKey | None = None) -> None:
+        """End everything of the host, and connect no more."""
+        self._refusal = refusal
+        self._leave(drain=False)
+        for former in self._former:
+            former.abort()
+        self._error = _mismatch(refusal)
+        self._report.failed(self._error, presented, refusal)
 
     # --- one attempt ---
 
     async def _attempt(self) -> Login:
         """Log in with the configuration in force, however often that changes meanwhile."""
         while True:
+            if self._refusal is not None:
+                raise _mismatch(self._refusal)
             config, self._changed = self._config, False
             progress = new_progress(config)
-            attempt = self._attempt_task = asyncio.get_running_loop().create_task(login(config, progress, self._codes))
+            attempt = self._attempt_task = asyncio.get_running_loop().create_task(self._log_in(config, progress))
             try:
                 logged_in = await self._watch_attempt(attempt, progress)
-                if not self._changed:
+                if not self._changed and self._refusal is None:
                     return logged_in
-                # The configuration changed in the very moment of success.
+                # The configuration changed in the very moment of success, or another connection saw a wrong key.
                 logged_in.connection.abort()
             except asyncio.CancelledError:
                 task = asyncio.current_task()
@@ -275,7 +332,8 @@ class Link:
                     raise
                 # `reconfigure` did that: begin anew.
             except LinkError as error:
-                self._failed(error, progress.host_key)
+                if self._refusal is None:
+                    self._failed(error, progress.host_key)
                 raise
             finally:
                 self._attempt_task = None
@@ -335,7 +393,7 @@ class Link:
         self._error = None
 
         async def further() -> Login:
-            return await login(config, new_progress(config), self._codes, beside=logged_in)
+            return await self._log_in(config, new_progress(config), beside=logged_in)
 
         pool = Pool(
             logged_in,
@@ -400,7 +458,7 @@ class Link:
         if present is None or not present.lags or present.uses_codes:
             return
         try:
-            trial = await login(config, new_progress(config), self._codes, beside=present)
+            trial = await self._log_in(config, new_progress(config), beside=present)
         except LinkError as error:
             log.info("The trial of the next credentials failed: %s", error.message)
             return
@@ -462,6 +520,10 @@ def _trust(config: SidecarConfig) -> list[object]:
 
 def _credentials(config: SidecarConfig) -> list[object]:
     return [*(jump.auth for jump in config.jump_hosts), config.auth, config.credentials_version]
+
+
+def _mismatch(refusal: HostKeyRefusal) -> HostKeyMismatch:
+    return HostKeyMismatch(refusal.message)
 
 
 def _copy(error: LinkError) -> LinkError:

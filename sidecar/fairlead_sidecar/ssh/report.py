@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import asyncssh
 
+from fairlead_sidecar.config import HostKeyRefusal
 from fairlead_sidecar.errors import LinkError
 from fairlead_sidecar.ssh.hostkeys import public_line
 from fairlead_sidecar.ssh.login import Login
@@ -38,6 +39,7 @@ class Report:
             message=f"Connecting to {place}.",
             host_key_fingerprint=None,
             host_key=None,
+            host_key_refusal=None,
             login_key_fingerprint=None,
             certificate_serial=None,
             server_version=None,
@@ -56,6 +58,7 @@ class Report:
             message=message if problem is None else f"{message} {problem.message} {problem.hint}",
             host_key_fingerprint=logged_in.fingerprint,
             host_key=public_line(logged_in.host_key),
+            host_key_refusal=None,
             login_key_fingerprint=key.fingerprint if key else None,
             certificate_serial=key.certificate_serial if key else None,
             server_version=ascii(logged_in.server_version)[1:-1][:MAX_SERVER_VERSION],
@@ -69,11 +72,16 @@ class Report:
             message=f"The former connection goes on, but a new login failed: {error.message} {error.hint}",
         )
 
-    def failed(self, error: LinkError, presented: asyncssh.SSHKey | None = None) -> None:
-        """The link is down; `presented` is the key that the host presented, if it came to that."""
-        changes: dict[str, object] = {}
+    def failed(
+        self, error: LinkError, presented: asyncssh.SSHKey | None = None, refusal: HostKeyRefusal | None = None
+    ) -> None:
+        """The link is down; `presented` is the key that the host presented, if it came to that.
+
+        With a `refusal` it stays down until a person has decided.
+        """
+        changes: dict[str, object] = {"host_key_refusal": refusal}
         if presented is not None:
-            changes = {"host_key_fingerprint": presented.get_fingerprint(), "host_key": public_line(presented)}
+            changes |= {"host_key_fingerprint": presented.get_fingerprint(), "host_key": public_line(presented)}
         self._publish(state=LinkState.FAILED, reason=error.reason, message=f"{error.message} {error.hint}", **changes)
 
     def _publish(self, **changes: object) -> None:

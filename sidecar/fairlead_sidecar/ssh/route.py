@@ -112,7 +112,7 @@ def trusted_by(trust: PinnedHostKeys | AuthorityHostKeys | FirstUseHostKey) -> T
         HostKeyMismatch: One of the configuration can't be read.
     """
     if isinstance(trust, FirstUseHostKey):
-        return TrustedHostKeys(())
+        return TrustedHostKeys((), is_first_use=True)
     return pinned_keys(trust) if isinstance(trust, PinnedHostKeys) else authority_keys(trust)
 
 
