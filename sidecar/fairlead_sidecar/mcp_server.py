@@ -93,7 +93,9 @@ def build_server(sidecar: Sidecar, *, local_caller: Caller | None = None) -> Hos
     server.add_request_handler("tools/call", types.CallToolRequestParams, Calls(runner).call_tool)
     server.changes, server.notices, server.subscriptions = changes, notices, subscriptions
     calls = UpstreamCalls(runner, servers, levels)
-    server.middleware.append(UpstreamRequests(callers, servers, calls, subscriptions, lambda: server.server_info_stamp))
+    requests = UpstreamRequests(callers, servers, calls, subscriptions, lambda: server.server_info_stamp)
+    # In the place of the SDK's own, which makes a span of each message for OpenTelemetry: nothing exports them here.
+    server.middleware[:] = [requests]
     # Not as `on_set_logging_level`, which warns that the modern protocol has it no more.
     server.add_request_handler("logging/setLevel", types.SetLevelRequestParams, notices.set_level)
 
