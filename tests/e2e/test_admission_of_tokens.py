@@ -8,6 +8,8 @@ from tests.e2e.support.admission import REMOVED, admitted, changed, refusal
 from tests.e2e.support.kube import Kube, Object
 from tests.e2e.support.objects import mcp_token
 
+NETWORK = "must be a network such as 10.0.0.0/8, 192.0.2.7/32 or 2001:db8::/32, without bits behind the prefix"
+OVERLAP = "overlap (1h unless set) must be shorter than interval: shorten overlap or lengthen interval"
 TTL = "must be a duration from 1s to 8760h, written like 30s, 5m or 1h30m"
 
 
@@ -51,6 +53,25 @@ def token(admission_namespace: str) -> Object:
         ("spec.ttl", "-1h", TTL),
         ("spec.expirationTime", "tomorrow", "must be of type date-time"),
         ("spec.expirationTime", "2030-01-01T00:00:00", "must be of type date-time"),
+        ("spec.rotation", {"interval": "1m"}, "must be a duration from 5m to 8760h, written like 30s, 5m or 1h30m"),
+        ("spec.rotation", {"interval": "30d"}, "must be a duration from 5m to 8760h, written like 30s, 5m or 1h30m"),
+        ("spec.rotation", {"overlap": "169h"}, "must be a duration from 0s to 168h, written like 30s, 5m or 1h30m"),
+        ("spec.rotation", {"interval": "30m"}, OVERLAP),
+        ("spec.rotation", {"interval": "2h", "overlap": "120m"}, OVERLAP),
+        ("spec.rotation", {"interval": "720h"}, "rotation.interval must be shorter than ttl (720h unless set)"),
+        ("spec.rotation", {"every": "24h"}, 'unknown field "spec.rotation.every"'),
+        ("spec.format", "Jwt", 'supported values: "Opaque", "JWT"'),
+        ("spec.rateLimit", {"multiplierPercent": 0}, "should be greater than or equal to 1"),
+        ("spec.rateLimit", {"multiplierPercent": 10001}, "should be less than or equal to 10000"),
+        ("spec.sourceCIDRs", [], "is empty: add an entry, or remove the field"),
+        ("spec.sourceCIDRs", ["10.0.0.1"], NETWORK),
+        ("spec.sourceCIDRs", ["10.0.0.1/8"], NETWORK),
+        ("spec.sourceCIDRs", ["10.0.0.0/33"], NETWORK),
+        ("spec.sourceCIDRs", ["10.0.0.0/255.0.0.0"], NETWORK),
+        ("spec.sourceCIDRs", ["::ffff:10.0.0.0/104"], NETWORK),
+        ("spec.sourceCIDRs", ["fe80::%eth0/64"], NETWORK),
+        ("spec.sourceCIDRs", ["office"], NETWORK),
+        ("spec.sourceCIDRs", ["10.0.0.0/8", "10.0.0.0/8"], "Duplicate value"),
         ("spec.secretName", "Cursor_Token", "must be the name of an object"),
         ("metadata.name", "a" * 51, "metadata.name must begin with a letter"),
     ],
@@ -65,6 +86,14 @@ def test_ttl_and_expiration_time_exclude_each_other(kube: Kube, token: Object) -
     both = changed(changed(token, "spec.ttl", "1h"), "spec.expirationTime", "2030-01-01T00:00:00Z")
 
     assert "set either ttl or expirationTime, not both: remove one of them" in refusal(kube, both)
+
+
+def test_a_rotation_that_never_comes_is_refused(kube: Kube, token: Object) -> None:
+    rotating = changed(token, "spec.rotation", {"interval": "24h"})
+
+    assert "rotation.interval must be shorter than ttl" in refusal(kube, changed(rotating, "spec.ttl", "24h"))
+    admitted(kube, changed(rotating, "spec.ttl", "25h"))
+    admitted(kube, changed(rotating, "spec.expirationTime", "2030-01-01T00:00:00Z"))
 
 
 @pytest.mark.parametrize(
@@ -89,6 +118,14 @@ def test_ttl_and_expiration_time_exclude_each_other(kube: Kube, token: Object) -
         ("spec.subject", "user:jane.doe+ci@example.com/agent"),
         ("spec.secretName", "cursor-admin-token"),
         ("spec.suspended", True),
+        ("spec.rotation", {}),
+        ("spec.rotation", {"overlap": "0s"}),
+        ("spec.rotation", {"interval": "24h"}),
+        ("spec.rotation", {"interval": "5m", "overlap": "4m59s"}),
+        ("spec.format", "JWT"),
+        ("spec.rateLimit", {}),
+        ("spec.rateLimit", {"multiplierPercent": 250}),
+        ("spec.sourceCIDRs", ["10.0.0.0/8", "192.0.2.7/32", "2001:db8::/32", "0.0.0.0/0", "::/0"]),
     ],
 )
 def test_a_good_token_is_admitted(kube: Kube, token: Object, path: str, value: Any) -> None:

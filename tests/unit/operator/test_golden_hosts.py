@@ -17,11 +17,13 @@ from fairlead_operator.reconcile.host_status import host_status
 from fairlead_operator.reconcile.jumps import way
 from fairlead_operator.reconcile.jwt_claims import jwt_trust
 from fairlead_operator.reconcile.network_policy import network_policy
-from fairlead_operator.reconcile.objects import Host, read_host
+from fairlead_operator.reconcile.objects import Host, read_host, read_token
 from fairlead_operator.reconcile.observed import HostObservation, SidecarView
 from fairlead_operator.reconcile.placement import drain_timeout, placed
 from fairlead_operator.reconcile.routing import route_manifest
 from fairlead_operator.reconcile.service import service
+from fairlead_operator.reconcile.token import grants
+from fairlead_operator.reconcile.token_rotation import Former, Minted, State
 from fairlead_operator.settings import Settings
 from fairlead_sidecar.config import Permission, SidecarConfig, TokenGrant
 from tests.unit.operator.golden_files import Golden, cases, load
@@ -41,6 +43,17 @@ GRANT = TokenGrant(
 def others(case: str) -> dict[str, Host]:
     """The other RemoteHosts of the namespace, by name."""
     return {host.key.name: host for host in map(read_host, load(case, "others") or [])}
+
+
+def tokens(case: str) -> list[Told]:
+    """What a host is told of further McpTokens: each is a JWT in the place of a former, opaque token."""
+    told = []
+    former = Former(id="formertoken2", sha256="1" * 64, expires=NOW + timedelta(hours=1))
+    minted = Minted("jsonwebtoken", None, kid="k1", state=State(since=NOW - timedelta(hours=1), former=(former,)))
+    for token in map(read_token, load(case, "tokens") or []):
+        assert token.spec is not None, token.invalid
+        told.append(Told(token.uid, token.created, grants(token, token.spec, minted, NOW)))
+    return told
 
 
 def settings(case: str) -> Settings:
@@ -87,7 +100,7 @@ def test_host_becomes_what_the_golden_files_say(case: str, golden: Golden) -> No
     )
     config, left_out = with_tokens(
         config,
-        [Told(GRANT.uid, NOW, (GRANT,))],
+        [Told(GRANT.uid, NOW, (GRANT,)), *tokens(case)],
         probe_sha256="f" * 64,
         trust=jwt_trust(host.key, config.endpoint, (JWK,), chosen.issuer),
         now=NOW,
