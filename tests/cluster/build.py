@@ -23,6 +23,8 @@ from tests.cluster.locks import exclusive
 TOOLS = Path(__file__).parent / "tools"
 KUBERNETES_VERSION = "1.34.4"
 TRAEFIK_VERSION = "3.6.12"
+PROMETHEUS_OPERATOR_VERSION = "0.85.0"
+MONITORING_KINDS = ("prometheusrules", "servicemonitors")
 GATEWAY_API_VERSION = "1.4.0"
 """What that traefik is made for; its go.sum holds the checksum."""
 _KUBERNETES_MAJOR, _KUBERNETES_MINOR, _ = KUBERNETES_VERSION.split(".")
@@ -122,20 +124,37 @@ def gateway_api() -> Path:
     Raises ClusterError when it can't be downloaded, or is not what go.sum says.
     """
     target = cache_dir() / f"gateway-api-{GATEWAY_API_VERSION}.yaml"
+    module = f"sigs.k8s.io/gateway-api@v{GATEWAY_API_VERSION}"
+    return _manifests(target, TRAEFIK.name, module, "config/crd/standard/gateway.networking.k8s.io_*.yaml")
+
+
+def prometheus_crds() -> Path:
+    """Return one manifest with the CRDs ServiceMonitor and PrometheusRule of the Prometheus operator.
+
+    Raises ClusterError when it can't be downloaded, or is not what go.sum says.
+    """
+    target = cache_dir() / f"prometheus-operator-{PROMETHEUS_OPERATOR_VERSION}.yaml"
+    module = f"github.com/prometheus-operator/prometheus-operator@v{PROMETHEUS_OPERATOR_VERSION}"
+    crds = (f"example/prometheus-operator-crd/monitoring.coreos.com_{kind}.yaml" for kind in MONITORING_KINDS)
+    return _manifests(target, "prometheus-operator", module, *crds)
+
+
+def _manifests(target: Path, tool: str, module: str, *patterns: str) -> Path:
+    """Write the files of a module that match one of the patterns into one, unless it is there.
+
+    The go.sum of `tool` has the module's checksum.
+    """
     if not target.exists():
-        command = [_go(), "mod", "download", "-json", f"sigs.k8s.io/gateway-api@v{GATEWAY_API_VERSION}"]
+        command = [_go(), "mod", "download", "-json", module]
         environment = os.environ | {"GOWORK": "off", "GOFLAGS": "-mod=readonly"}
-        done = subprocess.run(
-            command, cwd=TOOLS / TRAEFIK.name, env=environment, capture_output=True, text=True, check=False
-        )
+        done = subprocess.run(command, cwd=TOOLS / tool, env=environment, capture_output=True, text=True, check=False)
         if done.returncode:
             raise ClusterError(f"{' '.join(command)} failed: {done.stderr.strip() or done.stdout.strip()}")
-        crds = sorted(
-            Path(json.loads(done.stdout)["Dir"], "config/crd/standard").glob("gateway.networking.k8s.io_*.yaml")
-        )
+        directory = Path(json.loads(done.stdout)["Dir"])
+        files = sorted(path for pattern in patterns for path in directory.glob(pattern))
         target.parent.mkdir(parents=True, exist_ok=True)
         unfinished = target.with_suffix(f".{os.getpid()}")
-        unfinished.write_text("\n---\n".join(path.read_text() for path in crds))
+        unfinished.write_text("\n---\n".join(path.read_text() for path in files))
         unfinished.rename(target)
     return target
 

@@ -1,12 +1,15 @@
 """What the chart makes of its values, and which values it refuses."""
 
+import re
 from typing import Any
 
 import pytest
 
+from fairlead_api.generate.crd import KINDS
 from fairlead_operator.cluster.permissions import OWN_NAMESPACE, WATCHED_NAMESPACES, Rule
+from fairlead_operator.reconcile.labels import host_labels
 from fairlead_operator.settings import Settings
-from tests.cluster.state import Description
+from tests.cluster.state import REPOSITORY, Description
 from tests.e2e.support.chart import CHART, HelmError, helm, only, render
 from tests.e2e.support.kube import Object
 
@@ -175,7 +178,7 @@ def test_two_releases_do_not_share_cluster_scoped_names(cluster: Description) ->
 def test_crds_are_kept_on_uninstall_and_can_be_left_out(cluster: Description) -> None:
     crds = [o for o in render(cluster.helm) if o["kind"] == "CustomResourceDefinition"]
     assert {crd["metadata"]["annotations"]["helm.sh/resource-policy"] for crd in crds} == {"keep"}
-    assert len(crds) == 2
+    assert {crd["spec"]["names"]["kind"] for crd in crds} == {kind.name for kind in KINDS}
 
     without = render(cluster.helm, crds={"enabled": False})
     assert not [o for o in without if o["kind"] == "CustomResourceDefinition"]
@@ -187,6 +190,72 @@ def test_an_account_that_exists_can_be_used(cluster: Description) -> None:
     assert not [o for o in objects if o["kind"] == "ServiceAccount"]
     assert only(objects, "Deployment")["spec"]["template"]["spec"]["serviceAccountName"] == "mine"
     assert only(objects, "RoleBinding")["subjects"][0]["name"] == "mine"
+
+
+def test_what_hosts_pods_get_by_default_reaches_the_operator(cluster: Description) -> None:
+    written: dict[str, Any] = {
+        "resources": {"limits": {"memory": "512Mi"}},
+        "nodeSelector": {"role": "edge"},
+        "tolerations": [{"key": "edge", "operator": "Exists"}],
+        "affinity": {"podAntiAffinity": {}},
+        "priorityClassName": "fleet",
+        "labels": {"team": "platform"},
+        "annotations": {"example.com/scrape": "true"},
+        "terminationGracePeriodSeconds": 60,
+    }
+
+    assert settings(render(cluster.helm, sidecar=written)).sidecar_defaults.to_manifest() == {
+        **written,
+        "resources": {"limits": {"memory": "512Mi"}},
+    }
+    assert settings(render(cluster.helm)).sidecar_defaults.to_manifest() == {"terminationGracePeriodSeconds": 30}
+
+
+def test_hosts_pods_get_network_policies_that_know_the_operator(cluster: Description) -> None:
+    peers = [{"podSelector": {"matchLabels": {"app": "traefik"}}}]
+    objects = render(cluster.helm, networkPolicy={"ingressFrom": peers, "metricsFrom": peers})
+    policies = settings(objects).network_policy
+
+    assert policies.enabled
+    assert policies.operator_labels == only(objects, "Deployment")["spec"]["selector"]["matchLabels"]
+    assert (policies.ingress_from, policies.metrics_from) == (tuple(peers), tuple(peers))
+    assert only(objects, "NetworkPolicy")["spec"]["podSelector"]["matchLabels"] == policies.operator_labels
+
+    without = render(cluster.helm, networkPolicy={"enabled": False})
+    assert not settings(without).network_policy.enabled
+    assert not [o for o in without if o["kind"] == "NetworkPolicy"]
+
+
+def test_monitors_alerts_and_the_disruption_budget_are_there_only_where_they_are_asked_for(
+    cluster: Description,
+) -> None:
+    kinds = {"ServiceMonitor", "PrometheusRule", "PodDisruptionBudget"}
+    assert not kinds & {o["kind"] for o in render(cluster.helm)}
+
+    on = {"enabled": True}
+    objects = render(
+        cluster.helm, serviceMonitor=on, prometheusRule=on, podDisruptionBudget=on, watchNamespaces=["shop", "lab"]
+    )
+    assert kinds <= {o["kind"] for o in objects}
+    service = only(objects, "Service")["metadata"]["labels"]
+    assert (
+        only(objects, "ServiceMonitor", "fairlead-operator")["spec"]["selector"]["matchLabels"].items()
+        <= service.items()
+    )
+    hosts = only(objects, "ServiceMonitor", "fairlead-hosts")["spec"]
+    assert hosts["namespaceSelector"] == {"matchNames": ["shop", "lab"]}
+    assert hosts["selector"]["matchLabels"].items() <= host_labels("web-01").items()
+    assert only(objects, "PodDisruptionBudget")["spec"]["minAvailable"] == 1
+
+
+def test_alerts_are_about_metrics_that_there_are(cluster: Description) -> None:
+    rules = only(render(cluster.helm, prometheusRule={"enabled": True}), "PrometheusRule")["spec"]["groups"][0]["rules"]
+    names = set(re.findall(r"fairlead_[a-z_]+(?=\{|\[| )", " ".join(rule["expr"] for rule in rules)))
+    page = (REPOSITORY / "docs" / "reference" / "metrics.md").read_text()
+
+    assert names
+    assert not [name for name in names if f"`{name}`" not in page]
+    assert all(rule["annotations"].keys() == {"summary", "description"} for rule in rules)
 
 
 def test_placement_and_labels_reach_the_pod(cluster: Description) -> None:
@@ -240,6 +309,11 @@ def test_placement_and_labels_reach_the_pod(cluster: Description) -> None:
         ({"image": {"operator": {"repository": "a"}}}, "image.sidecar.repository must be set"),
         ({"image": {"operator": {"digest": "abc"}}}, "'/image/operator/digest'"),
         ({"imagePullSecrets": ["pull"]}, "'/imagePullSecrets/0': got string, want object"),
+        ({"sidecar": {"image": "mine"}}, "additional properties 'image' not allowed"),
+        ({"sidecar": {"terminationGracePeriodSeconds": 5}}, "minimum: got 5, want 15"),
+        ({"networkPolicy": {"ingressFrom": "traefik"}}, "'/networkPolicy/ingressFrom': got string, want array"),
+        ({"podDisruptionBudget": {"minAvailable": 0}}, "'/podDisruptionBudget/minAvailable'"),
+        ({"serviceMonitor": {"interval": "often"}}, "'/serviceMonitor/interval'"),
         ({"replicas": -1}, "'/replicas': minimum: got -1, want 0"),
         ({"logLevel": "verbose"}, "'/logLevel': value must be one of 'debug', 'info', 'warning', 'error'"),
         ({"serviceAccount": {"create": False}}, "set serviceAccount.name to the account to use"),
