@@ -13,8 +13,6 @@ from fairlead_api.unions import TypedUnion
 
 MAX_LISTED = 1000
 """How many certificates, and how many revoked serials, the status lists."""
-MAX_SERIAL = 2**63 - 1
-"""The largest serial that the API can name; certificates have 64 bits for it."""
 
 
 class AuthorityType(StrEnum):
@@ -48,7 +46,8 @@ class SecretAuthority(ApiModel):
     ]
 
 
-Serial = Annotated[int, Field(ge=1, le=MAX_SERIAL)]
+Serial = Annotated[int, Field(ge=1)]
+"""Of a certificate. JSON has no room for the upper half of the 64 bits that certificates have for it."""
 
 
 class SSHCertificateAuthoritySpec(TypedUnion):

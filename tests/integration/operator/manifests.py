@@ -31,6 +31,21 @@ def token(namespace: str, name: str = "agent", **spec: Any) -> dict[str, Any]:
     }
 
 
+def authority(namespace: str, name: str = "fleet", **spec: Any) -> dict[str, Any]:
+    """An SSHCertificateAuthority with a generated key."""
+    return {
+        "apiVersion": "fairlead.dev/v1alpha1",
+        "kind": "SSHCertificateAuthority",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {"type": "Generated", **spec},
+    }
+
+
+def certificate_auth(name: str = "fleet", **certificate: Any) -> dict[str, Any]:
+    """The credentials of a host that certificates of this authority are made for."""
+    return {"type": "Certificate", "certificate": {"authorityRef": {"name": name}, **certificate}}
+
+
 def secret(namespace: str, name: str, **data: str) -> dict[str, Any]:
     """A Secret."""
     return {

@@ -122,7 +122,10 @@ class Cluster:
 
     def versions(self) -> dict[str, str]:
         """resourceVersion of all that the operator may write."""
-        kinds = "remotehosts,mcptokens,secrets,services,deployments,ingresses,events.events.k8s.io"
+        kinds = (
+            "remotehosts,mcptokens,sshcertificateauthorities,secrets,configmaps,services,deployments,ingresses,"
+            "events.events.k8s.io"
+        )
         text = self.plane.kubectl("get", kinds, "-n", self.namespace, "-o", "json")
         return {
             f"{item['kind']}/{item['metadata']['name']}": item["metadata"]["resourceVersion"]
