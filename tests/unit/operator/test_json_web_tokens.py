@@ -97,7 +97,7 @@ def _forged(**changes: Any) -> str:
         jwt.encode({"iss": "x"}, KEY.private, algorithm="EdDSA", headers={"kid": KEY.kid}),
         jwt.encode({"iss": "x"}, KEY.private, algorithm="EdDSA"),
         jwt.encode({"iss": "x"}, "k" * 64, algorithm="HS256", headers={"kid": KEY.kid}),
-        jwt.encode({"iss": "x"}, None, algorithm="none", headers={"kid": KEY.kid}),
+        jwt.encode({"iss": "x"}, "", algorithm="none", headers={"kid": KEY.kid}),
         sign(replace(SigningKey.generate(NOW), kid=KEY.kid), CLAIMS, NOW),
     ],
 )
