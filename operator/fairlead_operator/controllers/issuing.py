@@ -18,6 +18,7 @@ from fairlead_operator.controllers.issued import IssuedCertificates
 from fairlead_operator.controllers.ledgers import Ledgers
 from fairlead_operator.controllers.store import Store
 from fairlead_operator.credentials.certificates import CertificateRequest, sign
+from fairlead_operator.reconcile.authority import Publication, publication
 from fairlead_operator.reconcile.ledger import Entry, Ledger
 from fairlead_operator.reconcile.objects import Authority, Host, Key
 
@@ -183,9 +184,9 @@ class Authorities:
             now = datetime.now(UTC)
             ledger = ledger.pruned(now)
             ledger = ledger.revoked(ledger.lapsed(lambda entry: self._held(authority.key, entry)))
-            revoked = await self._write(authority, spec, ledger, keys)
+            published = await self._write(authority, spec, ledger, keys)
             undelivered = not self._on_the_way.keys().isdisjoint(ledger.entries)
-            return Brought(keys, problem, ledger, revoked, waiting, undelivered)
+            return Brought(keys, problem, published.ledger, published.revoked, waiting, undelivered)
 
     async def _write(
         self,
@@ -193,15 +194,18 @@ class Authorities:
         spec: SSHCertificateAuthoritySpec,
         ledger: Ledger,
         keys: AuthorityKeys | None,
-    ) -> frozenset[int]:
+    ) -> Publication:
         signers = [keys.active, keys.following] if keys is not None else []
-        return await self._ledgers.write(
+        published = publication(
             authority,
             ledger,
+            datetime.now(UTC),
             current=[some.public_key for some in signers if some is not None],
             former=keys.former if keys is not None else (),
             also_revoked=spec.revoked_serials or (),
         )
+        await self._ledgers.write(authority, published)
+        return published
 
     def _waiting(self, key: Key, keys: AuthorityKeys) -> tuple[str, ...]:
         """The hosts that have not accepted the next key yet."""

@@ -1,15 +1,12 @@
 """The records of what authorities have signed, kept in the ConfigMaps that publish their key revocation lists."""
 
 import logging
-from collections.abc import Collection, Iterable
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from fairlead_operator.cluster.applier import Applier, Claimant
 from fairlead_operator.cluster.objects import Objects
 from fairlead_operator.cluster.resources import CONFIG_MAPS
-from fairlead_operator.credentials.krl import revocation_list
-from fairlead_operator.reconcile.authority import LEDGER_KEY, revocation_list_manifest
+from fairlead_operator.reconcile.authority import LEDGER_KEY, Publication
 from fairlead_operator.reconcile.labels import AUTHORITY_LABEL
 from fairlead_operator.reconcile.ledger import Ledger
 from fairlead_operator.reconcile.metadata import Meta
@@ -61,45 +58,15 @@ class Ledgers:
         self._records[authority.key] = (authority.uid, ledger)
         return ledger
 
-    async def write(
-        self,
-        authority: Authority,
-        ledger: Ledger,
-        *,
-        current: Iterable[str],
-        former: Iterable[str] = (),
-        also_revoked: Collection[int],
-    ) -> frozenset[int]:
+    async def write(self, authority: Authority, publication: Publication) -> None:
         """Make this the record, and publish the list that follows from it.
-
-        Args:
-            authority: The SSHCertificateAuthority.
-            ledger: The record.
-            current: Public keys that sign at present.
-            former: Public keys that were replaced.
-            also_revoked: Serials that a person named.
-
-        Returns:
-            All serials that the list refuses.
 
         Raises:
             NameTaken: The ConfigMap is somebody else's.
             ApiError: The API server refused it; the record is the former one.
         """
-        now = datetime.now(UTC)
-        ledger = replace(ledger, former=ledger.former | frozenset(former))
-        listed = ledger.to_list(current, also_revoked)
-        ledger = ledger.listing(listed, now)
-        krl = revocation_list(
-            listed.serials,
-            listed.keys,
-            version=ledger.version,
-            generated=datetime.fromtimestamp(ledger.changed, UTC),
-            comment=f"fairlead:{authority.key}",
-        )
-        await self._applier.apply(revocation_list_manifest(authority, krl, ledger.render()), _claimant(authority))
-        self._records[authority.key] = (authority.uid, ledger)
-        return frozenset().union(*listed.serials.values())
+        await self._applier.apply(publication.manifest, _claimant(authority))
+        self._records[authority.key] = (authority.uid, publication.ledger)
 
 
 def _claimant(authority: Authority) -> Claimant:

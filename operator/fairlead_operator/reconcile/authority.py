@@ -1,8 +1,8 @@
 """From an SSHCertificateAuthority to its objects and its status."""
 
 import base64
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,8 +10,9 @@ from fairlead_api.authority import MAX_LISTED, AuthorityState
 from fairlead_api.base import API_VERSION
 from fairlead_api.conditions import AuthorityCondition, AuthorityReason
 from fairlead_api.meta import ConditionStatus
+from fairlead_operator.credentials.krl import revocation_list
 from fairlead_operator.reconcile.labels import authority_labels
-from fairlead_operator.reconcile.ledger import Entry
+from fairlead_operator.reconcile.ledger import Entry, Ledger
 from fairlead_operator.reconcile.names import revocation_list_name
 from fairlead_operator.reconcile.objects import Authority
 from fairlead_operator.reconcile.transitions import (
@@ -76,12 +77,49 @@ class AuthorityObservation:
     """Whether the record of certificates could be read; if not, what was found before is kept."""
 
 
-def revocation_list_manifest(authority: Authority, krl: bytes, record: str) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Publication:
+    """What is to be published of an authority's record."""
+
+    ledger: Ledger
+    """The record, its list counted on where that changed."""
+    manifest: dict[str, Any]
+    revoked: frozenset[int]
+    """All serials that the list refuses."""
+
+
+def publication(
+    authority: Authority,
+    ledger: Ledger,
+    now: datetime,
+    *,
+    current: Iterable[str],
+    former: Iterable[str] = (),
+    also_revoked: Collection[int] = (),
+) -> Publication:
     """The ConfigMap with the key revocation list, and the record of certificates that it is made from.
 
     It has no owner: whoever deletes the authority and makes it anew finds the same key, and what of it was revoked.
+
+    Args:
+        authority: The SSHCertificateAuthority.
+        ledger: The record.
+        now: The time.
+        current: Public keys that sign at present.
+        former: Public keys that were replaced: nothing that they signed is good any more.
+        also_revoked: Serials that a person named, of any of the authority's keys.
     """
-    return {
+    ledger = replace(ledger, former=ledger.former.union(former))
+    listed = ledger.to_list(current, also_revoked)
+    ledger = ledger.listing(listed, now)
+    krl = revocation_list(
+        listed.serials,
+        listed.keys,
+        version=ledger.version,
+        generated=datetime.fromtimestamp(ledger.changed, UTC),
+        comment=f"fairlead:{authority.key}",
+    )
+    manifest = {
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": {
@@ -89,9 +127,10 @@ def revocation_list_manifest(authority: Authority, krl: bytes, record: str) -> d
             "namespace": authority.key.namespace,
             "labels": authority_labels(authority.key.name, "key-revocation-list"),
         },
-        "data": {LEDGER_KEY: record},
+        "data": {LEDGER_KEY: ledger.render()},
         "binaryData": {LIST_KEY: base64.b64encode(krl).decode()},
     }
+    return Publication(ledger, manifest, frozenset().union(*listed.serials.values()))
 
 
 def authority_findings(authority: Authority, seen: AuthorityObservation) -> dict[str, Finding | None]:

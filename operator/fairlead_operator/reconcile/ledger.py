@@ -136,7 +136,7 @@ class Ledger:
         return replace(self, digest=listed.digest, version=self.version + 1, changed=int(now.timestamp()))
 
     def render(self) -> str:
-        """As it is kept: JSON; a certificate is its serial, host, that one's UID, end, key's place, and 1 if revoked."""
+        """As it is kept: JSON; a certificate is its serial, host, host's UID, end, key's place, and 1 if revoked."""
         names = sorted({*self.keys, *(entry.authority for entry in self.entries.values())})
         certificates = [
             [entry.serial, entry.host, entry.uid, entry.expires, names.index(entry.authority), int(entry.revoked)]
@@ -175,7 +175,7 @@ class Ledger:
                 version=int(content["list"]["version"]),
                 changed=int(content["list"]["changed"]),
             )
-        except (TypeError, KeyError, IndexError, AttributeError) as error:
+        except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
             raise ValueError("no record of certificates") from error
 
     @classmethod
@@ -201,7 +201,7 @@ class Ledger:
 
 def _serial(value: int) -> int:
     if not 0 < value < 2**64:
-        raise ValueError("no serial of a certificate")
+        raise ValueError(f"{value} is no serial")
     return int(value)
 
 
