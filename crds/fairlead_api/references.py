@@ -33,6 +33,7 @@ class SecretAuth(ApiModel):
         Field(
             description="Name of the Secret. Keys that are read: `ssh-privatekey`, with `passphrase` and"
             " `ssh-certificate` where needed, `password`, and `totp-secret` (base32 or an otpauth URI) where the"
-            " server asks for one-time codes. A changed Secret is used at once, without a restart."
+            " server asks for one-time codes; `next-ssh-privatekey` and `next-ssh-certificate` are offered before"
+            " those that they are to replace. A changed Secret is used at once, without a restart."
         ),
     ]

@@ -110,7 +110,7 @@ class HostCertificateSecrets:
             certificate=CertificateState(
                 serial=present.current.serial if present.current else None,
                 next_serial=present.following.serial if present.following else None,
-                expires=present.current.expires if present.current else None,
+                expires=present.current.expires if present.current and present.current.expires > attempt.now else None,
                 problem=(problem.reason, problem.message) if problem is not None else None,
             ),
             again=RETRY if problem is not None else max((due - attempt.now).total_seconds(), 0.1) if due else None,

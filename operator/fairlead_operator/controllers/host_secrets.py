@@ -100,6 +100,9 @@ class HostSecrets(Generic[State]):
         same = record is not None and (record.host_uid, record.shape) == (host.uid, shape)
         if record is not None and same and fresh and settled(record.state):
             return record.state
+        if existing is not None:
+            # Before it is read: what is in somebody else's Secret is none of our business.
+            claimant_of(host).check(SECRETS, existing)
         secret = await self._objects.get(SECRETS, namespace, name)
         if secret is not None:
             claimant_of(host).check(SECRETS, Meta.of(secret))

@@ -30,6 +30,7 @@ class CertificateState:
     next_serial: int | None = None
     """While the authority is rotated: of the one that its next key signed."""
     expires: datetime | None = None
+    """None: it is over, or there is none."""
     problem: tuple[HostReason, str] | None = None
     """Why no other one can be issued; None: nothing is in the way."""
 
