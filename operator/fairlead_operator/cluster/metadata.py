@@ -18,7 +18,7 @@ _EVENT = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 _PAGE = "500"
 _WATCH_SECONDS = 300
 _RETRY_SECONDS = 1.0
-_ABSENT_SECONDS = 20.0
+_ABSENT_SECONDS = 10.0
 """After how many seconds to look again for a kind that the cluster does not serve."""
 
 Changed = Callable[[Meta], None]

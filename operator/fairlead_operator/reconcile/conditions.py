@@ -26,7 +26,11 @@ _CREDENTIAL_REASONS = frozenset({HostReason.SECRET_NOT_FOUND, HostReason.CREDENT
 _KEY_SEEN_REASONS = frozenset({HostReason.AUTHENTICATION_FAILED})
 
 
+_ANSWERS = REACHED | {HostReason.ENDPOINT_UNREACHABLE, HostReason.ENDPOINT_MISROUTED}
+"""What asking the public URL can give."""
 _SOMEBODY = "A RemoteHost of another namespace"
+_GATEWAY_API_EVERY = 10.0
+"""Seconds between two looks whether the Gateway API is there by now."""
 
 
 @dataclass(frozen=True)
@@ -86,8 +90,10 @@ def recheck_in(seen: HostObservation) -> float | None:
     if link is not None and link.state is LinkState.CONNECTING:
         pending.append(link.since)
     pending += passing_since(seen)
-    waits = [(moment + GRACE - seen.now).total_seconds() for moment in pending]
-    return min((wait + 0.05 for wait in waits if wait > 0), default=None)
+    waits = [(moment + GRACE - seen.now).total_seconds() + 0.05 for moment in pending]
+    if seen.route_problem is not None and seen.route_problem.reason is HostReason.GATEWAY_API_NOT_INSTALLED:
+        waits.append(_GATEWAY_API_EVERY)
+    return min((wait for wait in waits if wait > 0.05), default=None)
 
 
 def _suspended(case: _Case) -> Findings:
@@ -257,9 +263,9 @@ def _exposed(case: _Case) -> Finding | None:
         )
     exposure = case.seen.view.exposure
     if exposure is None:
-        return case.keep_or(
-            HostCondition.EXPOSED, unknown(HostReason.POD_NOT_READY, "The public URL is asked once the pod runs.")
-        )
+        # What an earlier answer said goes on to count; what stood in the way of asking is over.
+        asked = case.previous.get(HostCondition.EXPOSED, {}).get("reason") in _ANSWERS
+        return None if asked else unknown(HostReason.POD_NOT_READY, "The public URL is asked once the pod runs.")
     return (true if exposure.reason in REACHED else false)(exposure.reason, exposure.message)
 
 

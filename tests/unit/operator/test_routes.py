@@ -75,3 +75,15 @@ def test_service_only_is_no_fault_and_a_url_in_front_of_it_is_asked() -> None:
     status = observe(host(endpoint={"type": "Service", "url": url}), seen)
     assert condition(status, "Exposed") == ("True", "Exposed")
     assert status["url"] == url
+
+
+@pytest.mark.parametrize("reason", ["GatewayAPINotInstalled", "RouteNotAccepted", "NoGateway", "EndpointConflict"])
+def test_what_stood_in_the_way_is_forgotten_once_it_is_gone_even_before_the_url_was_asked(reason: str) -> None:
+    before = {"conditions": [{"type": "Exposed", "status": "False", "reason": reason, "message": "…"}]}
+    assert condition(observe(host(status=before), WORKING), "Exposed") == ("Unknown", "PodNotReady")
+
+
+@pytest.mark.parametrize("reason", ["Exposed", "InsecureHTTP", "EndpointUnreachable", "EndpointMisrouted"])
+def test_an_earlier_answer_of_the_url_counts_until_the_next(reason: str) -> None:
+    before = {"conditions": [{"type": "Exposed", "status": "False", "reason": reason, "message": "…"}]}
+    assert condition(observe(host(status=before), WORKING), "Exposed") == ("False", reason)
