@@ -208,13 +208,14 @@ class Authorities:
         return published
 
     def _waiting(self, key: Key, keys: AuthorityKeys) -> tuple[str, ...]:
-        """The hosts that have not accepted the next key yet."""
+        """The hosts that have not accepted the next key yet. Who holds no certificate at all, need not."""
         if keys.following is None:
             return ()
         hosts = self._store.hosts_with_authority(key)
         known = {host.key.name: self._register.get(host.key) for host in hosts}
+        accepted = keys.following.fingerprint
         return tuple(
-            name for name, some in known.items() if some is None or some.accepted != keys.following.fingerprint
+            name for name, some in known.items() if some is None or (some.issued and some.accepted != accepted)
         )
 
     def _held(self, key: Key, entry: Entry) -> bool | None:
