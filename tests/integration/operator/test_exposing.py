@@ -1,6 +1,7 @@
 """What leads to hosts from outside, on a real API server: first without the Gateway API, then with it."""
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -61,6 +62,10 @@ def test_http_routes_wait_for_the_gateway_api_and_all_else_goes_on(
     until(lambda: not cluster.get("ingress", "rh-web-01"), "the Ingress is gone")
 
 
+def _refused(cluster: Cluster, reason: str) -> bool:
+    return exposed(cluster) == ("False", reason)
+
+
 def test_each_host_gets_a_domain_of_its_own_and_a_namespace_only_what_is_allowed(
     cluster: Cluster, start_operator: StartOperator
 ) -> None:
@@ -82,12 +87,10 @@ def test_each_host_gets_a_domain_of_its_own_and_a_namespace_only_what_is_allowed
         lambda: (cluster.configuration() or {})["endpoint"]["public_url"] == f"https://{domain}/mcp", "it knows its URL"
     )
 
-    for name, reason in (
-        ("other.example.com", "DomainNotAllowed"),
-        ("web-01.other.mcp.example.com", "EndpointConflict"),
-    ):
+    refused = {"other.example.com": "DomainNotAllowed", "web-01.other.mcp.example.com": "EndpointConflict"}
+    for name, reason in refused.items():
         cluster.plane.apply(host(cluster.namespace, endpoint={"type": "Ingress", "ingress": {"host": name}}))
-        until(lambda reason=reason: exposed(cluster) == ("False", reason), f"{name} is refused: {reason}")
+        until(partial(_refused, cluster, reason), f"{name} is refused: {reason}")
         until(lambda: not cluster.get("ingress", "rh-web-01"), "there is no Ingress")
     own = {"host": "ssh.shop.example.com", "path": "/web"}
     cluster.plane.apply(host(cluster.namespace, endpoint={"type": "Ingress", "ingress": own}))
