@@ -109,13 +109,21 @@ class HostReason(Documented):
     HOST_KEY_MATCHES = "HostKeyMatches", "The host presented a key that the spec trusts."
     HOST_KEY_MISMATCH = (
         "HostKeyMismatch",
-        "The host presented a key that isn't trusted. Compare status.hostKeyFingerprint with the host's own first.",
+        "A key was presented that isn't trusted: nothing is connected until a person decides. The message says how.",
+    )
+    HOST_KEY_NOT_PINNED = (
+        "HostKeyNotPinned",
+        "With hostKey.type TrustOnFirstUse: the host's key is seen for the first time, and is being pinned.",
     )
     HOST_KEY_NOT_SEEN = "HostKeyNotSeen", "No connection got far enough yet to see the host's key."
 
     JUMP_HOST_NOT_FOUND = (
         "JumpHostNotFound",
         "A RemoteHost that spec.jumpHosts names doesn't exist or can't be read. The former way is used until then.",
+    )
+    JUMP_HOST_KEY_NOT_PINNED = (
+        "JumpHostKeyNotPinned",
+        "A jump host has hostKey.type TrustOnFirstUse, and its key was not seen yet: its own conditions say why.",
     )
     JUMP_CYCLE = (
         "JumpCycle",

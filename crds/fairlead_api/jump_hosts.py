@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from fairlead_api.auth import OwnAuth
 from fairlead_api.base import ApiModel, Cel
-from fairlead_api.host_keys import HostKey
+from fairlead_api.host_keys import OwnHostKey
 from fairlead_api.strings import Address, HostName, Username
 
 MAX_JUMP_HOSTS = 8
@@ -56,7 +56,7 @@ class JumpHost(ApiModel):
     port: Annotated[int | None, Field(ge=1, le=65535, description="TCP port of the SSH server. Absent: 22.")] = None
     username: Annotated[Username | None, Field(description="The account to log in to.")] = None
     auth: Annotated[OwnAuth | None, Field(description="How to log in.")] = None
-    host_key: Annotated[HostKey | None, Field(description="How the server proves that it is the right one.")] = None
+    host_key: Annotated[OwnHostKey | None, Field(description="How the server proves that it is the right one.")] = None
 
     @model_validator(mode="after")
     def _check_form(self) -> Self:

@@ -8,7 +8,7 @@ from fairlead_api.auth import Auth
 from fairlead_api.base import API_VERSION, ApiModel, ListType, ObservedModel, refuse_repeated
 from fairlead_api.endpoint import Endpoint
 from fairlead_api.environment import Environment
-from fairlead_api.host_keys import HostKey
+from fairlead_api.host_keys import HostKey, RefusedHostKey
 from fairlead_api.host_policy import Connection, Limits, Policy, Tools
 from fairlead_api.jump_hosts import MAX_JUMP_HOSTS, JumpHost
 from fairlead_api.mcp_server_status import McpServerStatus
@@ -133,6 +133,21 @@ class RemoteHostStatus(ObservedModel):
     host_key_fingerprint: Annotated[
         str | None,
         Field(max_length=128, description="`SHA256:...` of the key that the host presented last, trusted or not."),
+    ] = None
+    pinned_host_key: Annotated[
+        str | None,
+        Field(max_length=8192, description="With hostKey.type TrustOnFirstUse: the only key that is trusted."),
+    ] = None
+    refused_host_key: Annotated[
+        RefusedHostKey | None,
+        Field(description="A host key that did not match, while no person has decided about it."),
+    ] = None
+    accepted_host_key: Annotated[
+        str | None,
+        Field(
+            max_length=128,
+            description="The value of the annotation fairlead.dev/accept-host-key that has been acted upon.",
+        ),
     ] = None
     ssh_server_version: Annotated[
         str | None,

@@ -38,6 +38,7 @@ from fairlead_operator.controllers.departures import Departures
 from fairlead_operator.controllers.generated_keys import GeneratedKeys
 from fairlead_operator.controllers.host_certificates import HostCertificateSecrets
 from fairlead_operator.controllers.host_credentials import HostCredentialsKeeper
+from fairlead_operator.controllers.host_key_pins import HostKeyPins
 from fairlead_operator.controllers.hosts import HostController
 from fairlead_operator.controllers.issued import IssuedCertificates
 from fairlead_operator.controllers.issuing import Authorities
@@ -54,6 +55,7 @@ from fairlead_operator.handlers.dispatch import Dispatcher, Kind, Work
 from fairlead_operator.handlers.kopf_events import operator_registry, operator_settings
 from fairlead_operator.handlers.queue import WorkQueue
 from fairlead_operator.observe.exposure import ExposureCheck
+from fairlead_operator.reconcile.jumps import references
 from fairlead_operator.reconcile.labels import HOST_LABEL, MANAGED_SELECTOR, pod_selector, selector_text
 from fairlead_operator.reconcile.metadata import Meta
 from fairlead_operator.reconcile.names import child_name
@@ -126,6 +128,7 @@ class Operator:
                 register=self._issued,
             ),
         )
+        self._host_keys = HostKeyPins(self._objects, secrets, self._store)
         self._runtimes = Runtimes(
             settings,
             session,
@@ -144,11 +147,13 @@ class Operator:
             events=events,
             secrets=self._caches[SECRETS],
             credentials=self._credentials,
+            host_keys=self._host_keys,
             routing=Routing(self._objects, self._applier, self._caches[HTTP_ROUTES]),
             runtimes=self._runtimes,
             probe_key=probe_key,
             signing_keys=self._signing_keys,
             departures=self._departures,
+            host_key_changed=self._host_key_changed,
             loaded=self._configuration_loaded,
             used=self._tokens_used,
         )
@@ -283,6 +288,7 @@ class Operator:
             if gone:
                 self._token_secrets.gone(meta)
                 self._credentials.gone(meta)
+                self._host_keys.gone(meta)
                 self._authority_keys.gone(meta)
             self._dispatcher.secret_changed(meta)
             return
@@ -294,6 +300,12 @@ class Operator:
     def _hosts_changed(self, hosts: Iterable[Host]) -> None:
         for host in hosts:
             self._dispatcher.add_host(host.key)
+
+    def _host_key_changed(self, host: Host) -> None:
+        """What is trusted of a host counts for those behind it, and what those refuse for a person's decision here."""
+        before = {Key(host.key.namespace, name) for name in references(host.spec)} if host.spec is not None else set()
+        for key in before | self._store.behind(host.key):
+            self._dispatcher.add_host(key)
 
     def _configuration_loaded(self, host: Host) -> None:
         for token in self._store.tokens(host.key.namespace):

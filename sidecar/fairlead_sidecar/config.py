@@ -6,6 +6,7 @@ SSH credentials are paths.
 
 import hashlib
 import json
+from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
@@ -465,9 +466,14 @@ class SidecarConfig(Model):
 
 def trust_digest(config: SidecarConfig) -> str:
     """What changes with the servers on the way, what their host keys are judged by, and what a person accepted."""
-    servers = [(hop.target.address, hop.target.port, hop.host_key.model_dump_json()) for hop in config.jump_hosts]
-    servers.append((config.target.address, config.target.port, config.host_key.model_dump_json()))
-    return digest(json.dumps([servers, config.host_key_acceptance]))
+    servers = [(hop.target, hop.host_key) for hop in config.jump_hosts]
+    return trust_of([*servers, (config.target, config.host_key)], config.host_key_acceptance)
+
+
+def trust_of(servers: Iterable[tuple[Target, Model]], acceptance: str) -> str:
+    """`trust_digest`, of the servers with what their host keys are judged by."""
+    judged = [(target.address, target.port, trust.model_dump_json()) for target, trust in servers]
+    return digest(json.dumps([judged, acceptance]))
 
 
 def digest(text: str | bytes) -> str:

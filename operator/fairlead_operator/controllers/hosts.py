@@ -16,6 +16,7 @@ from fairlead_operator.cluster.resources import DEPLOYMENTS, NETWORK_POLICIES, R
 from fairlead_operator.controllers.configuration import Configurations, claimant_of
 from fairlead_operator.controllers.departures import Departures
 from fairlead_operator.controllers.host_credentials import HostCredentialsKeeper
+from fairlead_operator.controllers.host_key_pins import HostKeyPins
 from fairlead_operator.controllers.routing import Routing
 from fairlead_operator.controllers.runtime import Runtime, Runtimes
 from fairlead_operator.controllers.store import Store
@@ -28,6 +29,7 @@ from fairlead_operator.reconcile.endpoint import Endpoint, resolve_endpoint
 from fairlead_operator.reconcile.grants import Told, revokes, with_tokens
 from fairlead_operator.reconcile.host_config import sidecar_config
 from fairlead_operator.reconcile.host_credentials import HostCredentials
+from fairlead_operator.reconcile.host_keys import HOST_KEY_FIELDS, HostKeyState
 from fairlead_operator.reconcile.host_status import announcements, differs, host_status, status_manifest
 from fairlead_operator.reconcile.jumps import Hop, NoWay, way
 from fairlead_operator.reconcile.jwt_claims import jwt_trust
@@ -62,11 +64,13 @@ class HostController:
         events: Events,
         secrets: SecretMetadata,
         credentials: HostCredentialsKeeper,
+        host_keys: HostKeyPins,
         routing: Routing,
         runtimes: Runtimes,
         probe_key: bytes,
         signing_keys: SigningKeys,
         departures: Departures,
+        host_key_changed: Callable[[Host], None],
         loaded: Callable[[Host], None],
         used: Callable[[Host, frozenset[str]], None],
     ) -> None:
@@ -80,11 +84,13 @@ class HostController:
             events: Writes Events.
             secrets: Metadata of Secrets.
             credentials: What the operator makes for logins.
+            host_keys: What is trusted of hosts.
             routing: What leads to hosts from outside.
             runtimes: What is known of running sidecars.
             probe_key: From which the operator's own credentials are derived.
             signing_keys: The keys of JWTs.
             departures: Ends pods at once that take their time.
+            host_key_changed: Called when another key of a host is trusted or refused, or a person accepted one.
             loaded: Called when a sidecar has loaded another configuration, or tokens found room or lost it.
             used: Called with the UIDs of the McpTokens that a sidecar saw in another hour than before.
         """
@@ -95,11 +101,13 @@ class HostController:
         self._events = events
         self._secrets = secrets
         self._credentials = credentials
+        self._host_keys = host_keys
         self._routing = routing
         self._runtimes = runtimes
         self._probe_key = probe_key
         self._signing_keys = signing_keys
         self._departures = departures
+        self._host_key_changed = host_key_changed
         self._loaded = loaded
         self._used = used
         self._configurations = Configurations(objects, applier)
@@ -131,7 +139,7 @@ class HostController:
         endpoint = resolve_endpoint(host.key, spec, self._settings) if spec is not None else None
         troubles = Troubles()
         credentials: HostCredentials | None = None
-        config = None
+        config = host_key = None
         hops: tuple[Hop, ...] = ()
         with troubles.noted():
             if spec is None or endpoint is None:
@@ -140,7 +148,8 @@ class HostController:
                 raise Unusable(Obstacle(HostReason.INVALID_SPEC, problem))
             credentials = await self._credentials.obtain(host, spec, runtime.view)
             hops = self._way(host, spec)
-            config = self._config(host, spec, hops, endpoint, credentials=credentials)
+            host_key = await self._host_keys.obtain(host, spec, hops, runtime.view)
+            config = self._config(host, spec, hops, endpoint, credentials=credentials, host_key=host_key)
         delivered = await self._deliver(host, told, config, runtime, troubles)
         closed = delivered is None and await self._must_close(host, told, runtime, troubles)
         await self._bring_children(host, hops, endpoint, runtime, delivered=delivered, troubles=troubles, closed=closed)
@@ -153,7 +162,9 @@ class HostController:
         obstacle, passing = troubles.obstacle(closed=closed), troubles.passing
         if passing is not None and obstacle is None:
             raise passing
-        again = await self._report(host, hops, endpoint, runtime, credentials=credentials, obstacle=obstacle)
+        again = await self._report(
+            host, hops, endpoint, runtime, credentials=credentials, host_key=host_key, obstacle=obstacle
+        )
         if passing is not None:
             raise passing
         return again
@@ -166,6 +177,7 @@ class HostController:
         runtime: Runtime,
         *,
         credentials: HostCredentials | None,
+        host_key: HostKeyState | None,
         obstacle: Obstacle | None,
     ) -> float | None:
         """Write what was found. Returns after how many seconds to look again."""
@@ -178,6 +190,7 @@ class HostController:
             secret_exists=spec is not None and secrets[0] not in missing,
             missing_secrets=tuple(some for some in missing if some is not secrets[0]),
             credentials=credentials,
+            host_key=host_key,
             obstacle=obstacle,
             endpoint_winner=self._store.endpoint_winner(host.key),
             route_problem=await self._routing.problem(host, endpoint, runtime.view),
@@ -224,6 +237,7 @@ class HostController:
         endpoint: Endpoint,
         *,
         credentials: HostCredentials | None,
+        host_key: HostKeyState,
     ) -> SidecarConfig:
         version = self._version(host, mounted(host.key.name, spec, hops), credentials)
         return sidecar_config(
@@ -231,6 +245,7 @@ class HostController:
             spec,
             hops,
             endpoint,
+            host_key=host_key,
             trusted_proxies=self._settings.endpoint_trusted_proxies,
             credentials_version=version,
             drain_timeout=drain_timeout(placed(spec.sidecar, self._settings.sidecar_defaults)),
@@ -358,6 +373,8 @@ class HostController:
             # Deleted meanwhile, or deleted and created anew: the event about it is on its way.
             return
         self._store.put_host(read_host(written))
+        if differs(host.status, status, HOST_KEY_FIELDS):
+            self._host_key_changed(host)
         for announcement in announcements(host.status, status):
             logger.info("%s: %s: %s", host.key, announcement.reason, announcement.message)
             await self._events.announce("RemoteHost", host, announcement)

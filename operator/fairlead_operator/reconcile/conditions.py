@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fairlead_api.conditions import HostCondition, HostReason
+from fairlead_api.host_keys import HostKeyType
 from fairlead_api.meta import ConditionStatus
 from fairlead_api.remotehost import RemoteHostSpec
 from fairlead_operator.reconcile.endpoint import Endpoint
@@ -165,20 +166,39 @@ def _credentials(case: _Case) -> Finding | None:
 
 def _host_key(case: _Case) -> Finding | None:
     not_seen = unknown(HostReason.HOST_KEY_NOT_SEEN, "No connection got far enough yet to see the host's key.")
+    if (refused := _refused(case)) is not None:
+        return refused
     link = _link(case)
     if link is None:
         return case.keep_or(HostCondition.HOST_KEY_TRUSTED, not_seen)
+    if link.reason == HostReason.HOST_KEY_NOT_PINNED:
+        return unknown(HostReason.HOST_KEY_NOT_PINNED, link.message)
     if link.reason == HostReason.HOST_KEY_MISMATCH:
         return false(HostReason.HOST_KEY_MISMATCH, link.message)
     # A jump host may have refused the login: then the host itself has shown nothing.
-    refused = link.reason in _KEY_SEEN_REASONS and link.host_key_fingerprint is not None
-    if link.state is LinkState.CONNECTED or refused:
+    login_refused = link.reason in _KEY_SEEN_REASONS and link.host_key_fingerprint is not None
+    if link.state is LinkState.CONNECTED or login_refused:
         shown = link.host_key_fingerprint or "a key"
-        return true(HostReason.HOST_KEY_MATCHES, f"The host presented {shown}, which spec.hostKey trusts.")
+        return true(HostReason.HOST_KEY_MATCHES, f"The host presented {shown}, which {_trusted_by(case)}.")
     return case.keep_or(HostCondition.HOST_KEY_TRUSTED, not_seen)
 
 
+def _trusted_by(case: _Case) -> str:
+    first_use = case.spec.host_key.type is HostKeyType.TRUST_ON_FIRST_USE
+    return "was pinned when the host was seen first" if first_use else "spec.hostKey trusts"
+
+
+def _refused(case: _Case) -> Finding | None:
+    """That nothing is connected because of a host key, if so."""
+    state = case.seen.host_key
+    if state is None or state.refusal is None:
+        return None
+    return false(HostReason.HOST_KEY_MISMATCH, f"{state.refusal.message} {state.advice}")
+
+
 def _connected(case: _Case) -> Finding | None:
+    if (refused := _refused(case)) is not None:
+        return refused
     link = _link(case)
     if link is not None:
         return _link_finding(case, link)
@@ -196,6 +216,8 @@ def _link_finding(case: _Case, link: LinkStatus) -> Finding | None:
             # What works goes on, but the newest credentials would not log in.
             return true(link.reason, link.message)
         return true(HostReason.CONNECTED, f"Logged in as {spec.username} at {spec.address} port {spec.port}.")
+    if link.reason == HostReason.HOST_KEY_NOT_PINNED:
+        return unknown(HostReason.HOST_KEY_NOT_PINNED, link.message)
     if link.state is LinkState.CONNECTING:
         trying = unknown(HostReason.CONNECTING, link.message)
         lost = case.holds(HostCondition.CONNECTED) and case.seen.now - link.since >= GRACE

@@ -9,7 +9,8 @@ from fairlead_api.mcptoken import Permission as ApiPermission
 from fairlead_api.mcptoken import ToolSelection as ApiToolSelection
 from fairlead_api.remotehost import RemoteHostSpec
 from fairlead_operator.reconcile.endpoint import Endpoint
-from fairlead_operator.reconcile.jumps import Hop, trusted_keys
+from fairlead_operator.reconcile.host_keys import HostKeyState
+from fairlead_operator.reconcile.jumps import Hop
 from fairlead_operator.reconcile.labels import host_labels
 from fairlead_operator.reconcile.mcp_server_config import mcp_servers
 from fairlead_operator.reconcile.names import child_name, credentials_secret_name
@@ -24,6 +25,7 @@ def sidecar_config(
     hops: Iterable[Hop],
     endpoint: Endpoint,
     *,
+    host_key: HostKeyState,
     trusted_proxies: tuple[str, ...],
     credentials_version: str,
     drain_timeout: float,
@@ -35,6 +37,7 @@ def sidecar_config(
         spec: Its spec.
         hops: The servers that are passed on the way to it.
         endpoint: Where it is served.
+        host_key: What holds for its key.
         trusted_proxies: Networks of proxies whose X-Forwarded-For is believed.
         credentials_version: Changes when one of the mounted Secrets does.
         drain_timeout: Seconds that calls under way get when the pod is told to end.
@@ -57,7 +60,9 @@ def sidecar_config(
             for index, hop in enumerate(hops)
         ),
         credentials_version=credentials_version,
-        host_key=trusted_keys(spec.host_key),
+        host_key=host_key.trust,
+        host_key_acceptance=host_key.acceptance,
+        host_key_refusal=host_key.refusal,
         connection=sidecar.Connection(
             connect_timeout=spec.connection.connect_timeout.total_seconds(),
             keepalive_interval=spec.connection.keep_alive_interval.total_seconds(),

@@ -9,6 +9,9 @@ from fairlead_api.meta import ConditionStatus
 from fairlead_operator.reconcile.conditions import Findings
 from fairlead_operator.reconcile.endpoint import Endpoint, internal_url
 from fairlead_operator.reconcile.host_credentials import credential_announcements
+from fairlead_operator.reconcile.host_keys import HOST_KEY_FIELDS
+from fairlead_operator.reconcile.host_keys import announcements as host_key_announcements
+from fairlead_operator.reconcile.host_keys import status_fields as host_key_fields
 from fairlead_operator.reconcile.mcp_server_status import mcp_server_announcements, mcp_servers_status
 from fairlead_operator.reconcile.names import child_name
 from fairlead_operator.reconcile.objects import Host
@@ -24,10 +27,15 @@ FIELDS = (
     "publicKey",
     "nextPublicKey",
     "hostKeyFingerprint",
+    "pinnedHostKey",
+    "refusedHostKey",
+    "acceptedHostKey",
     "sshServerVersion",
     "toolCount",
     "mcpServers",
 )
+_UNDER_WAY = frozenset({HostReason.CONNECTING, HostReason.HOST_KEY_NOT_PINNED})
+"""Reasons for not being Ready yet."""
 _EXPECTED = frozenset({HostReason.POD_NOT_READY, HostReason.SUSPENDED})
 """Reasons for not being Ready that need nobody's attention."""
 _EXPOSED_WARNINGS = frozenset(
@@ -63,6 +71,10 @@ def host_status(host: Host, endpoint: Endpoint | None, seen: HostObservation, fi
     if endpoint is None:
         return status
     status |= _link_fields(seen)
+    if seen.host_key is not None:
+        for field in HOST_KEY_FIELDS:
+            status.pop(field, None)
+        status |= host_key_fields(seen.host_key)
     status.pop("mcpServers", None)
     if host.spec is not None and (servers := mcp_servers_status(host, host.spec, seen)):
         status["mcpServers"] = servers
@@ -117,8 +129,10 @@ def announcements(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[A
     """The Events that the step from one status to the next deserves."""
     result = []
     previous = by_type(before)
+    of_host_key = host_key_announcements(before, after)
     ready = changed(HostCondition.READY, previous, after["conditions"])
-    if ready is not None and ready["reason"] != HostReason.CONNECTING:
+    told = {announcement.reason for announcement in of_host_key}
+    if ready is not None and ready["reason"] not in _UNDER_WAY | told:
         fine = ready["status"] == ConditionStatus.TRUE or ready["reason"] in _EXPECTED
         result.append(Announcement("Normal" if fine else "Warning", ready["reason"], ready["message"]))
     result += credential_announcements(before, after)
@@ -129,4 +143,4 @@ def announcements(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[A
     exposed = changed(HostCondition.EXPOSED, previous, after["conditions"])
     if exposed is not None and exposed["reason"] in _EXPOSED_WARNINGS:
         result.append(Announcement("Warning", exposed["reason"], exposed["message"]))
-    return result + mcp_server_announcements(before, after)
+    return of_host_key + result + mcp_server_announcements(before, after)

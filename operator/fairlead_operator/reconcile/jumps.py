@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from fairlead_api.conditions import HostReason
-from fairlead_api.host_keys import HostKey
+from fairlead_api.host_keys import HostKey, HostKeyType, OwnHostKey
 from fairlead_api.jump_hosts import MAX_JUMP_HOSTS, JumpHost
 from fairlead_api.remotehost import RemoteHostSpec
 from fairlead_operator.reconcile.names import credentials_secret_name
@@ -25,6 +25,8 @@ class Hop:
     host_key: sidecar.PinnedHostKeys | sidecar.AuthorityHostKeys
     name: str
     """What messages call it: the name of its RemoteHost, else its address."""
+    accepted: str = ""
+    """What a person has accepted about its host key."""
 
 
 class NoWay(Exception):
@@ -36,8 +38,8 @@ class NoWay(Exception):
         self.message = message
 
 
-def trusted_keys(host_key: HostKey) -> sidecar.PinnedHostKeys | sidecar.AuthorityHostKeys:
-    """How a server proves what it is, in the sidecar's words."""
+def trusted_keys(host_key: HostKey | OwnHostKey) -> sidecar.PinnedHostKeys | sidecar.AuthorityHostKeys:
+    """How a server proves what it is whose keys the spec holds, in the sidecar's words."""
     if host_key.authority is not None:
         return sidecar.AuthorityHostKeys(public_keys=host_key.authority.public_keys)
     return sidecar.PinnedHostKeys(public_keys=host_key.pinned.public_keys if host_key.pinned else ())
@@ -98,9 +100,24 @@ def _referenced(name: str, path: tuple[str, ...], find: Find, hops: list[Hop]) -
     return Hop(
         target=sidecar.Target(address=host.spec.address, port=host.spec.port, username=host.spec.username),
         secret=credentials_secret_name(name, host.spec),
-        host_key=trusted_keys(host.spec.host_key),
+        host_key=_of_referenced(host, host.spec.host_key, route),
         name=name,
+        accepted=host.status.get("acceptedHostKey") or "",
     )
+
+
+def _of_referenced(host: Host, host_key: HostKey, route: str) -> sidecar.PinnedHostKeys | sidecar.AuthorityHostKeys:
+    if host_key.type is not HostKeyType.TRUST_ON_FIRST_USE:
+        return trusted_keys(host_key)
+    pin = host.status.get("pinnedHostKey")
+    if not pin:
+        raise NoWay(
+            HostReason.JUMP_HOST_KEY_NOT_PINNED,
+            f"The key of the jump host {host.key.name!r} ({route}) is trusted on first use and was not seen yet: see"
+            f" kubectl describe remotehost {host.key.name}. If that is suspended, let it connect once, or pin its key"
+            " in its spec.hostKey.",
+        )
+    return sidecar.PinnedHostKeys(public_keys=(pin,))
 
 
 def _inline(jump: JumpHost) -> Hop:

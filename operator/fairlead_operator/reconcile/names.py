@@ -15,6 +15,11 @@ def generated_key_name(host: str) -> str:
     return f"rh-{host}.key"
 
 
+def host_key_name(host: str) -> str:
+    """The Secret that holds the host key that was pinned when it was seen first."""
+    return f"rh-{host}.host-key"
+
+
 def certificate_name(host: str) -> str:
     """The Secret that holds a host's certificates and their keys.
 

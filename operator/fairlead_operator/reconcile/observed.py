@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from fairlead_api.conditions import HostReason
 from fairlead_operator.reconcile.host_credentials import HostCredentials
+from fairlead_operator.reconcile.host_keys import HostKeyState
 from fairlead_operator.reconcile.mounts import Mounted
 from fairlead_operator.reconcile.objects import Key
 from fairlead_sidecar.statusz import Statusz
@@ -81,6 +82,8 @@ class HostObservation:
     """Further Secrets that the pod mounts and that don't exist."""
     credentials: HostCredentials | None = None
     """What the operator made for the login; None: the Secret is the user's, or nothing could be made."""
+    host_key: HostKeyState | None = None
+    """None: it could not be found out."""
     obstacle: Obstacle | None = None
     """None: the children are as they should be."""
     endpoint_winner: Key | None = None

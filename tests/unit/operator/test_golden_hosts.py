@@ -13,6 +13,7 @@ from fairlead_operator.reconcile.endpoint import resolve_endpoint
 from fairlead_operator.reconcile.grants import Told, with_tokens
 from fairlead_operator.reconcile.host_config import config_secret, sidecar_config
 from fairlead_operator.reconcile.host_credentials import CertificateState, HostCredentials
+from fairlead_operator.reconcile.host_keys import judge
 from fairlead_operator.reconcile.host_status import host_status
 from fairlead_operator.reconcile.jumps import way
 from fairlead_operator.reconcile.jwt_claims import jwt_trust
@@ -89,11 +90,13 @@ def test_host_becomes_what_the_golden_files_say(case: str, golden: Golden) -> No
     route = route_manifest(host, spec, endpoint, taken=False)
     for kind in ("Ingress", "HTTPRoute"):
         golden.check(case, kind.lower(), route if route is not None and route["kind"] == kind else None)
+    host_key = judge(host, spec.host_key, hops, pin=host.status.get("pinnedHostKey"), link=None)
     config = sidecar_config(
         host,
         spec,
         hops,
         endpoint,
+        host_key=host_key,
         trusted_proxies=chosen.endpoint_trusted_proxies,
         credentials_version="7/1",
         drain_timeout=drain_timeout(placed(spec.sidecar, chosen.sidecar_defaults)),
@@ -112,7 +115,9 @@ def test_host_becomes_what_the_golden_files_say(case: str, golden: Golden) -> No
     assert SidecarConfig.parse(rendered) == config
     secret["data"] = {"config.json": json.loads(rendered)}
     golden.check(case, "config", secret)
-    seen = HostObservation(now=NOW, view=SidecarView(), secret_exists=True, credentials=credentials(case))
+    seen = HostObservation(
+        now=NOW, view=SidecarView(), secret_exists=True, credentials=credentials(case), host_key=host_key
+    )
     findings = host_findings(host, spec, endpoint, seen)
     golden.check(case, "status", host_status(host, endpoint, seen, findings))
 
