@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tests.cluster.images import load
 from tests.cluster.locks import exclusive
+from tests.cluster.node import PODS
 from tests.cluster.state import REPOSITORY, Description, State
 from tests.e2e.support.kube import Kube
 from tests.e2e.support.waiting import wait_until
@@ -64,7 +65,7 @@ def chart_values(images: dict[str, str], cluster: Description) -> dict[str, obje
 
     return {
         "image": {"operator": image(images["operator"]), "sidecar": image(images["sidecar"])},
-        "endpoint": {"className": cluster.ingress_class, "urlPrefix": cluster.ingress_url},
+        "endpoint": {"className": cluster.ingress_class, "urlPrefix": cluster.ingress_url, "trustedProxies": [PODS]},
     }
 
 
