@@ -1,7 +1,7 @@
 import base64
 import json
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import jwt
@@ -12,6 +12,8 @@ from fairlead_operator.credentials.key_set import LIFETIME, UNUSED_FOR, KeySet, 
 from fairlead_operator.reconcile.jwt_claims import MOST_BYTES, claims, jwt_trust, too_large
 from fairlead_operator.reconcile.token_rotation import Claims
 from fairlead_operator.settings import Settings
+from fairlead_sidecar.access.grants import Unauthenticated
+from fairlead_sidecar.access.jwt import JwtVerifier
 from fairlead_sidecar.config import Endpoint
 from tests.unit.operator.states import NOW, SETTINGS, host, later
 from tests.unit.operator.test_tokens import token
@@ -71,6 +73,24 @@ def test_a_token_says_what_it_was_told_and_any_library_can_check_it() -> None:
     assert said is not None
     assert (said.id, said.kid, said.claims) == (payload["jti"], KEY.kid, CLAIMS)
     assert sign(KEY, CLAIMS, NOW) != text, "each has an id of its own"
+
+
+def test_a_sidecar_takes_what_the_operator_signs_for_its_host_and_nothing_else() -> None:
+    some = token()
+    assert some.spec is not None
+    now = datetime.now(UTC)
+    made = replace(claims(some, some.spec, [host()], SETTINGS), expires=int(now.timestamp()) + 60)
+    endpoint = Endpoint(path="/shop/web-01", public_url="http://mcp.example.com/shop/web-01/mcp")
+    trust = jwt_trust(host().key, endpoint, (KEY.public_jwk(),), SETTINGS.issuer)
+    text = sign(KEY, made, now)
+    said = read(text, [KEY])
+    assert said is not None
+    assert JwtVerifier(trust).token_id(text) == said.id
+    for changed in (replace(made, issuer="https://x"), replace(made, audiences=("https://x",))):
+        with pytest.raises(Unauthenticated):
+            JwtVerifier(trust).token_id(sign(KEY, changed, now))
+    with pytest.raises(Unauthenticated):
+        JwtVerifier(trust).token_id(sign(SigningKey.generate(now), made, now))
 
 
 def test_an_expired_token_can_still_be_read() -> None:
