@@ -75,9 +75,7 @@ class IngressTls(ApiModel):
     ] = None
     issuer: Annotated[
         ObjectName | None,
-        Field(
-            description="Name of cert-manager's Issuer in this namespace that fills the Secret."
-        ),
+        Field(description="Name of cert-manager's Issuer in this namespace that fills the Secret."),
     ] = None
     cluster_issuer: Annotated[
         ObjectName | None,
