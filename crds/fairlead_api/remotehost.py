@@ -146,7 +146,7 @@ class RemoteHostStatus(ObservedModel):
         str | None,
         Field(
             max_length=128,
-            description="The value of the annotation fairlead.dev/accept-host-key that has been acted upon.",
+            description="The value of the annotation fairlead.dev/accept-host-key that was acted upon last.",
         ),
     ] = None
     ssh_server_version: Annotated[

@@ -23,6 +23,7 @@ from fairlead_sidecar.statusz import LinkStatus
 ACCEPT_ANNOTATION = f"{GROUP}/accept-host-key"
 HOST_KEY_FIELDS = ("pinnedHostKey", "refusedHostKey", "acceptedHostKey")
 """Of the status."""
+_MAX_VALUE = 128
 HOST_KEY_PINNED = "HostKeyPinned"
 HOST_KEY_ACCEPTED = "HostKeyAccepted"
 Trust = sidecar.PinnedHostKeys | sidecar.AuthorityHostKeys | sidecar.FirstUseHostKey
@@ -36,7 +37,7 @@ class HostKeyState:
     pin: str | None
     """With TrustOnFirstUse: the key that is trusted; None: none was seen yet, or another type."""
     accepted: str
-    """The annotation's value that has been acted upon."""
+    """The annotation's value that was acted upon last: a fingerprint, and whatever follows it."""
     acceptance: str
     """What people accepted about all servers on the way: another value ends refusals."""
     refusal: sidecar.HostKeyRefusal | None = None
@@ -74,28 +75,29 @@ def judge(
         seen_by_others: Keys that hosts behind this one refuse.
     """
     first_use = host_key.type is HostKeyType.TRUST_ON_FIRST_USE
-    asked = host.metadata.annotations.get(ACCEPT_ANNOTATION, "").strip()
-    accepted = (host.status.get("acceptedHostKey") or "") if asked else ""
+    asked = host.metadata.annotations.get(ACCEPT_ANNOTATION, "").strip()[:_MAX_VALUE]
+    accepted = host.status.get("acceptedHostKey") or ""
     if first_use and pin is None and link is not None and link.reason == HostReason.HOST_KEY_NOT_PINNED:
         pin = link.host_key
     known = _known_refusal(host, link)
     state = _state(host_key, hops, pin if first_use else None, accepted)
     refusal = known if known is not None and known.trust == _digest(host, state, hops) else None
     if not asked or asked == accepted:
+        # The same word again is none: else it would end each mismatch that is still to come.
         return replace(state, refusal=refusal, advice=_advice(host_key, hops, refusal, asked))
-    trusted = _fingerprints(state.trust)
+    trusted, named = _fingerprints(state.trust), asked.split()[0]
     if refusal is not None:
         refused = fingerprint(refusal.public_key)
-        if asked == refused and first_use and asked == _presented(host, link):
+        if named == refused and first_use and named == _presented(host, link):
             return _state(host_key, hops, refusal.public_key, asked)
-        if asked in trusted.union(*(_fingerprints(hop.host_key) for hop in hops)) - {refused}:
+        if named in trusted.union(*(_fingerprints(hop.host_key) for hop in hops)) - {refused}:
             return _state(host_key, hops, state.pin, asked)
         return replace(state, refusal=refusal, advice=_advice(host_key, hops, refusal, asked))
     others = {fingerprint(line): line for line in seen_by_others}
-    if first_use and asked in others:
-        return _state(host_key, hops, others[asked], asked)
+    if first_use and named in others:
+        return _state(host_key, hops, others[named], asked)
     # One that says no more than what holds anyway must not end a mismatch that comes later.
-    return _state(host_key, hops, state.pin, asked) if asked in trusted else state
+    return _state(host_key, hops, state.pin, asked) if named in trusted else state
 
 
 def status_fields(state: HostKeyState) -> dict[str, Any]:
@@ -190,7 +192,7 @@ def _advice(host_key: HostKey, hops: Sequence[Hop], refusal: sidecar.HostKeyRefu
     )
     if asked:
         text += (
-            f" The annotation's present value {asked[:128]} does not help: it has been acted upon before (remove it"
-            " first), or it can't be accepted here."
+            f" The annotation's present value {asked!r} does not help: it names no key that can be accepted here, or it"
+            " was acted upon before: to say the same again, write the time behind the fingerprint."
         )
     return text

@@ -137,10 +137,10 @@ def test_a_person_may_go_on_with_the_former_key_once(host_key: dict[str, Any]) -
     assert state.acceptance == fingerprint(PIN)
     again = judged(with_status(host, state), pin=pin, link=mismatch(NEW, PIN, acceptance=state.acceptance))
     assert again.refusal is not None
-    assert "acted upon before" in again.advice
+    assert "was acted upon before" in again.advice
 
 
-@pytest.mark.parametrize("value", [fingerprint(OTHER), "yes", "SHA256:"])
+@pytest.mark.parametrize("value", [fingerprint(OTHER), "yes", "SHA256:", f"yes {fingerprint(PIN)}"])
 def test_anything_else_is_no_decision(value: str) -> None:
     state = judged(a_host(FIRST_USE, accept=value), pin=PIN, link=mismatch(NEW, PIN))
     assert state.refusal is not None
@@ -156,9 +156,19 @@ def test_an_annotation_from_before_does_not_end_a_later_mismatch() -> None:
     assert later.refusal is not None
 
 
-def test_an_annotation_that_is_taken_away_may_be_set_again() -> None:
-    host = a_host(FIRST_USE, status={"acceptedHostKey": fingerprint(PIN)})
-    assert judged(host, pin=PIN).accepted == ""
+def test_an_annotation_that_is_taken_away_ends_nothing() -> None:
+    accepted = {"acceptedHostKey": fingerprint(PIN)}
+    state = judged(a_host(pinned(PIN), status=accepted), link=mismatch(NEW, PIN, acceptance=fingerprint(PIN)))
+    assert state.refusal is not None
+
+
+def test_the_same_may_be_said_again_with_the_time_behind_it() -> None:
+    accepted = {"acceptedHostKey": fingerprint(PIN)}
+    said = f"{fingerprint(PIN)} 2026-03-01"
+    host = a_host(pinned(PIN), status=accepted, accept=said)
+    state = judged(host, link=mismatch(NEW, PIN, acceptance=fingerprint(PIN)))
+    assert state.refusal is None
+    assert state.accepted == said
 
 
 def hop(key: str = BASTION, **changes: Any) -> Hop:
