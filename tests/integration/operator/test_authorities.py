@@ -157,6 +157,16 @@ def test_a_host_that_is_given_new_credentials_loses_the_former_ones(fleet: Fleet
     assert not fleet.refuses(fleet.text("web-01"))
 
 
+def test_what_was_in_a_secret_that_somebody_deletes_is_revoked(fleet: Fleet, operator: RunningOperator) -> None:
+    fleet.cluster.plane.apply(authority(fleet.cluster.namespace))
+    fleet.add("web-01")
+    before = fleet.text("web-01")
+    fleet.cluster.delete("secret", "rh-web-01.certificate")
+    until(lambda: fleet.text("web-01") not in {"", before}, "there is another certificate")
+    until(lambda: fleet.refuses(before), "the former one is in the list", seconds=SOON)
+    assert not fleet.refuses(fleet.text("web-01"))
+
+
 def test_a_serial_that_a_person_revokes_is_replaced(fleet: Fleet, operator: RunningOperator) -> None:
     fleet.cluster.plane.apply(authority(fleet.cluster.namespace))
     fleet.add("web-01")

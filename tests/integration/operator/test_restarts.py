@@ -1,6 +1,6 @@
 from collections.abc import Callable
 
-from tests.integration.operator.manifests import host, secret, token
+from tests.integration.operator.manifests import authority, certificate_auth, host, secret, token
 from tests.integration.operator.running import Cluster, RunningOperator, until
 
 
@@ -22,6 +22,8 @@ def _everything(cluster: Cluster) -> None:
         host(cluster.namespace),
         host(cluster.namespace, name="web-02", auth={"type": "Generated"}),
         host(cluster.namespace, name="web-03", suspended=True),
+        host(cluster.namespace, name="web-04", auth=certificate_auth()),
+        authority(cluster.namespace),
         token(cluster.namespace),
         token(cluster.namespace, name="other", hosts={"names": ["web-01", "nowhere"]}),
     )

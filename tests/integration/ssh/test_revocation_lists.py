@@ -146,6 +146,25 @@ async def test_a_certificate_is_good_for_its_principals_addresses_and_authority_
             await _login(server, key, refused)
 
 
+async def test_a_host_may_take_only_certificates_that_were_made_for_it(
+    sshd_factory: SshdFactory, tmp_path: Path
+) -> None:
+    authority, key = _authority(), generate_key_pair(KeyAlgorithm.ED25519, "")
+    (tmp_path / "ca.pub").write_text(authority.public_key + "\n")
+    (tmp_path / "principals").mkdir()
+    (tmp_path / "principals" / "root").write_text("shop/web-01\n")
+    options = {
+        "AuthorizedKeysFile": "none",
+        "TrustedUserCAKeys": str(tmp_path / "ca.pub"),
+        "AuthorizedPrincipalsFile": str(tmp_path / "principals" / "%u"),
+    }
+    server = sshd_factory(options=options)
+    assert await _login(server, key, _certificate(authority, key, 1, principals=("shop/web-01",))) == "in"
+    for other in (("shop/web-02",), ("root",)):
+        with pytest.raises(asyncssh.PermissionDenied):
+            await _login(server, key, _certificate(authority, key, 2, principals=other))
+
+
 async def test_connections_go_through_the_host_only_where_the_certificate_permits_it(
     trusting: tuple[Sshd, Signer, Path],
 ) -> None:
