@@ -295,6 +295,10 @@ def test_placement_and_labels_reach_the_pod(cluster: Description) -> None:
             "together must hold {namespace} and {name}, or hosts would share a path",
         ),
         ({"endpoint": {"host": "{nme}.mcp.example.com"}}, "'/endpoint/host'"),
+        (
+            {"endpoint": {"host": "{name}.{namespace}.x", "urlPrefix": "https://mcp.example.com"}},
+            "endpoint.urlPrefix must hold {namespace} and {name} as endpoint.host does",
+        ),
         ({"endpoint": {"type": "LoadBalancer"}}, "value must be one of 'Ingress', 'HTTPRoute', 'Service'"),
         ({"endpoint": {"controller": "envoy"}}, "'/endpoint/controller'"),
         ({"endpoint": {"gateway": {"parentRefs": [{"namespace": "gateways"}]}}}, "missing property 'name'"),

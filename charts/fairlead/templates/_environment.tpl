@@ -68,6 +68,12 @@
   value: {{ toJson . | quote }}
 {{- end }}
 {{- with .urlPrefix }}
+{{- $host := $.Values.endpoint.host }}
+{{- $path := ternary "/" "/{namespace}/{name}" (and (contains "{namespace}" $host) (contains "{name}" $host)) }}
+{{- $both := printf "%s%s" . (default $path $.Values.endpoint.pathTemplate) }}
+{{- if not (and (contains "{namespace}" $both) (contains "{name}" $both)) }}
+{{- fail "endpoint.urlPrefix must hold {namespace} and {name} as endpoint.host does, or hosts would share a URL" }}
+{{- end }}
 - name: FAIRLEAD_ENDPOINT_URL_PREFIX
   value: {{ . | quote }}
 {{- end }}
