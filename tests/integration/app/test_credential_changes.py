@@ -5,6 +5,7 @@ import os
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import asyncssh
@@ -83,6 +84,11 @@ def logins(server: Sshd) -> int:
     return server.log.read_text().count("Accepted ")
 
 
+def reports(endpoint: RunningEndpoint, serial: int) -> bool:
+    link = endpoint.sidecar.link
+    return link is not None and link.status().certificate_serial == serial
+
+
 async def until_another_login(server: Sshd, before: int) -> None:
     await until(lambda: logins(server) > before, "a login with the new credentials")
 
@@ -110,10 +116,7 @@ async def test_certificates_with_keys_of_their_own_follow_one_another(
                 secret.replace(**certified(serial))
                 endpoint.reconfigure(credentials_version=str(serial))
                 await until_another_login(server, before)
-                await until(
-                    lambda serial=serial: endpoint.sidecar.link.status().certificate_serial == serial,
-                    "its serial is reported",
-                )
+                await until(partial(reports, endpoint, serial), "its serial is reported")
         records = [record for record in endpoint.audit() if "certificate_serial" in record]
         assert {record["certificate_serial"] for record in records} >= {1, 6}
 
@@ -122,14 +125,13 @@ async def test_a_password_follows_another(sshd_factory: SshdFactory, tmp_path: P
     server = sshd_factory(username="deploy", password=True)
     server.authorize()
     secret = MountedSecret(tmp_path / "mounted", password=b"open sesame 42")
-    async with running(server.sidecar_config(auth=secret.config())) as endpoint:
-        async with steady_calls(endpoint):
-            before = logins(server)
-            change_password(server, "another one")
-            await asyncio.sleep(0.5)
-            secret.replace(password=b"another one")
-            endpoint.reconfigure(credentials_version="2")
-            await until_another_login(server, before)
+    async with running(server.sidecar_config(auth=secret.config())) as endpoint, steady_calls(endpoint):
+        before = logins(server)
+        change_password(server, "another one")
+        await asyncio.sleep(0.5)
+        secret.replace(password=b"another one")
+        endpoint.reconfigure(credentials_version="2")
+        await until_another_login(server, before)
 
 
 def change_password(server: Sshd, password: str) -> None:
