@@ -3,7 +3,7 @@
 import asyncio
 import json
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -23,6 +23,9 @@ STALLED_SECONDS = 30.0
 TOTAL_UNSENT_BYTES = 32 * 1024 * 1024
 """What may wait on one port for clients that read slowly. Beyond it the connection goes that has waited for longest."""
 
+HELD_KEY = "fairlead.held"
+"""Where the ASGI scope has what tells a connection how many bytes of an answer wait elsewhere for it to take them."""
+
 
 class BoundedHttp(HttpToolsProtocol):
     """Ends connections whose request is endless or never comes, or whose answer nobody takes.
@@ -38,6 +41,7 @@ class BoundedHttp(HttpToolsProtocol):
         self._idle_since = self.loop.time()
         self._stalled_since: float | None = None
         self._unsent = 0
+        self._held = 0
         self._stalled: asyncio.TimerHandle | None = None
 
     def refused(self, reason: str) -> None:
@@ -90,6 +94,7 @@ class BoundedHttp(HttpToolsProtocol):
         """A head begins."""
         self._end_in(HEAD_SECONDS)
         super().on_message_begin()
+        cast("dict[str, object]", self.scope)[HELD_KEY] = self._hold
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """One header. The parser leaves blanks behind its value, which are no part of it (RFC 9110, section 5.5)."""
@@ -116,6 +121,14 @@ class BoundedHttp(HttpToolsProtocol):
         super().on_response_complete()
         if not self._in_head:
             self._end_in(LINGER_SECONDS)
+
+    @property
+    def waiting(self) -> int:
+        """Bytes of an answer that wait for the client."""
+        return self.transport.get_write_buffer_size() + self._held
+
+    def _hold(self, size: int) -> None:
+        self._held = size
 
     @property
     def _idle(self) -> bool:
@@ -165,12 +178,12 @@ class BoundedHttp(HttpToolsProtocol):
             for other in self.connections
             if isinstance(other, BoundedHttp) and other._stalled_since is not None  # noqa: SLF001 - of the same class
         ]
-        total = sum(other.transport.get_write_buffer_size() for other in slow)
+        total = sum(other.waiting for other in slow)
         slow.sort(key=lambda other: other._stalled_since or 0.0)  # noqa: SLF001 - of the same class
         for other in slow[:-1]:
             if total <= TOTAL_UNSENT_BYTES:
                 return
-            total -= other.transport.get_write_buffer_size()
+            total -= other.waiting
             other.transport.abort()
 
     def _end_in(self, seconds: float) -> None:

@@ -9,7 +9,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import anyio
@@ -34,13 +34,10 @@ from mcp_types import JSONRPCError, JSONRPCNotification, JSONRPCRequest, JSONRPC
 from starlette.requests import Request
 from starlette.types import Send
 
+from fairlead_sidecar.access.watching import PING, watching
+
 logger = logging.getLogger(__name__)
 
-WATCH_SECONDS = 0.05
-"""After which somebody watches for the client to leave; most requests are answered before."""
-PING_SECONDS = 15.0
-"""Silence on a stream after which its client, and proxies on the way, are shown that it lives."""
-_PING = b": ping\r\n\r\n"
 _written = json.JSONEncoder(separators=(",", ":"), default=pydantic_core.to_jsonable_python).encode
 
 
@@ -90,7 +87,6 @@ class Exchange:
         self._writing = asyncio.Lock()
         self._streams = False
         self._over = False
-        self._watching: asyncio.Task[None] | None = None
 
     @cached_property
     def cancel_requested(self) -> anyio.Event:
@@ -100,15 +96,11 @@ class Exchange:
     async def serve(self, send: Send) -> None:
         """Answer it: with JSON, or with a stream where something is told before or much time passes."""
         self._send = send
-        with anyio.CancelScope() as scope:
-            timer = asyncio.get_running_loop().call_later(WATCH_SECONDS, self._watch, scope)
+        with watching(self._request.receive, partial(self._stream, PING)):
             try:
                 await self._answer(await self._outcome())
             finally:
                 self._over = True
-                timer.cancel()
-                if self._watching is not None:
-                    self._watching.cancel()
 
     async def send_raw_request(
         self,
@@ -182,22 +174,6 @@ class Exchange:
     async def _to_client(self, message: dict[str, Any]) -> None:
         if self._send is not None:
             await self._send(message)
-
-    def _watch(self, scope: anyio.CancelScope) -> None:
-        self._watching = asyncio.get_running_loop().create_task(self._accompany(scope))
-
-    async def _accompany(self, scope: anyio.CancelScope) -> None:
-        """Cancel all of it when the client has gone; show now and then that it goes on."""
-        while True:
-            try:
-                async with asyncio.timeout(PING_SECONDS):
-                    while (await self._request.receive())["type"] != "http.disconnect":
-                        pass
-            except TimeoutError:
-                await self._stream(_PING)
-                continue
-            scope.cancel()
-            return
 
 
 def _is_request(message: Any) -> bool:

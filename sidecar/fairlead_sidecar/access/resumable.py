@@ -2,20 +2,38 @@
 
 import asyncio
 import contextlib
-import io
 import logging
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from typing import Any, cast
 from uuid import uuid4
 
 import anyio
+from anyio.streams.memory import MemoryObjectReceiveStream
 from mcp.server.auth.middleware.bearer_auth import AuthorizationContext
 from mcp.server.lowlevel.server import Server
-from mcp.server.streamable_http import GET_STREAM_KEY, EventMessage, SSEEvent, StreamableHTTPServerTransport
+from mcp.server.streamable_http import (
+    GET_STREAM_KEY,
+    REQUEST_STREAM_BUFFER_SIZE,
+    EventMessage,
+    SSEEvent,
+    StreamableHTTPServerTransport,
+    check_accept_headers,
+)
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+from mcp.shared.inbound import MCP_PROTOCOL_VERSION_HEADER
 from mcp.shared.message import SessionMessage
-from mcp_types import DEFAULT_NEGOTIATED_VERSION, JSONRPCNotification, JSONRPCRequest, RequestId
+from mcp_types import (
+    DEFAULT_NEGOTIATED_VERSION,
+    JSONRPCError,
+    JSONRPCNotification,
+    JSONRPCRequest,
+    JSONRPCResponse,
+    RequestId,
+    jsonrpc_message_adapter,
+)
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS, is_version_at_least
+from pydantic_core import from_json
 from sse_starlette import EventSourceResponse
 from starlette.requests import Request
 from starlette.types import Message, Receive, Scope, Send
@@ -24,6 +42,8 @@ from fairlead_sidecar.access import responses
 from fairlead_sidecar.access.body import MAX_BYTES, Body
 from fairlead_sidecar.access.events import Backlog, EventLog, Stream
 from fairlead_sidecar.access.modern import well_formed
+from fairlead_sidecar.access.sse import Events, event
+from fairlead_sidecar.access.watching import watching
 
 logger = logging.getLogger(__name__)
 
@@ -39,8 +59,6 @@ CANCEL_TIMEOUT = 5.0
 
 _STREAM_KEY = "fairlead.stream"
 _MODERN = frozenset(version.encode() for version in MODERN_PROTOCOL_VERSIONS)
-_PIECE = 256 * 1024
-"""Characters of a long message that are encoded at once."""
 
 
 class ResumableTransport(StreamableHTTPServerTransport):
@@ -91,21 +109,66 @@ class ResumableTransport(StreamableHTTPServerTransport):
         if text is None:
             return super()._create_event_data(event_message)
         # Bytes pass as they are; of a dict, sse_starlette would hold a long text four times over.
-        return cast("SSEEvent", _event(text, str(event_message.event_id)))
+        return cast("SSEEvent", event(text, str(event_message.event_id)))
 
     async def _handle_post_request(self, scope: Scope, request: Request, receive: Receive, send: Send) -> None:
-        async def primed(message: Message) -> None:
-            await send(message)
-            stream = scope.get(_STREAM_KEY)
-            if message["type"] == "http.response.start" and stream is not None and stream.primed:
-                priming = {"type": "http.response.body", "body": _priming(stream), "more_body": True}
-                await send({**priming, responses.MAY_WAIT: True})
-
+        message = await _ordinary(request)
         try:
-            await super()._handle_post_request(scope, request, receive, primed)
+            if message is None:
+                await super()._handle_post_request(scope, request, receive, partial(self._primed, scope, send))
+            elif await self._validate_request_headers(request, send):
+                await self._serve(message, request, send)
         finally:
             if (stream := scope.get(_STREAM_KEY)) is not None:
                 self._left(stream)
+
+    async def _primed(self, scope: Scope, send: Send, message: Message) -> None:
+        await send(message)
+        stream = scope.get(_STREAM_KEY)
+        if message["type"] == "http.response.start" and stream is not None and stream.primed:
+            priming = {"type": "http.response.body", "body": _priming(stream), "more_body": True}
+            await send({**priming, responses.MAY_WAIT: True})
+
+    async def _serve(self, message: JSONRPCRequest, request: Request, send: Send) -> None:
+        """Pass a request on, and back whatever belongs to it, until the answer.
+
+        As the base class does, but in the task that took the request, where that takes four with streams between them.
+        """
+        name, writer = str(message.id), self._read_stream_writer
+        if writer is None:
+            return
+        version = request.headers.get(MCP_PROTOCOL_VERSION_HEADER, DEFAULT_NEGOTIATED_VERSION)
+        await self._mint_priming_event(name, version)
+        streams = anyio.create_memory_object_stream[EventMessage](REQUEST_STREAM_BUFFER_SIZE)
+        self._request_streams[name] = streams
+        passed_on = self._create_session_message(message, request, name, version)
+        stream: Stream = request.scope[_STREAM_KEY]
+        answer = Events(request.scope, send, {b"mcp-session-id": (self.mcp_session_id or "").encode()})
+        try:
+            with watching(request.receive, answer.ping):
+                await answer.begin(_priming(stream) if stream.primed else None)
+                with contextlib.suppress(anyio.EndOfStream, anyio.ClosedResourceError, anyio.BrokenResourceError):
+                    await writer.send(passed_on)
+                    await self._pass_back(streams[1], answer)
+                await answer.end()
+        finally:
+            if self._request_streams.get(name) is streams:
+                del self._request_streams[name]
+            for end in streams:
+                end.close()
+
+    async def _pass_back(self, incoming: MemoryObjectReceiveStream[EventMessage], answer: Events) -> None:
+        answered = False
+        while not answered:
+            item = await incoming.receive()
+            answered = isinstance(item.message, JSONRPCResponse | JSONRPCError)
+            number = str(item.event_id)
+            text = self._events.text(number)
+            if text is None:
+                text = item.message.model_dump_json(by_alias=True, exclude_unset=True)
+            # The text alone is held while the client reads.
+            del item
+            await answer.send(text, number)
 
     async def _handle_get_request(self, request: Request, send: Send) -> None:
         if "last-event-id" not in request.headers:
@@ -151,15 +214,15 @@ class ResumableTransport(StreamableHTTPServerTransport):
             self._abandoned[stream] = self
 
 
-def _event(text: str, number: str) -> bytes:
-    """An event with a message, whose JSON has no line breaks."""
-    event = io.BytesIO()
-    event.write(b"id: %b\r\nevent: message\r\ndata: " % number.encode())
-    for start in range(0, len(text), _PIECE):
-        event.write(text[start : start + _PIECE].encode())
-    event.write(b"\r\n\r\n")
-    # Not a copy: the buffer itself becomes the bytes.
-    return event.getvalue()
+async def _ordinary(request: Request) -> JSONRPCRequest | None:
+    """A request that a session answers with a stream of events; None: it is another message, or none that is right."""
+    if check_accept_headers(request) != (True, True):
+        return None
+    try:
+        message = jsonrpc_message_adapter.validate_python(from_json(await request.body()), by_name=False)
+    except ValueError:
+        return None
+    return message if isinstance(message, JSONRPCRequest) and message.method != "initialize" else None
 
 
 def _priming(stream: Stream) -> bytes:

@@ -386,7 +386,7 @@ async def test_the_sdks_client_resumes_by_itself(endpoint: RunningEndpoint, gate
         task = asyncio.create_task(run())
         await until(lambda: bool(processes(str(gate.file))), "the command to run")
         for transport in manager(endpoint)._server_instances.values():
-            for name in [name for name in transport._sse_stream_writers if name != "_GET_stream"]:
+            for name in [name for name in transport._request_streams if name != "_GET_stream"]:
                 transport.close_sse_stream(name)
         await until(lambda: bool(manager(endpoint)._abandoned), "the stream to break")
         await until(lambda: not manager(endpoint)._abandoned, "the client to come back")

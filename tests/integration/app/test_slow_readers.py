@@ -92,20 +92,32 @@ async def test_a_client_that_reads_slowly_gets_everything(
             taken += len(data)
 
 
+# In a handshake session the kernel has taken more of an answer by the time that its client is seen to be slow.
+@pytest.mark.parametrize(("era", "total"), [("handshake", 1_250_000), ("modern", 2_500_000)])
 async def test_too_much_that_waits_costs_the_client_that_was_slow_for_longest_its_connection(
-    endpoint: RunningEndpoint, connections: list[http1.BoundedHttp], monkeypatch: pytest.MonkeyPatch
+    endpoint: RunningEndpoint,
+    connections: list[http1.BoundedHttp],
+    monkeypatch: pytest.MonkeyPatch,
+    era: str,
+    total: int,
 ) -> None:
-    monkeypatch.setattr(http1, "TOTAL_UNSENT_BYTES", 2_500_000)
-    message = call("execute_command", modern=True, command=LONG)
+    monkeypatch.setattr(http1, "TOTAL_UNSENT_BYTES", total)
+    message = call("execute_command", modern=era == "modern", command=LONG)
     async with contextlib.AsyncExitStack() as stack:
+        http = await stack.enter_async_context(endpoint.http())
+        headers = [
+            modern_headers(message) if era == "modern" else await initialize(http, endpoint.url) for _ in range(4)
+        ]
+        connections.clear()
         for number in range(4):
-            await stack.enter_async_context(asking(endpoint, message, modern_headers(message)))
+            await stack.enter_async_context(asking(endpoint, message, headers[number]))
             await until(partial(_count, connections, number + 1), "the connection")
             await until(lambda: bool(connections) and _stalled(connections[-1]), "the answer to wait")
         assert connections[0].transport.is_closing()
         assert not connections[-1].transport.is_closing()
-        held = sum(made.transport.get_write_buffer_size() for made in connections if not made.transport.is_closing())
-        assert held <= 2_500_000
+        # In a handshake session most of an answer is still to be handed to its connection, and counts all the same.
+        held = sum(made.waiting for made in connections if not made.transport.is_closing())
+        assert total / 2 < held <= total
 
 
 def _passed(time: float) -> bool:
