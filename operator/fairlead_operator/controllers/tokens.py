@@ -182,8 +182,8 @@ class TokenController:
             self._hosts_changed(self._store.hosts_for(token))
         await self._write_status(token, seen)
         moment = wake(token, spec, minted, seen.now)
-        waits = [_LONGEST_TIMER if moment is None else (moment - seen.now).total_seconds() + _LATE]
-        return min(waits if troubles.retry is None else [*waits, troubles.retry])
+        until = None if moment is None else min((moment - seen.now).total_seconds() + _LATE, _LONGEST_TIMER)
+        return min((wait for wait in (until, troubles.retry) if wait is not None), default=None)
 
     def _observe(self, token: Token, minted: Minted | None, troubles: _Troubles) -> desired.TokenObservation:
         now = datetime.now(UTC)
