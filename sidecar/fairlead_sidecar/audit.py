@@ -16,11 +16,14 @@ from typing import Any, TextIO
 
 from starlette.requests import HTTPConnection
 
+ADDRESS_KEY = "fairlead.address"
+"""Where the gate leaves the client's address in the ASGI scope, where proxies are trusted to tell it."""
 COMMAND_CHARACTERS = 4096
 """What is written of a command at most."""
 _FIELD_CHARACTERS = 256
 _written = json.JSONEncoder(separators=(",", ":")).encode
 _TOKEN = re.compile(r"flt_([a-z2-7]{12}|probe)_[0-9A-Za-z]+")
+_JWT = re.compile(r"eyJ[\w-]*\.eyJ[\w-]*\.[\w-]+", re.ASCII)
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
@@ -49,11 +52,16 @@ class AuditLog:
 
 
 def peer(connection: HTTPConnection | None) -> dict[str, str | None]:
-    """Where a request came from: the TCP peer, and what a proxy claims in front of it (not to be trusted alone)."""
+    """Where a request came from: the TCP peer, what a proxy claims in front of it (not to be trusted alone), and the
+    client itself where trusted proxies told of it."""
     if connection is None:
         return {"address": None, "forwarded_for": None}
     client = connection.client
-    return {"address": client.host if client else None, "forwarded_for": connection.headers.get("x-forwarded-for")}
+    return {
+        "address": client.host if client else None,
+        "forwarded_for": connection.headers.get("x-forwarded-for"),
+        "client_address": connection.scope.get(ADDRESS_KEY),
+    }
 
 
 def trace_id(*traceparents: object) -> str:
@@ -71,4 +79,6 @@ def _bounded(key: str, value: object) -> object:
     limit = COMMAND_CHARACTERS if key in {"command", "path"} else _FIELD_CHARACTERS
     if "flt_" in value:
         value = _TOKEN.sub(r"flt_\1_REDACTED", value)
+    if ".eyJ" in value:
+        value = _JWT.sub("JWT_REDACTED", value)
     return value[:limit]

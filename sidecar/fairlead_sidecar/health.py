@@ -1,4 +1,7 @@
-"""The internal application: health, status and metrics, for the kubelet, the operator and Prometheus."""
+"""The internal application: health, status and metrics, for the kubelet, the operator and Prometheus.
+
+`POST /end`, with the operator's probe credential: a pod that leaves ends at once, whatever is still under way.
+"""
 
 import prometheus_client
 from starlette.applications import Starlette
@@ -6,6 +9,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from fairlead_sidecar.access.grants import AddressRefused, Unauthenticated
+from fairlead_sidecar.config import END_PATH
 from fairlead_sidecar.sidecar import Sidecar
 
 MAX_WAIT = 60.0
@@ -22,7 +27,7 @@ def create_internal_app(sidecar: Sidecar) -> Starlette:
         # Independent of the host: with the host down, agents still get a named error from a ready endpoint.
         if sidecar.ready:
             return JSONResponse({"status": "ok"})
-        why = "shutting down" if sidecar.draining else "no configuration was loaded yet"
+        why = "shutting down" if sidecar.leaving or sidecar.draining else "no configuration was loaded yet"
         return JSONResponse({"status": "not ready", "message": why}, status_code=503)
 
     async def statusz(request: Request) -> Response:
@@ -43,11 +48,26 @@ def create_internal_app(sidecar: Sidecar) -> Starlette:
             media_type=prometheus_client.CONTENT_TYPE_LATEST,
         )
 
+    async def end(request: Request) -> Response:
+        # Kubelets don't tell a pod that ends of another configuration: the operator tells it of what was revoked.
+        active = sidecar.active
+        try:
+            caller = active.grants.authenticate(request.headers.getlist("authorization")) if active else None
+        except (Unauthenticated, AddressRefused):
+            caller = None
+        if caller is None or not caller.is_probe:
+            return JSONResponse({"error": "unauthorized", "message": "Only the operator may."}, status_code=401)
+        if not sidecar.leaving:
+            return JSONResponse({"error": "conflict", "message": "This pod was not told to end."}, status_code=409)
+        sidecar.hurry.set()
+        return Response(status_code=202)
+
     return Starlette(
         routes=[
             Route("/healthz", healthz),
             Route("/readyz", readyz),
             Route("/statusz", statusz),
             Route("/metrics", metrics),
+            Route(END_PATH, end, methods=["POST"]),
         ]
     )

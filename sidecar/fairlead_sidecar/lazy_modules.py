@@ -17,7 +17,7 @@ from typing import Any
 LAZY = frozenset(
     {
         # Packages whose modules are imported one by one here.
-        *("fairlead_api", "mcp", "mcp.client", "mcp.server"),
+        *("fairlead_api", "jwt", "mcp", "mcp.client", "mcp.server"),
         # Used where there are patterns or secrets to mask, a file of settings, somebody who asks for metrics, a file to
         # edit.
         *("re2", "yaml", "prometheus_client", "difflib"),

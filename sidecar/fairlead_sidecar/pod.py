@@ -9,13 +9,14 @@ from fairlead_sidecar.app import create_app
 from fairlead_sidecar.head_start import HeadStart
 from fairlead_sidecar.reload import FileSource
 from fairlead_sidecar.server import serve
+from fairlead_sidecar.sidecar import Sidecar
 from fairlead_sidecar.sockets import listen
 
 logger = logging.getLogger("fairlead_sidecar")
 
 
 async def run(config: Path, *, address: str, port: int, internal_port: int, head_start: HeadStart | None) -> None:
-    """Serve one host until SIGTERM or SIGINT.
+    """Serve one host until SIGTERM or SIGINT; then let what was begun come to its end, or end it with the next signal.
 
     Args:
         config: The configuration file; it need not be there yet.
@@ -27,11 +28,17 @@ async def run(config: Path, *, address: str, port: int, internal_port: int, head
     Raises:
         OSError: A port can't be listened on.
     """
+    app = create_app(FileSource(config), head_start=head_start)
+    sidecar: Sidecar = app.state.sidecar
     stop = asyncio.Event()
+
+    def told() -> None:
+        (sidecar.hurry if stop.is_set() else stop).set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        asyncio.get_running_loop().add_signal_handler(number, told)
     await serve(
-        create_app(FileSource(config), head_start=head_start),
+        app,
         public=listen(address, port),
         internal=listen(address, internal_port),
         stop=stop,

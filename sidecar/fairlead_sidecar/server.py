@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import uvicorn
 from starlette.applications import Starlette
@@ -16,7 +16,7 @@ from fairlead_sidecar.sidecar import Sidecar
 KEEP_ALIVE_SECONDS = 120
 """How long an idle connection stays open: longer than proxies keep theirs (Traefik 90 s, nginx 60 s), so that it is
 never this side that closes one just when a proxy sends a call on it, which would be answered with 502."""
-SHUTDOWN_TIMEOUT = 5
+SHUTDOWN_TIMEOUT = 2
 """Seconds that answers still under way get after everything was ended."""
 
 
@@ -28,7 +28,8 @@ async def serve(
     stop: asyncio.Event,
     on_started: Callable[[], None] = lambda: None,
 ) -> None:
-    """Serve until `stop` is set; then end all calls (their remote commands die), all streams, the link, the servers.
+    """Serve until `stop` is set. What was begun then gets the configuration's `drain_timeout` to end by itself; after
+    it all calls (their remote commands die), all streams, the link and the servers are ended.
 
     Args:
         app: From `fairlead_sidecar.app.create_app`.
@@ -43,13 +44,15 @@ async def serve(
         async with app.router.lifespan_context(app):
             servers = [(_server(app, _audited(sidecar)), public)]
             if internal is not None:
-                servers.append((_server(create_internal_app(sidecar), BoundedHttp), internal))
+                servers.append((_server(create_internal_app(sidecar), _leaving(sidecar)), internal))
             running = [asyncio.create_task(server.serve(sockets=[bound])) for server, bound in servers]
             watch = asyncio.create_task(stop.wait())
             try:
                 await _started([server for server, _ in servers], running)
                 on_started()
                 await asyncio.wait([watch, *running], return_when=asyncio.FIRST_COMPLETED)
+                if stop.is_set():
+                    await sidecar.leave(lambda: _hang_up(servers))
                 await sidecar.drain()
             finally:
                 watch.cancel()
@@ -73,10 +76,30 @@ class _Server(uvicorn.Server):
         yield
 
 
+def _hang_up(servers: Iterable[tuple[uvicorn.Server, socket.socket]]) -> None:
+    """Close the connections on which nothing is under way, and the others after their answer."""
+    for server, _ in servers:
+        for connection in list(server.server_state.connections):
+            connection.shutdown()
+
+
+def _leaving(sidecar: Sidecar) -> type[BoundedHttp]:
+    """The protocol of both ports: once the sidecar leaves, each answer ends its connection."""
+
+    class LeavingHttp(BoundedHttp):
+        def on_headers_complete(self) -> None:
+            """See `BoundedHttp`."""
+            super().on_headers_complete()
+            if sidecar.leaving and self.cycle is not None:
+                self.cycle.keep_alive = False
+
+    return LeavingHttp
+
+
 def _audited(sidecar: Sidecar) -> type[BoundedHttp]:
     """The protocol of the public port: whom it refuses is counted and audited."""
 
-    class AuditedHttp(BoundedHttp):
+    class AuditedHttp(_leaving(sidecar)):  # type: ignore[misc]  # a class made for this sidecar
         def refused(self, reason: str) -> None:
             """See `BoundedHttp`."""
             sidecar.metrics.denial(reason)

@@ -7,15 +7,17 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
-from functools import cache
 
 from fairlead_sidecar.access.grants import Caller
+from fairlead_sidecar.access.last_use import LastUse
+from fairlead_sidecar.access.rates import MovingWindow
 from fairlead_sidecar.access.selection import selected
 from fairlead_sidecar.access.sessions import Sessions
 from fairlead_sidecar.access.work import Item, Work
 from fairlead_sidecar.audit import AuditLog
-from fairlead_sidecar.config import McpServer, Permission
+from fairlead_sidecar.config import McpServer
 from fairlead_sidecar.head_start import HeadStart
+from fairlead_sidecar.leaving import leave
 from fairlead_sidecar.metrics import Metrics
 from fairlead_sidecar.reload import Active, ConfigRefused, ConfigSource, activate
 from fairlead_sidecar.ssh.link import Link
@@ -34,8 +36,9 @@ POLL_INTERVAL = 0.25
 """Seconds between two looks at the configuration and at the clock: a part of the 2 s that revocation may take."""
 SECRETS_INTERVAL = 2.0
 """Seconds between two looks at the Secrets of upstream servers."""
-DRAIN_TIMEOUT = 15.0
-"""Seconds that ending the running commands may take at shutdown; the pod's grace period is 30 s."""
+ENDING_TIMEOUT = 7.0
+"""Seconds that ending the running commands may take at shutdown; the operator leaves 10 s of the grace period for it
+and for what follows."""
 
 
 def client_of(owner: str) -> str:
@@ -58,6 +61,9 @@ class Sidecar:
         self.audit = audit or AuditLog()
         self.work = Work()
         self.sessions = Sessions()
+        self.requests = MovingWindow(60.0)
+        """The MCP requests of each owner."""
+        self.last_use = LastUse()
         self.metrics = Metrics(self.sessions.count)
         self.sessions.on_evicted = self.metrics.session_evicted
         self.commands = Commands(Spool(), self._command_ended)
@@ -66,7 +72,14 @@ class Sidecar:
         self.link: Link | None = None
         self.upstreams = UpstreamServers(self._wire_of)
         self.upstreams.on_change.append(self._upstreams_changed)
+        self.leaving = False
+        """Whether it was told to stop: it is no longer ready, and ends once what it has begun is done."""
+        self.takes_nothing_new = False
+        """Whether it leaves, and whoever is new is served elsewhere by now."""
+        self.hurry = asyncio.Event()
+        """Set while it leaves: what was begun is waited for no longer."""
         self.draining = False
+        """Whether everything is being ended."""
         self.on_active: list[Callable[[Active], None]] = []
         """Called whenever another configuration comes into force."""
         self.on_change: list[Callable[[], None]] = []
@@ -91,7 +104,16 @@ class Sidecar:
     @property
     def ready(self) -> bool:
         """Whether MCP is served; independent of the host."""
-        return self.active is not None and not self.draining
+        return self.active is not None and not self.leaving and not self.draining
+
+    def is_valid(self, caller: Caller) -> bool:
+        """Whether a caller is still let in."""
+        return self.active is not None and self.active.grants.current(caller) is not None
+
+    def note_use(self, caller: Caller) -> None:
+        """A token was let in."""
+        if not caller.is_probe:
+            self.last_use.note(caller.owner)
 
     def status(self) -> Statusz:
         """The snapshot that `/statusz` gives."""
@@ -107,6 +129,7 @@ class Sidecar:
             config_error=self._config_error,
             link=self.link.status() if self.link else waiting,
             missing_values=self._missing_values,
+            last_used=self.last_use.told,
             tool_count=self._tool_count(),
             mcp_servers=self.upstreams.statuses(),
         )
@@ -122,7 +145,7 @@ class Sidecar:
         """The snapshot as soon as its version differs from `version`, or after `timeout` seconds as it is then."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout):
-                while self.status().version == version and not self.draining:
+                while self.status().version == version and not self.leaving:
                     await self._changed.wait()
         return self.status()
 
@@ -150,16 +173,32 @@ class Sidecar:
         self._bump()
         self.work.cut(lambda item: item.needs is not None)
         try:
-            async with asyncio.timeout(DRAIN_TIMEOUT):
+            async with asyncio.timeout(ENDING_TIMEOUT):
                 await asyncio.gather(self.work.calls_done(), self.commands.close())
                 await self.upstreams.close()
         except TimeoutError:
-            logger.warning("Some commands could not be ended within %s s", DRAIN_TIMEOUT)
+            logger.warning("Some commands could not be ended within %s s", ENDING_TIMEOUT)
         # A moment for the answers of the calls that were just cancelled; then idle streams end too.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(0.2):
                 await self.work.idle()
         self.work.cut(lambda _: True)
+
+    async def leave(self, hang_up: Callable[[], None]) -> None:
+        """Let what was begun go on to its end, for as long as the configuration gives it; the caller drains then.
+
+        Args:
+            hang_up: Called once nothing new is taken any more: ends connections on which nothing is under way.
+        """
+        timeout = self.active.config.drain_timeout if self.active else 0.0
+        self.leaving = True
+        self._bump()
+
+        def close() -> None:
+            self.takes_nothing_new = True
+            hang_up()
+
+        await leave(self.work, self.commands, timeout=timeout, hurry=self.hurry, close=close)
 
     def _bump(self) -> None:
         self._version += 1
@@ -282,30 +321,21 @@ class Sidecar:
             return
 
         def condemned(item: Item) -> bool:
-            caller = active.grants.current(item.key)
+            caller = active.grants.current(item.caller)
             if caller is None or (item.needs is not None and item.needs not in caller.permissions):
                 return True
             return item.tool is not None and not selected(caller.tools, item.tool)
 
-        @cache
-        def owner_now(owner: str) -> Caller | None:
-            return active.grants.of_owner(owner)
-
-        def permissions(owner: str) -> frozenset[Permission]:
-            caller = owner_now(owner)
-            return frozenset() if caller is None else caller.permissions
-
-        def offered(owner: str, tool: str) -> bool:
-            caller = owner_now(owner)
-            return tool in active.tools and caller is not None and selected(caller.tools, tool)
-
-        ended = self.work.cut(condemned) + self.commands.enforce(permissions, offered)
+        owners = active.grants.owners()
+        ended = self.work.cut(condemned) + self.commands.enforce(active.grants.current, owners, active.tools.keys())
         if ended:
             logger.info("Ended %d streams and calls whose token is no longer valid for them", ended)
-        owners = active.grants.owners()
         self._part_from(self._owners - owners)
         self._owners = owners
-        await self.sessions.keep(owners, {server.name for server in active.config.mcp_servers})
+        self.requests.keep(owners)
+        if self.last_use.keep(owners):
+            self._bump()
+        await self.sessions.keep(active.grants, {server.name for server in active.config.mcp_servers})
         self.sessions.cancel_abandoned(active.config.limits.disconnect_grace)
 
     def _part_from(self, owners: set[str]) -> None:

@@ -69,6 +69,11 @@ def parse(text: str) -> ParsedToken | None:
     return ParsedToken(id=match["id"], text=text)
 
 
+def looks_like_jwt(text: str) -> bool:
+    """Whether it is meant to be a JWT (RFC 7519): three parts, the first a JSON object in base64url."""
+    return text.startswith("eyJ") and text.count(".") == 2
+
+
 def sha256_hex(text: str) -> str:
     """What a sidecar is given in place of the token: the hex SHA-256 of the whole string."""
     return hashlib.sha256(text.encode()).hexdigest()

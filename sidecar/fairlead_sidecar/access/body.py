@@ -1,6 +1,6 @@
 """A request's body, read ahead within limits and then handed on."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import anyio
 import pydantic_core
@@ -26,6 +26,17 @@ class TooSlow(Exception):
 
 class Disconnected(Exception):
     """The client went away before it had sent everything."""
+
+
+class Glance(NamedTuple):
+    """What a body seems to be."""
+
+    method: str | None = None
+    """Of JSON-RPC; None where it is not what it should be."""
+    target: str | None = None
+    """What it is about: `name` or else `uri`."""
+    is_request: bool = True
+    """False for a notification and for an answer to a question of ours, which may always come."""
 
 
 class Body:
@@ -83,17 +94,17 @@ class Body:
             if message["type"] != "http.request":
                 return message
 
-    def method_and_target(self) -> tuple[str | None, str | None]:
-        """The JSON-RPC method and what it is about, `name` or else `uri`; None where it is not what it should be.
-
-        A first look for a good answer at the HTTP level; the tool's own check does not rely on it.
-        """
+    def glance(self) -> Glance:
+        """A first look for a good answer at the HTTP level; the tool's own check does not rely on it."""
         try:
             message: Any = pydantic_core.from_json(self.content)
         except ValueError:
-            return None, None
-        if not isinstance(message, dict) or not isinstance(message.get("method"), str):
-            return None, None
+            return Glance()
+        if not isinstance(message, dict):
+            return Glance()
+        method = message.get("method")
+        if not isinstance(method, str):
+            return Glance(is_request="result" not in message and "error" not in message)
         params = message.get("params")
         target = params.get("name", params.get("uri")) if isinstance(params, dict) else None
-        return message["method"], target if isinstance(target, str) else None
+        return Glance(method, target if isinstance(target, str) else None, not method.startswith("notifications/"))

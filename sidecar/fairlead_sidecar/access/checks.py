@@ -11,8 +11,10 @@ from fairlead_sidecar.access import responses
 from fairlead_sidecar.access.body import MAX_BYTES, MAX_BYTES_WITHOUT_WRITE, SECONDS, Body, TooLarge, TooSlow
 from fairlead_sidecar.access.budget import Lease, NoRoom
 from fairlead_sidecar.access.grants import Caller
+from fairlead_sidecar.access.rates import MovingWindow, share
 from fairlead_sidecar.access.selection import not_selected, selected
-from fairlead_sidecar.config import Permission, SidecarConfig
+from fairlead_sidecar.config import Limits, Permission, SidecarConfig
+from fairlead_sidecar.errors import RateLimited
 from fairlead_sidecar.reload import Active
 from fairlead_sidecar.tools.catalogue import SCOPES, scope_text
 from fairlead_sidecar.upstream.names import SEPARATOR, Names
@@ -139,6 +141,21 @@ async def read_body(request: Request, caller: Caller, lease: Lease) -> Body:
     except NoRoom:
         message = "Too many large requests are under way; try again when they have ended."
         raise Refused("too_many_bytes", responses.error(503, "too_busy", message, {"Retry-After": "1"})) from None
+
+
+def check_rate(requests: MovingWindow, limits: Limits, caller: Caller) -> None:
+    """Count one request of the caller's owner. The operator's probe is not counted.
+
+    Raises:
+        Refused: There were too many within a minute.
+    """
+    if limits.requests_per_minute is None or caller.is_probe:
+        return
+    limit = share(limits.requests_per_minute, caller.rate_percent)
+    wait = requests.take(caller.owner, limit)
+    if wait:
+        message = f"The token may make {limit} requests a minute; try again in {wait} seconds."
+        raise Refused(RateLimited.code, responses.error(429, RateLimited.code, message, {"Retry-After": str(wait)}))
 
 
 def check_permission(

@@ -1,8 +1,8 @@
 """The gate before MCP on the public port: nothing behind it is reached without an accepted token.
 
-Order of the checks: configured, Host header (only where the configuration names hosts), token, path, method, body,
-permission. So an unknown path without a token is answered like any other: 401; only documents by which clients learn
-how to log in (`wellknown`) are looked for before, and their absence is nobody's denial.
+Order of the checks: configured, Host header (only where the configuration names hosts), token, address, path, method,
+body, rate, permission. So an unknown path without a token is answered like any other: 401; only documents by which
+clients learn how to log in (`wellknown`) are looked for before, and their absence is nobody's denial.
 """
 
 import contextlib
@@ -14,13 +14,16 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fairlead_sidecar import audit
-from fairlead_sidecar.access import checks, page, responses, wellknown
+from fairlead_sidecar.access import checks, departure, page, responses, wellknown
+from fairlead_sidecar.access.addresses import client_address
 from fairlead_sidecar.access.body import Body, Disconnected
 from fairlead_sidecar.access.budget import LEASE_KEY, Budget, Lease
 from fairlead_sidecar.access.checks import Place, Refused, Route
-from fairlead_sidecar.access.grants import Caller, Unauthenticated
+from fairlead_sidecar.access.grants import AddressRefused, Caller, Unauthenticated, refused_address
 from fairlead_sidecar.access.legacy import LegacySse
 from fairlead_sidecar.access.sessions import NoSession, session_user
+from fairlead_sidecar.access.work import Item
+from fairlead_sidecar.errors import AddressNotAllowed
 from fairlead_sidecar.protocol.caller import CALLER_KEY, SERVER_KEY
 from fairlead_sidecar.reload import Active
 from fairlead_sidecar.sidecar import Sidecar
@@ -28,6 +31,7 @@ from fairlead_sidecar.sidecar import Sidecar
 CLOSING_TIMEOUT = 1.0
 """Seconds for a client to take the last bytes of a stream that was cut."""
 SESSION_HEADER = "mcp-session-id"
+_ITEM_KEY = "fairlead.item"
 VERSION_HEADER = "mcp-protocol-version"
 
 
@@ -52,30 +56,37 @@ class Gate:
         if active is None or self._sidecar.draining:
             self._deny(request, active, "unavailable")
             state = "is shutting down" if self._sidecar.draining else "has no configuration yet"
-            refusal = responses.error(503, "unavailable", f"The sidecar {state}.", {"Retry-After": "1"})
-            await refusal(scope, receive, send)
+            await departure.unavailable(state)(scope, receive, send)
             return
-        try:
-            await checks.check_host(request, active.config)
-            if wellknown.asked_for(request):
-                await wellknown.answer(active.config)(scope, receive, send)
-                return
-            caller = active.grants.authenticate(request.headers.getlist("authorization"))
-        except Refused as refused:
-            self._deny(request, active, refused.reason)
-            await refused.answer(scope, receive, send)
+        caller = await self._caller(request, active)
+        if not isinstance(caller, Caller):
+            await caller(scope, receive, send)
             return
-        except Unauthenticated as unauthenticated:
-            self._deny(request, active, unauthenticated.reason, token_id=unauthenticated.token_id)
-            await _unauthorized(request, active, unauthenticated)(scope, receive, send)
-            return
+        self._sidecar.note_use(caller)
         # From here to `track` nothing may be awaited: a revocation in between would miss this exchange.
         with contextlib.closing(responses.Response(send)) as response:
-            with self._sidecar.work.track(caller.key):
+            with self._sidecar.work.track(caller) as request.scope[_ITEM_KEY]:
                 with self._budget.lease(caller.owner) as lease:
                     await self._exchange(request, active, caller, lease, response)
                 return
             await self._close_cut(request, active, caller, response)
+
+    async def _caller(self, request: Request, active: Active) -> Caller | Response:
+        """Who asks; or the answer to somebody who is not let in."""
+        try:
+            await checks.check_host(request, active.config)
+            if wellknown.asked_for(request):
+                return wellknown.answer(active.config)
+            return active.grants.authenticate(request.headers.getlist("authorization"), _address(request, active))
+        except Refused as refused:
+            self._deny(request, active, refused.reason)
+            return refused.answer
+        except Unauthenticated as unauthenticated:
+            self._deny(request, active, unauthenticated.reason, token_id=unauthenticated.token_id)
+            return _unauthorized(request, active, unauthenticated)
+        except AddressRefused as elsewhere:
+            self._deny(request, active, AddressNotAllowed.code, caller=elsewhere.caller)
+            return responses.error(403, AddressNotAllowed.code, str(elsewhere))
 
     async def _exchange(
         self, request: Request, active: Active, caller: Caller, lease: Lease, response: responses.Response
@@ -104,18 +115,34 @@ class Gate:
         request.scope[SERVER_KEY] = place.server
         if request.method == "POST":
             body = await checks.read_body(request, caller, lease)
-            checks.check_permission(active, caller, *body.method_and_target(), place.server)
+            glance = body.glance()
+            if glance.is_request:
+                checks.check_rate(self._sidecar.requests, active.config.limits, caller)
+            checks.check_permission(active, caller, glance.method, glance.target, place.server)
+            self._sort(request, place, glance.method)
             return place, body
+        self._sort(request, place, None)
         if caller.is_probe and request.method == "GET":
             checks.check_permission(active, caller, "GET", None)
         return place, Body(b"", request.receive)
 
+    def _sort(self, request: Request, place: Place, method: str | None) -> None:
+        """Note what the exchange is, and whether it still may be when the sidecar leaves."""
+        item: Item = request.scope[_ITEM_KEY]
+        item.stream = departure.stream_of(request, place, method)
+        if self._sidecar.takes_nothing_new:
+            departure.check_begins_nothing(request, method)
+
     async def _streamable(
         self, request: Request, active: Active, caller: Caller, body: Body, response: responses.Response
     ) -> None:
-        opening = self._sidecar.sessions.opening(caller) if _opens_session(request) else contextlib.nullcontext()
-        async with opening:
-            await self._mcp(_scope(request, caller), body.receive, response)
+        sessions, scope = self._sidecar.sessions, _scope(request, caller)
+        if _opens_session(request):
+            async with sessions.opening(caller):
+                await self._mcp(scope, body.receive, sessions.noting(caller, response))
+        else:
+            sessions.used(request.headers.get(SESSION_HEADER), caller)
+            await self._mcp(scope, body.receive, response)
         reason = self._refused_by_mcp(request, caller, response.status)
         if reason is not None:
             self._deny(request, active, reason, caller=caller)
@@ -169,14 +196,18 @@ class Gate:
 
     async def _close_cut(self, request: Request, active: Active, caller: Caller, response: responses.Response) -> None:
         """End an exchange whose token was revoked under way, as orderly as its client allows."""
-        reason = "unavailable" if self._sidecar.draining else "revoked_token"
+        leaves = self._sidecar.draining or (self._sidecar.leaving and self._sidecar.is_valid(caller))
+        elsewhere = (self._sidecar.active or active).grants.elsewhere(caller)
+        reason = "unavailable" if leaves else AddressNotAllowed.code if elsewhere else "revoked_token"
         # A call whose answer had begun has an audit line of its own; a stream that waits for messages has none.
-        if not response.started or (request.method == "GET" and not self._sidecar.draining):
+        if not response.started or (request.method == "GET" and not leaves):
             self._deny(request, active, reason, caller=caller)
         scope, receive = request.scope, request.receive
         with anyio.move_on_after(CLOSING_TIMEOUT):
-            if not response.started and self._sidecar.draining:
-                await responses.error(503, reason, "The sidecar is shutting down.")(scope, receive, response)
+            if not response.started and leaves:
+                await departure.unavailable("is shutting down")(scope, receive, response)
+            elif not response.started and elsewhere:
+                await responses.error(403, reason, refused_address(caller.address))(scope, receive, response)
             elif not response.started:
                 revoked = Unauthenticated(reason, "The token was revoked or has expired.")
                 await responses.unauthorized(revoked, active.config)(scope, receive, response)
@@ -190,6 +221,17 @@ def _unauthorized(request: Request, active: Active, refusal: Unauthenticated) ->
     if refusal.reason != "missing_token" or path != active.mcp_path or not page.wanted(request):
         return answer
     return page.page(request, {name: answer.headers[name] for name in ("WWW-Authenticate", responses.INSTANCE_HEADER)})
+
+
+def _address(request: Request, active: Active) -> str | None:
+    """Where the request comes from; the audit trail has it from now on."""
+    peer = request.client.host if request.client else None
+    proxies = active.grants.proxies
+    if not proxies:
+        return peer
+    address = client_address(peer, request.headers.getlist("x-forwarded-for"), proxies)
+    request.scope[audit.ADDRESS_KEY] = address
+    return address
 
 
 def _scope(request: Request, caller: Caller) -> Scope:

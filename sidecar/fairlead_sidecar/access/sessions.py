@@ -9,8 +9,10 @@ from collections.abc import Set as AbstractSet
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.auth.provider import AccessToken
 from mcp.server.streamable_http import StreamableHTTPServerTransport
+from starlette.datastructures import Headers
+from starlette.types import Message, Send
 
-from fairlead_sidecar.access.grants import Caller
+from fairlead_sidecar.access.grants import Caller, Grants
 from fairlead_sidecar.access.resumable import ResumableSessions
 
 MAX_SESSIONS = 1000
@@ -44,6 +46,8 @@ class Sessions:
         self._manager: ResumableSessions | None = None
         self._opening: Counter[str] = Counter()
         self._streaming: Counter[str] = Counter()
+        self._last: dict[str, Caller] = {}
+        """By session, who used it last, and from where."""
         self.on_evicted: Callable[[], None] = lambda: None
         """Called whenever an idle session makes room for another one of its owner."""
 
@@ -60,6 +64,21 @@ class Sessions:
         """The owner of an open session; None where there is no such session."""
         bound = self._manager._session_owners.get(session_id) if self._manager else None  # noqa: SLF001 - as above
         return None if bound is None else bound["client_id"]
+
+    def used(self, session_id: str | None, caller: Caller) -> None:
+        """A session is used; one that is another's, or none, is not."""
+        if session_id is not None and self.owner(session_id) == caller.owner:
+            self._last[session_id] = caller
+
+    def noting(self, caller: Caller, send: Send) -> Send:
+        """A `send` for an answer that may open a session, to which that then counts as the session's first use."""
+
+        async def noted(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self.used(Headers(raw=message["headers"]).get("mcp-session-id"), caller)
+            await send(message)
+
+        return noted
 
     @contextlib.asynccontextmanager
     async def opening(self, caller: Caller) -> AsyncIterator[None]:
@@ -125,13 +144,17 @@ class Sessions:
         if self._manager is not None:
             self._manager.cancel_abandoned(grace)
 
-    async def keep(self, owners: AbstractSet[str], servers: AbstractSet[str] = frozenset()) -> None:
-        """End every session whose owner is not among `owners`, or whose upstream server is not among `servers`."""
+    async def keep(self, grants: Grants, servers: AbstractSet[str] = frozenset()) -> None:
+        """End every session whose owner has no token in force, or none for where it was used last, or whose upstream
+        server is not among `servers`."""
         if self._manager is None:
             return
         instances, bound = self._manager._server_instances, self._manager._session_owners  # noqa: SLF001 - as above
+        owners = grants.owners()
+        self._last = {session_id: caller for session_id, caller in self._last.items() if session_id in instances}
         for session_id, transport in list(instances.items()):
-            owner = bound.get(session_id)
+            owner, last = bound.get(session_id), self._last.get(session_id)
             server = None if owner is None else owner["subject"]
-            if owner is None or owner["client_id"] not in owners or (server is not None and server not in servers):
+            gone = owner is None or owner["client_id"] not in owners or (last is not None and not grants.current(last))
+            if gone or (server is not None and server not in servers):
                 await self._manager._discard_session(session_id, transport)  # noqa: SLF001 - as above

@@ -4,22 +4,35 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from enum import Enum
 
 import anyio
 
+from fairlead_sidecar.access.grants import Caller
 from fairlead_sidecar.config import Permission
+
+
+class Stream(Enum):
+    """What an HTTP exchange is for that lasts for as long as its client wants."""
+
+    NOTICES = "notices"
+    """Only what the client may miss."""
+    ANSWERS = "answers"
+    """Also the answers to calls that came in other exchanges."""
 
 
 @dataclass(eq=False)
 class Item:
     """One HTTP exchange or one running call; cancelled through its scope."""
 
-    key: str
-    """The credential, as in `Caller.key`."""
+    caller: Caller
+    """Who began it, and from where."""
     needs: Permission | None
     """The permission that the running tool needs; None for an HTTP exchange."""
     tool: str | None = None
     """The running tool's name; None where it is no tool that runs."""
+    stream: Stream | None = None
+    """None for a call, and for an exchange that ends with its answer."""
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
 
 
@@ -31,13 +44,13 @@ class Work:
         self._ended = asyncio.Event()
 
     @contextlib.contextmanager
-    def track(self, key: str, needs: Permission | None = None, tool: str | None = None) -> Iterator[anyio.CancelScope]:
-        """Run the block until it ends by itself or is cut; then the yielded scope has `cancelled_caught`."""
-        item = Item(key=key, needs=needs, tool=tool)
+    def track(self, caller: Caller, needs: Permission | None = None, tool: str | None = None) -> Iterator[Item]:
+        """Run the block until it ends by itself or is cut; then the yielded item's scope has `cancelled_caught`."""
+        item = Item(caller=caller, needs=needs, tool=tool)
         self._items.add(item)
         try:
             with item.scope:
-                yield item.scope
+                yield item
         finally:
             self._items.discard(item)
             self._ended.set()
@@ -52,6 +65,16 @@ class Work:
     async def calls_done(self) -> None:
         """Wait until no call is running, remote commands included."""
         await self._until(lambda: all(item.needs is None for item in self._items))
+
+    async def served(self) -> None:
+        """Wait until only streams are under way; those that carry answers end as soon as they have none to carry."""
+
+        def nothing_but_streams() -> bool:
+            calling = {item.caller.owner for item in self._items if item.needs is not None}
+            self.cut(lambda item: item.stream is Stream.ANSWERS and item.caller.owner not in calling)
+            return all(item.stream is not None for item in self._items)
+
+        await self._until(nothing_but_streams)
 
     async def idle(self) -> None:
         """Wait until nothing at all is under way."""

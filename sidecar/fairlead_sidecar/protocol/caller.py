@@ -10,7 +10,8 @@ from mcp.shared.exceptions import MCPError
 from starlette.requests import Request
 
 from fairlead_sidecar.access.budget import LEASE_KEY, Lease
-from fairlead_sidecar.access.grants import Caller
+from fairlead_sidecar.access.grants import Caller, refused_address
+from fairlead_sidecar.errors import AddressNotAllowed, FairleadError, TokenRevoked
 from fairlead_sidecar.reload import Active
 from fairlead_sidecar.sidecar import Sidecar
 
@@ -54,7 +55,7 @@ class Callers:
         """
         active = self.sidecar.active
         known = self.local if ctx.request is None else ctx.request.scope.get(CALLER_KEY)
-        caller = active.grants.current(known.key) if active is not None and known is not None else None
+        caller = active.grants.current(known) if active is not None and known is not None else None
         if active is None or caller is None or self.sidecar.draining:
             raise MCPError(code=types.INVALID_REQUEST, message="The credential is no longer valid.")
         return active, caller
@@ -62,13 +63,18 @@ class Callers:
     def current(self, caller: Caller) -> Caller | None:
         """The caller as it now stands; None where its credential is gone."""
         active = self.sidecar.active
-        return None if active is None else active.grants.current(caller.key)
+        return None if active is None else active.grants.current(caller)
 
     def of_owner(self, caller: Caller) -> Caller | None:
         """What the caller's owner now stands for; a session outlives the rotation of its token."""
         active = self.sidecar.active
         return None if active is None else active.grants.of_owner(caller.owner)
 
-    def revoked(self, caller: Caller | None) -> bool:
-        """Whether the caller's credential is gone by now."""
-        return caller is not None and self.sidecar.active is not None and self.current(caller) is None
+    def revoked(self, caller: Caller | None) -> FairleadError | None:
+        """Why the caller is let in no longer; None where it still is, or never was."""
+        active = self.sidecar.active
+        if caller is None or active is None or active.grants.current(caller) is not None:
+            return None
+        if active.grants.elsewhere(caller):
+            return AddressNotAllowed(f"{refused_address(caller.address)} The call was cancelled.")
+        return TokenRevoked("The token was revoked while the call ran; the call was cancelled.")

@@ -148,7 +148,7 @@ class Changes:
         directory = self._servers.directory
         for watcher in (*self._sessions.values(), *self._streams):
             grants = active.grants
-            caller = grants.current(watcher.caller.key) or grants.of_owner(watcher.caller.owner)
+            caller = grants.current(watcher.caller) or grants.of_owner(watcher.caller.owner)
             key = (frozenset(caller.permissions), caller.tools, watcher.server) if caller else None
             if key not in known:
                 known[key] = fingerprint(active, caller, directory, watcher.server)

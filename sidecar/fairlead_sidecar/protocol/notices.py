@@ -114,7 +114,7 @@ class Notices:
         active = self._sidecar.active
         if active is None:
             return None
-        return active.grants.current(session.caller.key) or active.grants.of_owner(session.caller.owner)
+        return active.grants.current(session.caller) or active.grants.of_owner(session.caller.owner)
 
     def _session(self, ctx: Context, caller: Caller) -> Session:
         connection = ctx.session._connection  # noqa: SLF001 - nothing public stands for the session and tells its end

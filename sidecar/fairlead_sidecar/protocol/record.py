@@ -9,7 +9,7 @@ from typing import Any
 
 from fairlead_sidecar import audit
 from fairlead_sidecar.access.grants import Caller
-from fairlead_sidecar.errors import Cancelled, FairleadError, TokenRevoked
+from fairlead_sidecar.errors import Cancelled, FairleadError
 from fairlead_sidecar.protocol.caller import Callers, Context
 from fairlead_sidecar.tools.redact import Redactor
 
@@ -49,7 +49,7 @@ class Recorder:
         try:
             yield record
         except asyncio.CancelledError:
-            record.outcome = TokenRevoked.code if self._callers.revoked(record.caller) else Cancelled.code
+            record.outcome = (self._callers.revoked(record.caller) or Cancelled).code
             raise
         finally:
             self._write(ctx, record)
@@ -78,6 +78,7 @@ class Recorder:
                 **audit.peer(request),
                 "namespace": active.config.namespace if active else None,
                 "host": active.config.name if active else None,
+                "certificate_serial": self._sidecar.link.certificate_serial if self._sidecar.link else None,
                 "tool": record.tool,
                 **record.redactor.structure(record.facts),
                 "decision": record.decision,

@@ -23,6 +23,7 @@ from fairlead_sidecar.errors import (
     InvalidRequest,
     PermissionDenied,
     PolicyDenied,
+    RateLimited,
     TokenRevoked,
     TooBusy,
 )
@@ -37,7 +38,7 @@ from fairlead_sidecar.validation import problems
 
 logger = logging.getLogger(__name__)
 
-DENIALS = (PolicyDenied, PermissionDenied, ConfirmationRefused)
+DENIALS = (PolicyDenied, PermissionDenied, ConfirmationRefused, RateLimited)
 """Errors that mean that the call was refused, not that it failed."""
 MOST_CALLS = 512
 """Calls under way at once, those included that wait for a session of the host, for a person, or for a lost client."""
@@ -130,7 +131,7 @@ class Runner:
             redactor=masks,
             facts=turn.record.facts,
         )
-        with self.place(caller), call.room, self.sidecar.work.track(caller.key, tool.permission, tool.name):
+        with self.place(caller), call.room, self.sidecar.work.track(caller, tool.permission, tool.name):
             try:
                 return masked(masks, await _cancelled_once(tool.run(call, arguments)))
             except Failed as failure:
@@ -144,9 +145,9 @@ class Runner:
         """Why a call was ended from here while it ran."""
         if self.sidecar.draining:
             return Cancelled("The sidecar is shutting down; the call was cancelled.")
-        current = self._callers.current(caller)
-        if current is None:
-            return TokenRevoked("The token was revoked while the call ran; the call was cancelled.")
+        revoked, current = self._callers.revoked(caller), self._callers.current(caller)
+        if revoked is not None or current is None:
+            return revoked or TokenRevoked("The token was revoked while the call ran; the call was cancelled.")
         if permission not in current.permissions:
             lost = f"The token lost the permission {permission.value} while the call ran; the call was cancelled."
             return PermissionDenied(lost)

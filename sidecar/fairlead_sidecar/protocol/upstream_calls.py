@@ -204,7 +204,7 @@ class UpstreamCalls:
 
         async def run() -> Json:
             with self._runner.place(turn.caller), room(ctx), self._counted(target):
-                with self._runner.sidecar.work.track(turn.caller.key, Permission.CALL, target.selected_by):
+                with self._runner.sidecar.work.track(turn.caller, Permission.CALL, target.selected_by):
                     async with clock.running():
                         client = self._servers.client(ctx, turn.caller)
                         session = await upstream.session(client, conversation.capabilities)

@@ -111,6 +111,7 @@ async def run(
     wait = call.limits.foreground_timeout if wait is None else min(wait, call.limits.foreground_timeout)
     if not wait:
         call.commands.check_room(call.caller.owner)
+    call.commands.admit(call.caller, call.limits)
     live = LiveOutput(call.progress) if call.progress is not None else None
     command = _start(call, request, live, tool, timeout)
     try:
@@ -157,8 +158,8 @@ def checked(command: Command, result: CommandResult) -> CommandResult:
 
 
 def _start(call: Call, request: CommandRequest, live: LiveOutput | None, tool: str, timeout: float) -> Command:
-    owner, idle = call.caller.owner, call.limits.idle_timeout
-    output = CommandOutput(call.redactor, call.commands.spool.open(owner), call.limits.output_bytes, live)
+    idle = call.limits.idle_timeout
+    output = CommandOutput(call.redactor, call.commands.spool.open(call.caller.owner), call.limits.output_bytes, live)
 
     async def execute(output: CommandOutput) -> CommandEnd:
         with call.room:
@@ -170,7 +171,7 @@ def _start(call: Call, request: CommandRequest, live: LiveOutput | None, tool: s
         execute,
         output,
         host=call.host,
-        owner=owner,
+        caller=call.caller,
         needs={Permission.EXECUTE, Permission.SUDO} if chosen else {Permission.EXECUTE},
         tool=tool,
         facts={

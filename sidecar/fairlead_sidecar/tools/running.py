@@ -10,10 +10,14 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
-from fairlead_sidecar.config import Permission
-from fairlead_sidecar.errors import FairleadError, NotFound, TooBusy
+from fairlead_sidecar.access.grants import Caller
+from fairlead_sidecar.access.rates import MovingWindow, share
+from fairlead_sidecar.access.selection import selected
+from fairlead_sidecar.config import Limits, Permission
+from fairlead_sidecar.errors import FairleadError, NotFound, RateLimited, TooBusy
 from fairlead_sidecar.ssh.result import CommandEnd
 from fairlead_sidecar.tools.output import CommandOutput
 from fairlead_sidecar.tools.spool import KEPT_SECONDS, Spool
@@ -34,7 +38,8 @@ class Command:
 
     id: str
     host: str
-    owner: str
+    caller: Caller
+    """Who began it, and from where."""
     needs: frozenset[Permission]
     """What its owner must hold for it to go on."""
     output: CommandOutput
@@ -52,6 +57,11 @@ class Command:
     """When it ended, by the monotonic clock."""
     cancelled: bool = False
     """Whether it was ended on request: by its owner, or because it lost the right to run."""
+
+    @property
+    def owner(self) -> str:
+        """To whom it belongs."""
+        return self.caller.owner
 
     @property
     def running(self) -> bool:
@@ -85,6 +95,7 @@ class Commands:
         self.spool = spool
         self._on_background_end = on_background_end
         self._by_id: dict[str, Command] = {}
+        self._begun = MovingWindow(3600.0)
 
     def start(
         self,
@@ -92,7 +103,7 @@ class Commands:
         output: CommandOutput,
         *,
         host: str,
-        owner: str,
+        caller: Caller,
         needs: Iterable[Permission],
         tool: str,
         facts: dict[str, object],
@@ -110,7 +121,7 @@ class Commands:
         command = Command(
             id=secrets.token_urlsafe(16),
             host=host,
-            owner=owner,
+            caller=caller,
             needs=frozenset(needs),
             output=output,
             tool=tool,
@@ -122,6 +133,25 @@ class Commands:
         self._by_id[command.id] = command
         command.task.add_done_callback(lambda _: self._has_ended(command))
         return command
+
+    def admit(self, caller: Caller, limits: Limits) -> None:
+        """Let the caller begin one more command, and count it.
+
+        Raises:
+            TooBusy: As many run as may at a time.
+            RateLimited: Its token began as many within the hour as it may.
+        """
+        running = sum(command.running for command in self._by_id.values())
+        if limits.concurrent_commands is not None and running >= limits.concurrent_commands:
+            msg = f"{running} commands run on this host, as many as may at a time."
+            raise TooBusy(msg, hint="Wait until one has ended, or end one with command_cancel.")
+        if limits.commands_per_hour is None:
+            return
+        limit = share(limits.commands_per_hour, caller.rate_percent)
+        wait = self._begun.take(caller.owner, limit)
+        if wait:
+            hint = f"Try again in {wait} seconds, or do more with each command: execute_script runs many in one."
+            raise RateLimited(f"The token may begin {limit} commands an hour, and has begun as many.", hint=hint)
 
     def check_room(self, owner: str) -> None:
         """Let one more command of `owner` go on in the background.
@@ -171,25 +201,32 @@ class Commands:
         self._kill(command)
         await asyncio.wait([command.task])
 
-    def enforce(self, permissions: Callable[[str], frozenset[Permission]], offered: Callable[[str, str], bool]) -> int:
+    def enforce(
+        self, current: Callable[[Caller], Caller | None], owners: AbstractSet[str], tools: AbstractSet[str]
+    ) -> int:
         """Kill what may not run any more, forget what is over; how many were killed.
 
         Args:
-            permissions: What an owner holds now; nothing where no token of it is in force.
-            offered: Whether an owner may use the tool of a name on this host now. A read-only host runs nothing that
-                was begun before.
+            current: A caller as it now stands, None where it is let in no longer.
+            owners: Those with a token in force.
+            tools: What the host offers now. A read-only host runs nothing that was begun before.
         """
         self.spool.expire()
+        self._begun.keep(owners)
         killed = 0
         for command in list(self._by_id.values()):
-            held = permissions(command.owner)
             if command.running:
-                if not command.cancelled and not (command.needs <= held and offered(command.owner, command.tool)):
+                if not command.cancelled and not _may_run(command, current(command.caller), tools):
                     self._kill(command)
                     killed += 1
-            elif command.background and (not held or self._too_old(command)):
+            elif command.background and (command.owner not in owners or self._too_old(command)):
                 self._forget(command)
         return killed
+
+    async def done(self) -> None:
+        """Wait until none runs any more, in the background or not."""
+        while running := [command.task for command in self._by_id.values() if command.running]:
+            await asyncio.wait(running)
 
     async def close(self) -> None:
         """Kill all and wait for it."""
@@ -226,3 +263,9 @@ class Commands:
     def _forget(self, command: Command) -> None:
         self._by_id.pop(command.id, None)
         command.output.spooled.discard()
+
+
+def _may_run(command: Command, caller: Caller | None, tools: AbstractSet[str]) -> bool:
+    if caller is None or command.tool not in tools:
+        return False
+    return command.needs <= caller.permissions and selected(caller.tools, command.tool)

@@ -310,13 +310,12 @@ async def test_a_connection_that_never_asks_anything_is_closed(
 
 async def test_a_tool_checks_the_permission_itself_whatever_stands_before_it(hostless: RunningEndpoint) -> None:
     """Over stdio no gate stands before the tools."""
-    _, grant = hostless.keyring.grant(Permission.VIEW)
+    token, grant = hostless.keyring.grant(Permission.VIEW)
     hostless.reconfigure(tokens=(*hostless.config.tokens, grant))
     await hostless.settled()
     active = hostless.sidecar.active
     assert active is not None
-    caller = active.grants.current(grant.key)
-    assert caller is not None
+    caller = active.grants.authenticate([f"Bearer {token}"])
     async with Client(build_server(hostless.sidecar, local_caller=caller)) as client:
         assert [tool.name for tool in (await client.list_tools()).tools] == ["connection_status"]
         refused = await client.call_tool("execute_command", {"command": "id"})

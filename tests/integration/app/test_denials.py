@@ -79,7 +79,9 @@ async def test_a_request_that_outlives_its_token_is_audited(hostless: RunningEnd
     head = "".join(f"{name}: {value}\r\n" for name, value in names.items())
     reader, writer = await asyncio.open_connection(*hostless.public.getsockname())
     writer.write(f"{method} {PATH}/mcp HTTP/1.1\r\n{head}\r\n".encode())
-    await until(lambda: any(item.key == grant.secret_sha256 for item in hostless.sidecar.work._items), "the request")
+    await until(
+        lambda: any(item.caller.key == grant.secret_sha256 for item in hostless.sidecar.work._items), "the request"
+    )
     if method == "GET":
         assert b" 200 " in await reader.readline()
     hostless.reconfigure(tokens=kept)

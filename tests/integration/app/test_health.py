@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -9,6 +10,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from fairlead_sidecar.config import CommandPolicy, Policy
+from fairlead_sidecar.sidecar import POLL_INTERVAL
 from tests.integration.app.endpoint import (
     INITIALIZE,
     RunningEndpoint,
@@ -197,3 +199,35 @@ async def test_no_token_and_no_file_content_ever_appears_in_audit_log_metrics_or
     for secret in (endpoint.token, bad, endpoint.token.split("_")[2], endpoint.probe, content, key.splitlines()[2]):
         assert secret not in everything
     assert "REDACTED" in everything
+
+
+async def test_statusz_tells_the_hour_in_which_a_token_was_used_last(hostless: RunningEndpoint) -> None:
+    (grant,) = hostless.config.tokens
+    async with httpx.AsyncClient() as internal, hostless.http() as http:
+
+        async def statusz() -> dict[str, Any]:
+            answer: dict[str, Any] = (await internal.get(f"{hostless.internal_url}/statusz")).json()
+            return answer
+
+        async def used() -> bool:
+            return bool((await statusz())["last_used"])
+
+        assert not await used()
+        assert (await http.post(hostless.url, json=INITIALIZE, headers=hostless.bearer("x"))).status_code == 401
+        assert (await http.post(hostless.url, json=INITIALIZE, headers=hostless.bearer(hostless.probe))).is_success
+        assert not await used()
+        before = (await statusz())["version"]
+        assert (await http.post(hostless.url, json=INITIALIZE)).is_success
+        await until(used, "the use to be told")
+        told = await statusz()
+        assert told["version"] != before
+        hour = datetime.fromisoformat(told["last_used"][grant.uid])
+        assert (hour.minute, hour.second) == (0, 0)
+        assert timedelta() <= datetime.now(UTC) - hour <= timedelta(hours=1, minutes=1)
+        await http.post(hostless.url, json=INITIALIZE)
+        await asyncio.sleep(2 * POLL_INTERVAL)
+        assert (await statusz())["version"] == told["version"]
+
+        hostless.reconfigure(tokens=())
+        await hostless.settled()
+        await until(lambda: not hostless.sidecar.status().last_used, "the token to be forgotten")

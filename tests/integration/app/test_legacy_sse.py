@@ -149,21 +149,29 @@ async def test_a_token_of_the_same_owner_can(hostless: RunningEndpoint) -> None:
         await handshake(rotated, stream, url)
 
 
-async def test_a_session_ends_with_the_token_that_opened_it(hostless: RunningEndpoint) -> None:
-    """Also where its owner has another one: without its stream it is of no use to anybody."""
+async def test_a_session_goes_on_when_its_token_was_rotated_away_and_ends_with_its_owner(
+    hostless: RunningEndpoint,
+) -> None:
     kept = hostless.config.tokens
-    token, grant = hostless.keyring.grant(uid=kept[0].uid)
-    hostless.reconfigure(tokens=(*kept, grant))
+    (former, old), (token, new) = (hostless.keyring.grant(uid="rotated") for _ in range(2))
+    hostless.reconfigure(tokens=(*kept, old, new))
     await hostless.settled()
-    async with hostless.http() as rotated, hostless.http(token) as http, opened(hostless, http) as (stream, url):
+    async with hostless.http(former) as http, hostless.http(token) as rotated, opened(hostless, http) as (stream, url):
         await handshake(http, stream, url)
+        hostless.reconfigure(tokens=(*kept, new))
+        await hostless.settled()
+        assert (await http.post(url, json=request("ping"))).status_code == 401
+        assert (await rotated.post(url, json=request("ping"))).status_code == 202
+        assert not stream.ended
+
         hostless.reconfigure(tokens=kept)
         await until(lambda: stream.ended, "the stream to end", seconds=LIMIT)
+        async with hostless.http() as other:
 
-        async def is_gone() -> bool:
-            return (await rotated.post(url, json=request("ping"))).status_code == 404
+            async def is_gone() -> bool:
+                return (await other.post(url, json=request("ping"))).status_code == 404
 
-        await until(is_gone, "the session to end", seconds=LIMIT)
+            await until(is_gone, "the session to end", seconds=LIMIT)
 
 
 @pytest.mark.parametrize("session", ["", "x", "0" * 32, "0" * 5000, "%0a"])

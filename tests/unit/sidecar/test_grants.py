@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from fairlead_sidecar import tokens
-from fairlead_sidecar.access.grants import LOCAL_CALLER, Grants, Unauthenticated
+from fairlead_sidecar.access.grants import LOCAL_CALLER, AddressRefused, Grants, Unauthenticated
 from fairlead_sidecar.config import (
     Permission,
     PinnedHostKeys,
@@ -90,12 +90,13 @@ def test_expiry_counts_from_its_very_moment() -> None:
     now = datetime.now(UTC)
     valid = grants(grant(text, expires_at=now + timedelta(hours=1)))
     expired = grants(grant(text, expires_at=now))
-    assert valid.current(valid.authenticate([f"Bearer {text}"]).key) is not None
+    caller = valid.authenticate([f"Bearer {text}"])
+    assert valid.current(caller) is not None
     assert valid.owners() >= {"owner"}
     with pytest.raises(Unauthenticated) as refused:
         expired.authenticate([f"Bearer {text}"])
     assert refused.value.reason == "expired_token"
-    assert expired.current(tokens.sha256_hex(text)) is None
+    assert expired.current(caller) is None
     assert "owner" not in expired.owners()
 
 
@@ -108,7 +109,7 @@ def test_the_probe_has_no_permissions_and_needs_its_hash_in_the_configuration() 
 
 
 def test_a_grant_cannot_make_itself_the_local_user() -> None:
-    assert grants().current(LOCAL_CALLER.key) is LOCAL_CALLER
+    assert grants().current(LOCAL_CALLER) is LOCAL_CALLER
     with pytest.raises(Unauthenticated):
         grants().authenticate([f"Bearer {LOCAL_CALLER.key}"])
 
@@ -117,3 +118,67 @@ def test_a_caller_does_not_show_its_credential() -> None:
     text = tokens.mint()
     caller = grants(grant(text)).authenticate([f"Bearer {text}"])
     assert caller.key not in repr(caller)
+
+
+FORMER, NEWER = tokens.mint(), tokens.mint()
+
+
+def test_what_was_begun_with_a_former_token_goes_on_with_its_successor() -> None:
+    now = datetime.now(UTC)
+    overlapping = grants(grant(FORMER, expires_at=now + timedelta(hours=1)), grant(NEWER))
+    caller = overlapping.authenticate([f"Bearer {FORMER}"])
+    current = overlapping.current(caller)
+    assert current is not None
+    assert current.token_id == caller.token_id
+
+    over = grants(grant(FORMER, expires_at=now), grant(NEWER))
+    with pytest.raises(Unauthenticated, match="expired"):
+        over.authenticate([f"Bearer {FORMER}"])
+    for later in (over, grants(grant(NEWER))):
+        current = later.current(caller)
+        assert current is not None
+        assert current.token_id == tokens.parse(NEWER).id  # type: ignore[union-attr] # it was minted above
+    assert grants(grant(NEWER, uid="another")).current(caller) is None
+
+
+def test_an_owner_is_spoken_for_by_the_token_that_is_valid_for_longest() -> None:
+    now = datetime.now(UTC)
+    soon, late = (now + timedelta(hours=hours) for hours in (1, 2))
+    for given in ((soon, late), (late, soon), (soon, None), (None, soon)):
+        permissions = [{Permission.READ} if expiry is not soon else {Permission.VIEW} for expiry in given]
+        both = (
+            grant(text, expires_at=expiry, permissions=held)
+            for text, expiry, held in zip((FORMER, NEWER), given, permissions, strict=True)
+        )
+        caller = grants(*both).of_owner("owner")
+        assert caller is not None
+        assert caller.permissions == {Permission.READ}
+
+
+@pytest.mark.parametrize("address", ["203.0.113.9", None, "garbage"])
+def test_a_token_is_refused_outside_of_its_networks(address: str | None) -> None:
+    text = tokens.mint()
+    here = grants(grant(text, source_cidrs=("10.0.0.0/8", "2001:db8::/32")))
+    for good in ("10.1.2.3", "2001:db8::7", "::ffff:10.1.2.3"):
+        assert here.authenticate([f"Bearer {text}"], good).address == good
+    with pytest.raises(AddressRefused) as refused:
+        here.authenticate([f"Bearer {text}"], address)
+    assert refused.value.caller.subject == "agent"
+    assert grants().authenticate([f"Bearer {PROBE}"], address).is_probe
+
+
+def test_a_caller_stands_while_any_token_of_its_owner_holds_its_address() -> None:
+    caller = grants(grant(FORMER)).authenticate([f"Bearer {FORMER}"], "10.1.2.3")
+    moved = grants(grant(FORMER, source_cidrs=("192.168.0.0/16",)), grant(NEWER, source_cidrs=("192.168.0.0/16",)))
+    assert moved.current(caller) is None
+    assert moved.elsewhere(caller)
+    assert moved.of_owner("owner") is not None
+    one_holds = grants(grant(FORMER, source_cidrs=("192.168.0.0/16",)), grant(NEWER, source_cidrs=("10.0.0.0/8",)))
+    assert one_holds.current(caller) is not None
+    assert not grants().elsewhere(caller)
+
+
+def test_an_empty_list_of_networks_holds_nobody() -> None:
+    text = tokens.mint()
+    with pytest.raises(AddressRefused):
+        grants(grant(text, source_cidrs=())).authenticate([f"Bearer {text}"], "10.0.0.1")
