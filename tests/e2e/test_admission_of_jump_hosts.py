@@ -49,6 +49,7 @@ def secret_ref(**reference: str) -> dict[str, Any]:
         ("jumpHosts", [INLINE | {"auth": {"type": "Generated"}}], 'supported values: "Secret"'),
         ("jumpHosts", [INLINE | {"auth": {"type": "Secret"}}], "type Secret needs the member secret: add it"),
         ("jumpHosts", [INLINE | {"hostKey": {"type": "Off"}}], 'supported values: "Pinned", "Authority"'),
+        ("jumpHosts", [INLINE | {"hostKey": {"type": "TrustOnFirstUse"}}], 'supported values: "Pinned", "Authority"'),
         ("jumpHosts", [INLINE | {"address": "jump@bastion"}], "must be a host name or an IP address alone"),
         ("jumpHosts", [INLINE | {"port": 0}], "should be greater than or equal to 1"),
         ("jumpHosts", [{"hostRef": {"name": "Bastion"}}], "must be the name of a RemoteHost"),
