@@ -50,12 +50,9 @@ class HostCredentialsKeeper:
         return HostCredentials(public_key=state.public, next_public_key=state.next_public)
 
     def _use(self, host: Host, spec: RemoteHostSpec) -> Use:
-        behind = [found for key in self._store.behind(host.key) if (found := self._store.host(key)) is not None]
+        behind = any(self._store.host(key) is not None for key in self._store.behind(host.key))
         over_network = any(server.stdio is None for server in spec.mcp_servers or ())
-        return Use(
-            login=not spec.suspended or any(some.spec is not None and not some.spec.suspended for some in behind),
-            passage=bool(behind) or over_network,
-        )
+        return Use(login=self._store.logs_in(host, spec), passage=behind or over_network)
 
 
 def _accepted(view: SidecarView) -> str | None:

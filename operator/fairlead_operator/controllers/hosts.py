@@ -33,7 +33,7 @@ from fairlead_operator.reconcile.host_keys import HOST_KEY_FIELDS, HostKeyState
 from fairlead_operator.reconcile.host_status import announcements, differs, host_status, status_manifest
 from fairlead_operator.reconcile.jumps import Hop, NoWay, way
 from fairlead_operator.reconcile.jwt_claims import jwt_trust
-from fairlead_operator.reconcile.mounts import Mounted, mounted
+from fairlead_operator.reconcile.mounts import Mounted, mounted, withheld
 from fairlead_operator.reconcile.names import child_name
 from fairlead_operator.reconcile.network_policy import network_policy
 from fairlead_operator.reconcile.objects import Host, Key, read_host
@@ -148,6 +148,10 @@ class HostController:
                 raise Unusable(Obstacle(HostReason.INVALID_SPEC, problem))
             credentials = await self._credentials.obtain(host, spec, runtime.view)
             hops = self._way(host, spec)
+            if problem := withheld(
+                mounted(host.key.name, spec, hops), self._store.authority_secrets(host.key.namespace)
+            ):
+                raise Unusable(Obstacle(HostReason.INVALID_SPEC, problem))
             host_key = await self._host_keys.obtain(host, spec, hops, runtime.view)
             config = self._config(host, spec, hops, endpoint, credentials=credentials, host_key=host_key)
         delivered = await self._deliver(host, told, config, runtime, troubles)

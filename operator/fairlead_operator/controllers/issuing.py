@@ -223,6 +223,9 @@ class Authorities:
         host = self._store.host(Key(key.namespace, entry.host))
         if host is None or host.deleting or entry.uid not in ("", host.uid):
             return False
+        if (spec := host.spec) is not None and (spec.auth.certificate is None or not self._store.logs_in(host, spec)):
+            # Also where the Secret can't be emptied at present.
+            return False
         known = self._register.get(host.key)
         if known is None or known.uid != host.uid:
             return None

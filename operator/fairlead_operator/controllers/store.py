@@ -121,6 +121,11 @@ class Store:
             waiting += new
         return found
 
+    def logs_in(self, host: Host, spec: RemoteHostSpec) -> bool:
+        """Whether anybody logs in with a host's credentials: its own pod, or those of hosts behind it."""
+        behind = (found for key in self.behind(host.key) if (found := self.host(key)) is not None)
+        return not spec.suspended or any(some.spec is not None and not some.spec.suspended for some in behind)
+
     def passed_by(self, host: Host) -> set[Key]:
         """The hosts that are named on the way to this one, and on the way to those."""
         found: set[Key] = set()
@@ -230,6 +235,11 @@ class Store:
         """The hosts whose certificates this authority signs, by name."""
         users = (host for host in self.hosts(key.namespace) if authority_of(host) == key.name)
         return sorted(users, key=lambda host: host.key)
+
+    def authority_secrets(self, namespace: str) -> frozenset[str]:
+        """The Secrets in which users keep authorities' keys."""
+        specs = (some.spec for some in self.authorities(namespace) if some.spec is not None)
+        return frozenset(spec.secret.name for spec in specs if spec.secret is not None)
 
     def authorities_with_secret(self, secret: Key) -> list[Key]:
         """The authorities whose key a user keeps in this Secret."""

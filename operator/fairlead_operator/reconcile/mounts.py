@@ -1,13 +1,13 @@
 """Which Secrets a host's pod mounts, and which of their keys."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from fairlead_api.references import SecretKeyRef
 from fairlead_api.remotehost import RemoteHostSpec
 from fairlead_operator.reconcile.jumps import Hop
-from fairlead_operator.reconcile.names import credentials_secret_name
+from fairlead_operator.reconcile.names import credentials_secret_name, is_authority_key
 from fairlead_sidecar.config import VALUES_DIRECTORY, SecretValue
 
 CREDENTIAL_KEYS = (
@@ -87,3 +87,21 @@ def direct_secrets(host: str, spec: RemoteHostSpec) -> frozenset[str]:
     inline = {jump.auth.secret.name for jump in spec.jump_hosts or () if jump.auth and jump.auth.secret}
     servers = mcp_server_secrets(spec).values()
     return frozenset({credentials_secret_name(host, spec), *inline, *servers, *value_keys(spec)})
+
+
+def withheld(secrets: Iterable[Mounted], authority_keys: Collection[str]) -> str:
+    """Which of these Secrets no pod gets, in words for people; empty: none of them.
+
+    Whoever has an authority's key can log in everywhere, unseen and for ever: that is more than any host needs.
+
+    Args:
+        secrets: What a host's pod would mount.
+        authority_keys: Names of the Secrets in which users keep the keys of certificate authorities.
+    """
+    for some in secrets:
+        if is_authority_key(some.name) or some.name in authority_keys:
+            return (
+                f"The Secret {some.name!r} ({some.use}) holds the key of a certificate authority, which no pod gets:"
+                " name another Secret."
+            )
+    return ""

@@ -52,6 +52,12 @@ def authority_key_name(authority: str) -> str:
     return f"sshca-{authority}.key"
 
 
+def is_authority_key(secret: str) -> bool:
+    """Whether a Secret of this name holds an authority's generated key, or would."""
+    prefix, suffix = authority_key_name("/").split("/")
+    return secret.startswith(prefix) and secret.endswith(suffix)
+
+
 def revocation_list_name(authority: str) -> str:
     """The ConfigMap that publishes what of an authority is revoked."""
     return f"sshca-{authority}-krl"

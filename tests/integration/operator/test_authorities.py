@@ -4,6 +4,7 @@ import base64
 import json
 import subprocess
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -272,6 +273,26 @@ def test_a_lost_key_is_not_replaced_behind_the_hosts_back(fleet: Fleet, operator
     assert fleet.text("web-01") == good
 
 
+def test_no_pod_gets_the_key_of_an_authority(fleet: Fleet, operator: RunningOperator) -> None:
+    namespace = fleet.cluster.namespace
+    key = generate_key_pair(KeyAlgorithm.ED25519, "").private
+    _users(fleet, **{"ssh-privatekey": key})
+    own = authority(namespace, "own", type="Secret", secret={"name": "my-ca"})
+    fleet.cluster.plane.apply(own)
+    until(lambda: fleet.cluster.reason("sshca", "own") == "Ready", "the authority is ready")
+    variable = {"name": "KEY", "valueFrom": {"secretKeyRef": {"name": "sshca-fleet.key", "key": "ssh-privatekey"}}}
+    fleet.cluster.plane.apply(
+        host(namespace, "by-login", auth={"type": "Secret", "secret": {"name": "my-ca"}}),
+        # Before the authority is there, whose key it would get then.
+        host(namespace, "by-variable", environment={"variables": [variable]}),
+    )
+    fleet.cluster.plane.apply(authority(namespace))
+    fleet.until("True", "Ready")
+    for name in ("by-login", "by-variable"):
+        until(partial(_refused, fleet, name), f"{name} is refused")
+        assert not fleet.cluster.get("deployment", f"rh-{name}")
+
+
 # Rotation
 
 
@@ -331,6 +352,10 @@ def test_a_request_is_met_once_even_across_restarts(fleet: Fleet, start_operator
 
 
 # A user's own key
+
+
+def _refused(fleet: Fleet, name: str) -> bool:
+    return fleet.cluster.reason("rh", name) == "InvalidSpec"
 
 
 def _users(fleet: Fleet, **data: str) -> None:

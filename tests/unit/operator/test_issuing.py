@@ -3,6 +3,7 @@
 import asyncio
 import base64
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -91,6 +92,12 @@ class Shop:
         host = read_host(body(name=name, auth=auth))
         self.store.put_host(host)
         return host
+
+    def suspend(self, host: Host, version: str) -> None:
+        """The next version of a host."""
+        metadata = host.metadata.model_copy(update={"resource_version": version})
+        assert host.spec is not None
+        self.store.put_host(replace(host, metadata=metadata, spec=host.spec.model_copy(update={"suspended": True})))
 
     async def issue(self, host: Host) -> Issued:
         signers = await self.authorities.signers(FLEET)
@@ -218,3 +225,24 @@ async def test_a_host_is_told_why_it_gets_no_certificate(
 async def test_a_key_that_is_gone_signs_nothing(shop: Shop) -> None:
     with pytest.raises(AuthorityUnavailable, match="replaced"):
         await shop.authorities.issue(FLEET, "SHA256:former", shop.host(), REQUEST)
+
+
+async def test_a_suspended_host_loses_its_certificates_whatever_else_is_wrong_with_it(shop: Shop) -> None:
+    host = shop.host()
+    issued = await shop.issue(host)
+    # Nobody could empty its Secret yet.
+    shop.deliver(host, issued)
+    shop.suspend(host, "2")
+    assert (await shop.bring()).revoked == {issued.serial}
+
+
+async def test_a_suspended_jump_host_keeps_its_certificates_while_somebody_passes_through_it(shop: Shop) -> None:
+    host = shop.host()
+    issued = await shop.issue(host)
+    shop.deliver(host, issued)
+    shop.suspend(host, "2")
+    behind = body(name="db-01", jumpHosts=[{"hostRef": {"name": "web-01"}}])
+    shop.store.put_host(read_host(behind))
+    assert not (await shop.bring()).revoked
+    shop.suspend(read_host(behind), "2")
+    assert (await shop.bring()).revoked == {issued.serial}
