@@ -130,7 +130,8 @@ class HostKeyRefusal(Model):
     """A host key that did not match: nothing is connected any more, until what it was judged by is changed."""
 
     public_key: str
-    """The key that was presented, or that of the authority behind its certificate (OpenSSH one-line format)."""
+    """The key that was presented, or that of the authority behind its certificate (OpenSSH one-line format).
+    Empty where it is too long for any real one."""
     message: str
     """Who presented what, and what was expected."""
     trust: str

@@ -93,7 +93,7 @@ def untrusted_host_key(
             " seen of it, which is not pinned yet."
         )
     error = _mismatch(place, trusted, presented, detail)
-    error.public_key = public_line(presented)
+    error.public_key = public_line(presented) or ""
     return error
 
 

@@ -9,6 +9,8 @@ import asyncssh
 from fairlead_sidecar.config import AuthorityHostKeys, PinnedHostKeys
 from fairlead_sidecar.errors import HostKeyMismatch
 
+MAX_LINE = 4096
+"""Characters of a public key that are reported: an RSA key of 16384 bits has 2800."""
 _RSA = ("rsa-sha2-512", "rsa-sha2-256")
 _SIGNATURES = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", *_RSA)
 _CERTIFICATES = tuple(f"{name}-cert-v01@openssh.com" for name in _SIGNATURES)
@@ -98,8 +100,9 @@ def known_keys(files: Iterable[Path], host: str, port: int) -> TrustedHostKeys:
 
 
 def public_line(key: asyncssh.SSHKey | None) -> str | None:
-    """A public key in OpenSSH's one-line format, without a comment."""
-    return " ".join(key.export_public_key().decode().split()[:2]) if key is not None else None
+    """A public key in OpenSSH's one-line format, without a comment; None also where that is too long to be real."""
+    line = " ".join(key.export_public_key().decode().split()[:2]) if key is not None else ""
+    return line if 0 < len(line) <= MAX_LINE else None
 
 
 def _public_keys(lines: Iterable[str], what: str) -> tuple[asyncssh.SSHKey, ...]:

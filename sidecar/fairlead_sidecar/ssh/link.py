@@ -165,9 +165,12 @@ class Link:
         if self._pool is not None:
             self._pool.configure(config.environment, config.connection.max_connections)
             self._pool.set_keepalive(config.connection.keepalive_interval, config.connection.keepalive_count_max)
-        elif needs_login:
+        elif needs_login and self._refusal is None:
             self._report.connecting(new_progress(config).place)
         self._obey(config)
+        if self._refusal is not None:
+            # Whatever else has changed, nobody has decided about the key.
+            self._error = _mismatch(self._refusal)
         if needs_login:
             self._changed = True
             if self._attempt_task is not None:

@@ -110,8 +110,12 @@ async def test_what_is_connected_again_is_what_a_person_trusts(sshd: Sshd, start
     link = start_link(config)
     await mismatched(sshd, link)
     # Something else is changed: nobody has said anything about the key.
-    await link.link.reconfigure(config.model_copy(update={"description": "the front"}))
-    await refused(link)
+    other_user = config.target.model_copy(update={"username": "deploy"})
+    for change in ({"description": "the front"}, {"credentials_version": "2"}, {"target": other_user}):
+        await link.link.reconfigure(config.model_copy(update=change))
+        await refused(link)
+        assert link.status.host_key_refusal is not None
+    await nothing_comes(sshd, 2)
     await link.link.reconfigure(pinned(config, sshd.host_key))
     await link.until_connected()
     assert link.status.host_key_refusal is None
