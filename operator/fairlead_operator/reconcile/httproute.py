@@ -57,9 +57,12 @@ def route_problem(applied: Mapping[str, Any], route: GatewayRoute) -> str:
         said = [entry for entry in parents if _is_about(entry, parent, namespace)]
         found = [problem for entry in said for problem in _problems(entry)]
         if not said:
-            found = ["no controller has looked at the HTTPRoute: does the Gateway exist, and is its class served?"]
+            found = [
+                "no controller has looked at the HTTPRoute, so that there is no such Gateway, or nobody serves its class"
+            ]
         problems += [f"Gateway {namespace}/{parent.name}: {problem}" for problem in found]
-    return "; ".join(problems)[:_MAX_MESSAGE]
+    text = "; ".join(problems)[:_MAX_MESSAGE]
+    return f"{text}. Check parentRefs and host, and what the Gateway's listeners allow." if text else ""
 
 
 def _is_about(entry: Mapping[str, Any], parent: ParentReference, namespace: str) -> bool:
@@ -75,4 +78,5 @@ def _is_about(entry: Mapping[str, Any], parent: ParentReference, namespace: str)
 def _problems(entry: Mapping[str, Any]) -> Iterator[str]:
     for condition in entry.get("conditions") or ():
         if condition.get("type") in _NEEDED and condition.get("status") == "False":
-            yield f"{condition['type']} is False, {condition.get('reason')}: {condition.get('message')}"
+            said = f": {message}" if (message := condition.get("message")) else ""
+            yield f"{condition['type']} is False, {condition.get('reason')}{said}"
