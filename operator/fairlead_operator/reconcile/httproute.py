@@ -57,9 +57,7 @@ def route_problem(applied: Mapping[str, Any], route: GatewayRoute) -> str:
         said = [entry for entry in parents if _is_about(entry, parent, namespace)]
         found = [problem for entry in said for problem in _problems(entry)]
         if not said:
-            found = [
-                "no controller has looked at the HTTPRoute, so that there is no such Gateway, or nobody serves its class"
-            ]
+            found = ["no controller has looked at the HTTPRoute: there is no such Gateway, or nobody serves its class"]
         problems += [f"Gateway {namespace}/{parent.name}: {problem}" for problem in found]
     text = "; ".join(problems)[:_MAX_MESSAGE]
     return f"{text}. Check parentRefs and host, and what the Gateway's listeners allow." if text else ""
