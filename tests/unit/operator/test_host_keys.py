@@ -121,6 +121,16 @@ def test_a_person_may_accept_the_new_key_where_the_first_one_was_trusted() -> No
     assert (state.pin, state.refusal, state.accepted) == (NEW, None, fingerprint(NEW))
 
 
+def test_a_new_key_may_be_accepted_before_the_host_has_it() -> None:
+    host = a_host(FIRST_USE, accept=fingerprint(NEW))
+    calm = judged(host, pin=PIN, link=a_link(reason="Connected"))
+    assert (calm.pin, calm.accepted) == (PIN, "")
+    changed = judged(with_status(host, calm), pin=PIN, link=mismatch(NEW, PIN))
+    assert (changed.pin, changed.refusal) == (NEW, None)
+    other = judged(with_status(host, calm), pin=PIN, link=mismatch(OTHER, PIN))
+    assert other.refusal is not None
+
+
 def test_a_key_that_the_spec_does_not_hold_is_accepted_in_the_spec_only() -> None:
     state = judged(a_host(pinned(PIN), accept=fingerprint(NEW)), link=mismatch(NEW, PIN))
     assert state.refusal is not None
