@@ -40,6 +40,12 @@ def networks(cidrs: tuple[str, ...]) -> Networks:
     return Networks(cidrs)
 
 
+@lru_cache(maxsize=4096)
+def within(address: str | None, cidrs: tuple[str, ...]) -> bool:
+    """Whether an address is in one of the networks; remembered, for it is asked several times a request."""
+    return address in networks(cidrs)
+
+
 def client_address(peer: str | None, forwarded: Sequence[str], proxies: Networks) -> str | None:
     """The address of the client itself.
 

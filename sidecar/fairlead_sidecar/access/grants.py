@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from fairlead_sidecar import tokens
-from fairlead_sidecar.access.addresses import Networks, networks
+from fairlead_sidecar.access.addresses import Networks, networks, within
 from fairlead_sidecar.access.selection import selected
 from fairlead_sidecar.config import JwtTrust, Permission, SidecarConfig, TokenGrant, ToolSelection
 
@@ -207,7 +207,7 @@ def _admitted(grant: TokenGrant, address: str | None) -> Caller:
 
 
 def _holds(grant: TokenGrant, address: str | None) -> bool:
-    return grant.source_cidrs is None or address in networks(grant.source_cidrs)
+    return grant.source_cidrs is None or within(address, grant.source_cidrs)
 
 
 def _caller(grant: TokenGrant, address: str | None) -> Caller:
