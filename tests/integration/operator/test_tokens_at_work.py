@@ -111,3 +111,17 @@ def test_a_token_is_good_from_certain_networks_only(cluster: Cluster, sidecar: R
     assert sidecar.initialize(text, **headers).status_code == 403, "nobody trusts this client to say where it is"
     cluster.plane.apply(token(cluster.namespace))
     until(lambda: sidecar.initialize(text).status_code == 200, "it works from anywhere", seconds=3)
+
+
+def test_each_token_has_its_share_of_what_a_host_allows(cluster: Cluster, sidecar: RunningSidecar) -> None:
+    cluster.plane.apply(
+        token(cluster.namespace), token(cluster.namespace, name="other", rateLimit={"multiplierPercent": 300})
+    )
+    until(lambda: cluster.reason("mcptoken", "other") == "Ready", "the host accepts the tokens")
+    cluster.plane.apply(host(cluster.namespace, limits={"requestsPerMinute": 4}))
+    until(lambda: sidecar.initialize(_text(cluster)).status_code == 429, "the host's limit is in force")
+    answer = sidecar.initialize(_text(cluster))
+    assert answer.status_code == 429
+    assert 0 < int(answer.headers["retry-after"]) <= 60
+    other = base64.b64decode(cluster.found("secret", "mcpt-other")["data"]["token"]).decode()
+    assert [sidecar.initialize(other).status_code for _ in range(13)] == 12 * [200] + [429]
