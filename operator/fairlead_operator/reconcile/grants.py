@@ -4,7 +4,6 @@ import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
 
 from fairlead_sidecar.config import JwtTrust, SidecarConfig, TokenGrant, ToolSelection
 
@@ -62,7 +61,6 @@ def fitting(config: SidecarConfig, told: Iterable[Told], now: datetime) -> Fitti
     return Fitting(tuple(sorted(chosen, key=lambda grant: (grant.uid, grant.id))), frozenset(left_out))
 
 
-@lru_cache(maxsize=16 * MOST_TOKENS)
 def _size(grant: TokenGrant) -> int:
     return len(grant.model_dump_json().encode()) + _SEPARATORS
 
