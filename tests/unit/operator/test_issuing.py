@@ -44,6 +44,7 @@ class Server(Objects):
         self._version = 0
 
     async def get(self, resource: Resource, namespace: str, name: str) -> dict[str, Any] | None:
+        await asyncio.sleep(0)
         return self.kept.get((resource, namespace, name))
 
     async def get_metadata(self, resource: Resource, namespace: str, name: str) -> dict[str, Any] | None:
@@ -53,6 +54,7 @@ class Server(Objects):
         return await self.create(manifest)
 
     async def create(self, manifest: dict[str, Any]) -> dict[str, Any]:
+        await asyncio.sleep(0)
         if self.fails:
             raise Unavailable(0, "Unavailable", "no answer")
         self._version += 1
@@ -87,9 +89,9 @@ class Shop:
         ledgers = Ledgers(self.server, applier)
         self.authorities = Authorities(self.store, keys=keys, ledgers=ledgers, register=self.register)
 
-    def host(self, name: str = "web-01") -> Host:
-        auth = {"type": "Certificate", "certificate": {"authorityRef": {"name": "fleet"}}}
-        host = read_host(body(name=name, auth=auth))
+    def host(self, name: str = "web-01", **metadata: str) -> Host:
+        some = body(name=name, auth={"type": "Certificate", "certificate": {"authorityRef": {"name": "fleet"}}})
+        host = read_host({**some, "metadata": some["metadata"] | metadata})
         self.store.put_host(host)
         return host
 
@@ -187,9 +189,9 @@ async def test_the_certificates_of_a_host_that_is_gone_or_another_by_now_are_rev
     shop.store.remove_host(host.key)
     shop.register.remove(host.key)
     assert (await shop.bring()).revoked == {one.serial}
-    anew = read_host(body(name="web-02") | {"metadata": body(name="web-02")["metadata"] | {"uid": "another"}})
+    # Created anew before anybody looked: it has nothing of the former one.
     shop.store.remove_host(other.key)
-    shop.store.put_host(anew)
+    shop.host("web-02", uid="another")
     assert (await shop.bring()).revoked == {one.serial, two.serial}
 
 
