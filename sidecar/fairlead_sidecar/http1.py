@@ -7,6 +7,8 @@ from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from fairlead_sidecar.access.responses import HELD_KEY
+
 HEAD_BYTES = 64 * 1024
 """What a request line and its headers may take, give or take one read from the socket."""
 HEAD_SECONDS = 15.0
@@ -22,9 +24,6 @@ STALLED_SECONDS = 30.0
 """How long a client may take nothing of what waits for it before its connection is closed."""
 TOTAL_UNSENT_BYTES = 32 * 1024 * 1024
 """What may wait on one port for clients that read slowly. Beyond it the connection goes that has waited for longest."""
-
-HELD_KEY = "fairlead.held"
-"""Where the ASGI scope has what tells a connection how many bytes of an answer wait elsewhere for it to take them."""
 
 
 class BoundedHttp(HttpToolsProtocol):

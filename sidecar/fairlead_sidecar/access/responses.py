@@ -43,6 +43,8 @@ OPENING_SECONDS = 0.25
 then wakes up once for each instead of twice."""
 MAY_WAIT = "fairlead.may_wait"
 """A body message with this member tells its client nothing that it could use before it loses the connection."""
+HELD_KEY = "fairlead.held"
+"""Where the ASGI scope has what tells a connection how many bytes of an answer wait elsewhere for it to take them."""
 FLUSH_BYTES = 16 * 1024
 """From this size on nothing waits."""
 

@@ -5,9 +5,8 @@ from collections.abc import Callable, Mapping
 
 from starlette.types import Scope, Send
 
-from fairlead_sidecar.access.responses import MAY_WAIT
+from fairlead_sidecar.access.responses import HELD_KEY, MAY_WAIT
 from fairlead_sidecar.access.watching import PING
-from fairlead_sidecar.http1 import HELD_KEY
 
 PIECE_CHARACTERS = 256 * 1024
 """Of a long message, that are encoded and handed to the connection at once; the next ones wait until they are read."""
