@@ -2,14 +2,18 @@
 
 import asyncio
 import contextlib
+import json
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import httpx2
+import psutil
+from mcp.client import Client
 
-from benchmarks.contestants import Host
+from benchmarks.clients import Era, start
+from benchmarks.contestants import Host, family
 from benchmarks.fairlead import Served
 from benchmarks.ports import free_port
 from benchmarks.processes import listening, python, running
@@ -64,18 +68,43 @@ def forwarded(host: Host, port: int, *, session: bool) -> Iterator[int]:
         yield here
 
 
+@contextlib.asynccontextmanager
+async def served_on_stdio(host: Host, era: Era) -> AsyncIterator[tuple[Client, tuple[psutil.Process, ...]]]:
+    """`fairlead serve --stdio --mcp-servers FILE` with the server `stdio`: a client that can call it, the processes."""
+    command, *args = stdio_command()
+    file = host.directory / f"servers-{era}.json"
+    file.write_text(json.dumps({"mcpServers": {"stdio": {"command": command, "args": args}}}))
+    serve = python(
+        *("-m", "fairlead_client", "serve", "--stdio", "--identity", str(host.key), "--mcp-servers", str(file)),
+        *("--known-hosts", str(host.known_hosts), f"{host.sshd.username}@{host.sshd.address}:{host.port}"),
+    )
+    with (host.directory / "serve.log").open("a") as log:
+        async with start(serve, environment=host.environment, log=log, era=era) as (client, process):
+            await _listed(client, "stdio__noop")
+            yield client, tuple(family(process))
+
+
 async def ready(served: Served) -> float:
     """Wait until all servers of a sidecar can be used; the seconds that it took from the call on.
 
     Raises:
         TimeoutError: They can't.
     """
-    start = time.monotonic()
+    begun = time.monotonic()
     async with httpx2.AsyncClient(trust_env=False) as http, asyncio.timeout(SECONDS):
         while True:
             with contextlib.suppress(httpx2.TransportError):
                 status = (await http.get(f"{served.internal}/statusz")).json()
                 servers = status.get("mcpServers") or status.get("mcp_servers") or []
                 if servers and all(server["ready"] for server in servers):
-                    return time.monotonic() - start
+                    return time.monotonic() - begun
+            await asyncio.sleep(0.05)
+
+
+async def _listed(client: Client, tool: str) -> None:
+    async with asyncio.timeout(SECONDS):
+        while True:
+            tools = await client.list_tools(cache_mode="refresh")
+            if any(listed.name == tool for listed in tools.tools):
+                return
             await asyncio.sleep(0.05)

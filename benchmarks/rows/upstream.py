@@ -17,7 +17,15 @@ from benchmarks.peers.install import installed
 from benchmarks.rows.section import NOTHING, Result, Target, ahead, at_most
 from benchmarks.stage import Stage
 from benchmarks.stats import percentile
-from benchmarks.upstream import forwarded, http_running, http_server, ready, stdio_command, stdio_server
+from benchmarks.upstream import (
+    forwarded,
+    http_running,
+    http_server,
+    ready,
+    served_on_stdio,
+    stdio_command,
+    stdio_server,
+)
 
 ROUNDS = 30
 CALLS_PER_TURN = 10
@@ -39,6 +47,11 @@ def direct(era: Era, *, session: bool = True) -> str:
 def through(kind: str, era: Era) -> str:
     """The row of a call through Fairlead."""
     return f"{kind} server, Fairlead, {NAMES[era]}"
+
+
+def on_stdio(era: Era) -> str:
+    """The row of a call of the stdio server through Fairlead whose client is on stdio too."""
+    return f"stdio server, Fairlead on stdio, {NAMES[era]}"
 
 
 async def measure(stage: Stage) -> Result:
@@ -63,6 +76,8 @@ async def measure(stage: Stage) -> Result:
             for kind in ("HTTP", "stdio"):
                 calls[through(kind, era)] = _call(client, f"{kind.lower()}__noop")
                 processes[through(kind, era)] = (served.process,)
+            calls_on_stdio, family = await stack.enter_async_context(served_on_stdio(host, era))
+            calls[on_stdio(era)], processes[on_stdio(era)] = _call(calls_on_stdio, "stdio__noop"), family
         if stage.peers:
             try:
                 client, processes[M2M] = await stack.enter_async_context(_m2m(stage))
@@ -76,7 +91,8 @@ async def measure(stage: Stage) -> Result:
             f"A tool that does nothing, {ROUNDS} rounds of {CALLS_PER_TURN} calls each, in turns. The HTTP server is "
             "reached through `ssh -L` by the same client, or through Fairlead's endpoint; added is the difference of "
             "the two p50s, where a session runs beside the tunnel (`-N`: none, and sshd holds small packets back). The "
-            "stdio server, one file without libraries, is the same behind Fairlead and behind m2m. "
+            "stdio server, one file without libraries, is the same behind Fairlead and behind m2m. m2m's client is on "
+            "stdio; so is Fairlead's where it says so (`fairlead serve --stdio`), else it is an HTTP endpoint. "
             "CPU is what Fairlead's process, or both of m2m's, spend on a call."
         ),
         header=("", "p50 ms", "p95 ms", "added ms", "CPU ms a call"),
@@ -155,4 +171,9 @@ def _targets(times: Times) -> list[Target]:
     found = [at_most("HTTP server, added to ssh -L, p50", ADDED_MS, [_added(times, era) for era in NAMES], " ms")]
     theirs = [percentile(times[M2M], 50)] if M2M in times else []
     ours = [percentile(times[through("stdio", era)], 50) for era in NAMES]
-    return [*found, ahead("stdio server, p50", ours, theirs, " ms")]
+    alike = [percentile(times[on_stdio(era)], 50) for era in NAMES]
+    return [
+        *found,
+        ahead("stdio server, client on HTTP, p50", ours, theirs, " ms"),
+        ahead("stdio server, client on stdio, p50", alike, theirs, " ms"),
+    ]
