@@ -4,9 +4,11 @@ import asyncio
 from typing import Any
 
 import pytest
+from mcp.shared.exceptions import MCPError
 
 from fairlead_sidecar.config import TokenGrant
 from tests.integration.app.endpoint import (
+    ERAS,
     INITIALIZE,
     RunningEndpoint,
     call,
@@ -154,3 +156,15 @@ async def test_calls_at_the_same_time_are_counted_too(endpoint: RunningEndpoint)
     await limited(endpoint, concurrent_commands=3)
     results = await asyncio.gather(*(used(endpoint, "execute_command", command="sleep 1") for _ in range(8)))
     assert [result.get("code") for result in results].count("host_busy") == 5
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_the_sdks_client_gets_an_error_and_goes_on_afterwards(hostless: RunningEndpoint, era: str) -> None:
+    async with hostless.client(era) as client:
+        await client.list_tools()
+        await limited(hostless, requests_per_minute=1)
+        assert not (await client.call_tool("connection_status", {})).is_error
+        with pytest.raises(MCPError):
+            await client.call_tool("connection_status", {})
+        await limited(hostless, requests_per_minute=None)
+        assert not (await client.call_tool("connection_status", {})).is_error
