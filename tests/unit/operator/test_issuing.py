@@ -12,7 +12,7 @@ import pytest
 from fairlead_api.auth import KeyAlgorithm
 from fairlead_api.conditions import HostReason
 from fairlead_operator.cluster.applier import Applier
-from fairlead_operator.cluster.errors import Unavailable
+from fairlead_operator.cluster.errors import ApiError, Unavailable
 from fairlead_operator.cluster.objects import Objects
 from fairlead_operator.cluster.resources import CONFIG_MAPS, Resource, resource_of
 from fairlead_operator.controllers import issuing
@@ -40,7 +40,7 @@ class Server(Objects):
 
     def __init__(self) -> None:
         self.kept: dict[tuple[Resource, str, str], dict[str, Any]] = {}
-        self.fails = False
+        self.refusal: ApiError | None = None
         self._version = 0
 
     async def get(self, resource: Resource, namespace: str, name: str) -> dict[str, Any] | None:
@@ -55,8 +55,8 @@ class Server(Objects):
 
     async def create(self, manifest: dict[str, Any]) -> dict[str, Any]:
         await asyncio.sleep(0)
-        if self.fails:
-            raise Unavailable(0, "Unavailable", "no answer")
+        if self.refusal is not None:
+            raise self.refusal
         self._version += 1
         kept = {**manifest, "metadata": {**manifest["metadata"], "uid": "u", "resourceVersion": str(self._version)}}
         self.kept[resource_of(manifest), manifest["metadata"]["namespace"], manifest["metadata"]["name"]] = kept
@@ -136,10 +136,10 @@ async def test_a_certificate_is_on_record_before_anybody_gets_it(shop: Shop) -> 
 async def test_no_certificate_is_given_out_that_could_not_be_put_on_record(shop: Shop) -> None:
     host = shop.host()
     await shop.issue(host)
-    shop.server.fails = True
+    shop.server.refusal = Unavailable(0, "Unavailable", "no answer")
     with pytest.raises(Unavailable):
         await shop.issue(host)
-    shop.server.fails = False
+    shop.server.refusal = None
     assert len(shop.record().entries) == 1
 
 
