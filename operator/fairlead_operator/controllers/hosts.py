@@ -309,7 +309,7 @@ class HostController:
         except ApiError:
             present = None
         if present is not None:
-            return revokes(present.tokens, (grant for some in told for grant in some.grants))
+            return revokes(present.tokens, (grant for some in told for grant in some.grants), now)
         # What a pod that runs already was told is unknown, and with it which tokens it takes.
         return self._applier.has(DEPLOYMENTS, host.key.namespace, child_name(host.key.name), claimant_of(host))
 

@@ -88,13 +88,14 @@ def with_tokens(
     return bare.model_copy(update={"tokens": fit.grants, "jwt": jwt}), fit.left_out
 
 
-def revokes(before: Iterable[TokenGrant], after: Iterable[TokenGrant]) -> bool:
+def revokes(before: Iterable[TokenGrant], after: Iterable[TokenGrant], now: datetime) -> bool:
     """Whether a token may do less, from fewer places, or for a shorter time, afterwards than before.
 
-    Its rate does not count: it says how often, and not what.
+    Its rate does not count: it says how often, and not what. One that has expired is refused by sidecars' own clocks.
     """
     left = {grant.id: grant for grant in after}
-    return any((same := left.get(grant.id)) is None or _less(grant, same) for grant in before)
+    valid = (grant for grant in before if not grant.expired(now))
+    return any((same := left.get(grant.id)) is None or _less(grant, same) for grant in valid)
 
 
 def _less(before: TokenGrant, after: TokenGrant) -> bool:

@@ -9,6 +9,7 @@ from fairlead_sidecar.config import Permission, TokenGrant, ToolSelection
 from tests.unit.operator.states import host
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+BEFORE = NOW - timedelta(hours=1)
 GRANT = TokenGrant(
     id="a",
     uid="1",
@@ -34,12 +35,12 @@ GRANT = TokenGrant(
     ids=lambda change: str(next(iter(change))),
 )
 def test_less_than_before_is_a_revocation(change: dict[str, Any]) -> None:
-    assert revokes([GRANT], [GRANT.model_copy(update=change)])
+    assert revokes([GRANT], [GRANT.model_copy(update=change)], BEFORE)
 
 
 def test_a_token_that_is_gone_or_ends_at_all_is_a_revocation() -> None:
-    assert revokes([GRANT], [])
-    assert revokes([GRANT.model_copy(update={"expires_at": None})], [GRANT])
+    assert revokes([GRANT], [], BEFORE)
+    assert revokes([GRANT.model_copy(update={"expires_at": None})], [GRANT], BEFORE)
 
 
 @pytest.mark.parametrize(
@@ -55,8 +56,12 @@ def test_a_token_that_is_gone_or_ends_at_all_is_a_revocation() -> None:
 )
 def test_as_much_as_before_or_more_is_none(change: dict[str, Any]) -> None:
     another = GRANT.model_copy(update={"id": "b", "uid": "2"})
-    assert not revokes([GRANT], [another, GRANT.model_copy(update=change)])
-    assert not revokes([], [GRANT])
+    assert not revokes([GRANT], [another, GRANT.model_copy(update=change)], BEFORE)
+    assert not revokes([], [GRANT], BEFORE)
+
+
+def test_an_expired_token_can_no_longer_be_revoked() -> None:
+    assert not revokes([GRANT], [], NOW)
 
 
 @pytest.mark.parametrize(
@@ -74,7 +79,7 @@ def test_as_much_as_before_or_more_is_none(change: dict[str, Any]) -> None:
 )
 def test_networks_revoke_unless_each_still_lies_in_one(before: Any, after: Any, *, less: bool) -> None:
     told = (GRANT.model_copy(update={"source_cidrs": networks}) for networks in (before, after))
-    assert revokes(*([grant] for grant in told)) is less
+    assert revokes(*([grant] for grant in told), BEFORE) is less
 
 
 LARGE = r"\pL{1000}"
