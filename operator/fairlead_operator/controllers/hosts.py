@@ -273,7 +273,7 @@ class HostController:
             before = await self._told_before(host, runtime)
             # Before all else: a pod that is told of later starts with it.
             written = await self._configurations.write(host, config)
-            if revokes((grant for grant in before if not grant.expired(datetime.now(UTC))), config.tokens):
+            if revokes(before, config.tokens, datetime.now(UTC)):
                 self._departures.hurry(host.key, self._probe(host))
             runtime.rendered(host.generation, written, frozenset(config.tokens))
             runtime.undelivered_since = None

@@ -78,8 +78,8 @@ def test_an_expired_token_can_no_longer_be_revoked() -> None:
     ],
 )
 def test_networks_revoke_unless_each_still_lies_in_one(before: Any, after: Any, *, less: bool) -> None:
-    told = (GRANT.model_copy(update={"source_cidrs": networks}) for networks in (before, after))
-    assert revokes(*([grant] for grant in told), BEFORE) is less
+    one, other = (GRANT.model_copy(update={"source_cidrs": networks}) for networks in (before, after))
+    assert revokes([one], [other], BEFORE) is less
 
 
 LARGE = r"\pL{1000}"
