@@ -79,6 +79,23 @@ async def test_a_mismatch_that_a_further_connection_meets_ends_the_others(
     await nothing_comes(server)
 
 
+async def test_a_mismatch_ends_what_runs_on_former_connections(sshd: Sshd, start_link: StartLink) -> None:
+    config = sshd.sidecar_config()
+    link = start_link(config)
+    await link.until_connected()
+    running = asyncio.create_task(link.run("sleep 96.5"))
+    await eventually(lambda: sshd.running("96.5"), "the command to run")
+    await link.link.reconfigure(config.model_copy(update={"credentials_version": "2"}))
+    await eventually(lambda: sshd.log.read_text().count("Accepted publickey") == 2, "a second connection")
+    assert (await link.run("echo ok")).stdout == b"ok\n"
+    sshd.change_host_keys()
+    sshd.reload()
+    await link.link.reconfigure(config.model_copy(update={"credentials_version": "3"}))
+    await link.until_reason("HostKeyMismatch")
+    with pytest.raises(HostKeyMismatch):
+        await running
+
+
 async def in_sftp(link: RunningLink) -> None:
     async with link.link.sftp() as client:
         while True:

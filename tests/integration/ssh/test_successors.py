@@ -61,10 +61,12 @@ async def test_a_successor_is_used_as_soon_as_the_host_knows_it(sshd: Sshd, star
     link = start_link(sshd.sidecar_config())
     await link.until_connected()
     assert link.status.login_key_fingerprint == sshd.client_key.get_fingerprint()
+    login = link.link._login
     accepted = sshd.log.read_text().count("Accepted publickey")
     # The trials log in, too: with the key that the host knows.
     await eventually(lambda: sshd.log.read_text().count("Accepted publickey") >= accepted + 2, "trials")
     assert "authenticating user" not in sshd.log.read_text(), "a connection ended without a login"
+    assert link.link._login is login, "the connection in use is another one"
     sshd.authorize(sshd.client_key, successor)
     await until_key(link, successor)
     assert len(link.counts.connected) == 1
