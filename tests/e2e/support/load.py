@@ -23,6 +23,8 @@ class Load:
     answered: int = 0
     failures: list[str] = field(default_factory=list)
     slowest: float = 0.0
+    stalled: float = 0.0
+    """How long the client itself got no processor at most: no call is faster than that."""
 
     def until_more(self, calls: int = 20) -> None:
         """Wait until so many further calls have been answered."""
@@ -48,7 +50,8 @@ def steady_calls(shop: Shop, name: str = "web-01", token: str = "agent") -> Iter
     assert not load.failures, f"{len(load.failures)} of {load.started}: {load.failures[:3]}"
     assert load.answered == load.started
     assert _pods(shop, name) == before
-    print(f"{load.answered} calls, none failed, the slowest took {load.slowest * 1000:.0f} ms")
+    slowest, stalled = load.slowest * 1000, load.stalled * 1000
+    print(f"{load.answered} calls, none failed; the slowest took {slowest:.0f} ms, the client stalled {stalled:.0f} ms")
 
 
 async def _keep_calling(url: str, token: str, load: Load, stop: threading.Event) -> None:
@@ -70,7 +73,9 @@ async def _keep_calling(url: str, token: str, load: Load, stop: threading.Event)
             while not stop.is_set():
                 load.started += 1
                 calls.create_task(one(load.started))
+                paused = time.monotonic()
                 await asyncio.sleep(PACE)
+                load.stalled = max(load.stalled, time.monotonic() - paused - PACE)
     except Exception as error:  # noqa: BLE001 - the client itself has failed
         load.failures.append(repr(error))
 
