@@ -8,10 +8,14 @@ import asyncssh
 import pytest
 
 from fairlead_operator.reconcile.host_keys import HostKeyState, announcements, fingerprint, judge, status_fields
+from fairlead_operator.reconcile.host_status import announcements as host_announcements
 from fairlead_operator.reconcile.jumps import Hop, NoWay, way
 from fairlead_operator.reconcile.objects import Host, read_host
+from fairlead_operator.reconcile.observed import SidecarView
+from fairlead_operator.reconcile.transitions import by_type
 from fairlead_sidecar.config import FirstUseHostKey, HostKeyRefusal, PinnedHostKeys, Target, trust_of
 from fairlead_sidecar.statusz import LinkState, LinkStatus
+from tests.unit.operator import states
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 FIRST_USE = {"type": "TrustOnFirstUse"}
@@ -248,3 +252,24 @@ def test_people_are_told_once_of_what_they_have_to_know() -> None:
     assert announcements(accepted, accepted) == []
     # An annotation that only repeats the pin is no decision.
     assert announcements(first, first | {"acceptedHostKey": fingerprint(PIN)}) == []
+
+
+def test_while_a_first_key_is_being_pinned_nobody_is_alarmed() -> None:
+    status = states.observe(states.host(), states.failed("HostKeyNotPinned", "the first one seen"))
+    assert states.condition(status, "HostKeyTrusted") == ("Unknown", "HostKeyNotPinned")
+    assert states.condition(status, "Connected") == ("Unknown", "HostKeyNotPinned")
+    assert states.condition(status, "Ready") == ("False", "HostKeyNotPinned")
+    assert host_announcements({}, status) == []
+
+
+@pytest.mark.parametrize("view", [states.WORKING, SidecarView(), states.failed("Unreachable")])
+def test_a_refusal_is_what_the_conditions_say_whatever_the_pod_says(view: SidecarView) -> None:
+    state = judged(a_host(pinned(PIN)), link=mismatch(NEW, PIN))
+    status = states.observe(states.host(), view, host_key=state)
+    for kind in ("HostKeyTrusted", "Connected", "Ready"):
+        assert states.condition(status, kind) == ("False", "HostKeyMismatch")
+        message = by_type(status)[kind]["message"]
+        assert fingerprint(NEW) in message
+        assert "fairlead.dev/accept-host-key" in message
+    (told,) = [some for some in host_announcements({}, status) if some.reason == "HostKeyMismatch"]
+    assert told.type == "Warning"
