@@ -93,13 +93,19 @@ class AuthorityKeySecrets:
         self._records.pop(key, None)
 
     async def obtain(
-        self, authority: Authority, spec: SSHCertificateAuthoritySpec, accepted: str | None = None
+        self,
+        authority: Authority,
+        spec: SSHCertificateAuthoritySpec,
+        *,
+        had_one: bool,
+        accepted: str | None = None,
     ) -> AuthorityKeys:
         """The keys of an authority, which are generated or rotated as needed.
 
         Args:
             authority: The SSHCertificateAuthority.
             spec: Its spec.
+            had_one: Whether a key was generated for it earlier.
             accepted: `SHA256:…` of the key whose certificates every host accepts; None: there is none, or nobody asked.
 
         Raises:
@@ -127,7 +133,7 @@ class AuthorityKeySecrets:
                 )
             keys = await asyncio.to_thread(_read_users, name, _decoded(secret))
         else:
-            secret, keys = await self._generated(authority, spec, secret, accepted)
+            secret, keys = await self._generated(authority, spec, secret, had_one=had_one, accepted=accepted)
         meta = Meta.of(secret)
         self._records[authority.key] = _Record(source, meta.uid, meta.version, keys)
         return keys
@@ -137,12 +143,15 @@ class AuthorityKeySecrets:
         authority: Authority,
         spec: SSHCertificateAuthoritySpec,
         secret: dict[str, Any] | None,
+        *,
+        had_one: bool,
         accepted: str | None,
     ) -> tuple[dict[str, Any], AuthorityKeys]:
         algorithm = spec.generated.algorithm if spec.generated is not None else KeyAlgorithm.ED25519
         requests, comment = Requests.of(authority), f"fairlead:{authority.key}"
         if secret is None:
-            if authority.status.get("authorities"):
+            # An object without a status is a new one, whatever an earlier one of this name left.
+            if had_one and authority.status.get("authorities"):
                 raise NoKeys(Problem(AuthorityReason.KEY_LOST, _lost(authority)))
             made = await _generate(algorithm, comment)
             content = {PRIVATE_KEY: made, **_request_data(requests)}

@@ -107,8 +107,8 @@ class Authorities:
         authority, spec = self._find(key)
         with _explained(key):
             async with self._locks[key]:
-                keys = await self._keys.obtain(authority, spec)
                 ledger = await self._ledgers.of(authority)
+                keys = await self._keys.obtain(authority, spec, had_one=ledger.generated)
         following = keys.following.fingerprint if keys.following is not None else None
         revoked = {serial for serial, entry in ledger.entries.items() if entry.revoked}
         return Signers(keys.active.fingerprint, following, frozenset(revoked.union(spec.revoked_serials or ())))
@@ -129,12 +129,12 @@ class Authorities:
         authority, spec = self._find(key)
         with _explained(key):
             async with self._locks[key]:
-                keys = await self._keys.obtain(authority, spec)
+                ledger = await self._ledgers.of(authority)
+                keys = await self._keys.obtain(authority, spec, had_one=ledger.generated)
                 chosen = keys.signer(signer)
                 if chosen is None:
                     message = f"The SSHCertificateAuthority {key.name!r} has replaced the key {signer} meanwhile."
                     raise AuthorityUnavailable(HostReason.AUTHORITY_NOT_READY, message)
-                ledger = await self._ledgers.of(authority)
                 now = datetime.now(UTC).replace(microsecond=0)
                 serial, expires = ledger.next_serial(now), now + request.validity
                 entry = Entry(serial, host.key.name, host.uid, int(expires.timestamp()), chosen.fingerprint)
@@ -175,17 +175,21 @@ class Authorities:
             keys: AuthorityKeys | None = None
             problem: NoKeys | None = None
             try:
-                keys = await self._keys.obtain(authority, spec)
+                keys = await self._keys.obtain(authority, spec, had_one=ledger.generated)
                 waiting = self._waiting(authority.key, keys)
                 if keys.following is not None and not waiting:
-                    keys = await self._keys.obtain(authority, spec, accepted=keys.following.fingerprint)
+                    accepted = keys.following.fingerprint
+                    keys = await self._keys.obtain(authority, spec, had_one=True, accepted=accepted)
             except NoKeys as error:
                 problem, waiting = error, ()
             now = datetime.now(UTC)
             ledger = ledger.pruned(now)
             ledger = ledger.revoked(ledger.lapsed(lambda entry: self._held(authority.key, entry)))
             published = await self._write(authority, spec, ledger, keys)
-            undelivered = not self._on_the_way.keys().isdisjoint(ledger.entries)
+            self._on_the_way = {some: until for some, until in self._on_the_way.items() if until > time.monotonic()}
+            undelivered = any(
+                entry.serial in self._on_the_way for entry in ledger.entries.values() if not entry.revoked
+            )
             return Brought(keys, problem, published.ledger, published.revoked, waiting, undelivered)
 
     async def _write(
@@ -202,6 +206,7 @@ class Authorities:
             datetime.now(UTC),
             current=[some.public_key for some in signers if some is not None],
             former=keys.former if keys is not None else (),
+            generated=keys is not None and spec.secret is None,
             also_revoked=spec.revoked_serials or (),
         )
         await self._ledgers.write(authority, published)
@@ -232,10 +237,7 @@ class Authorities:
         if any(some.serial == entry.serial for some in known.issued):
             self._on_the_way.pop(entry.serial, None)
             return True
-        if self._on_the_way.get(entry.serial, 0.0) > time.monotonic():
-            return None
-        self._on_the_way.pop(entry.serial, None)
-        return False
+        return None if self._on_the_way.get(entry.serial, 0.0) > time.monotonic() else False
 
 
 @contextmanager

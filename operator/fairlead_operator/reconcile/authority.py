@@ -95,6 +95,7 @@ def publication(
     *,
     current: Iterable[str],
     former: Iterable[str] = (),
+    generated: bool = False,
     also_revoked: Collection[int] = (),
 ) -> Publication:
     """The ConfigMap with the key revocation list, and the record of certificates that it is made from.
@@ -107,9 +108,13 @@ def publication(
         now: The time.
         current: Public keys that sign at present.
         former: Public keys that were replaced: nothing that they signed is good any more.
+        generated: Whether those that sign were generated.
         also_revoked: Serials that a person named, of any of the authority's keys.
     """
-    ledger = replace(ledger, former=ledger.former.union(former))
+    current = frozenset(current)
+    # A key that somebody restored from a backup signs again: what it signs must be good.
+    replaced = ledger.former.union(former) - current
+    ledger = replace(ledger, former=replaced, generated=ledger.generated or generated)
     listed = ledger.to_list(current, also_revoked)
     ledger = ledger.listing(listed, now)
     krl = revocation_list(

@@ -62,6 +62,8 @@ class Ledger:
     """Fingerprint -> public key, of all keys that signed what is on record."""
     former: frozenset[str] = frozenset()
     """Public keys that nobody should trust any more."""
+    generated: bool = False
+    """Whether a key was generated for the authority at any time."""
     digest: str = ""
     """Of what the list holds."""
     version: int = 0
@@ -147,6 +149,7 @@ class Ledger:
                 "list": {"digest": self.digest, "version": self.version, "changed": self.changed},
                 "keys": [[name, self.keys.get(name, "")] for name in names],
                 "former": sorted(self.former),
+                "generated": self.generated,
                 "certificates": certificates,
             },
             separators=(",", ":"),
@@ -171,6 +174,7 @@ class Ledger:
                 entries={entry.serial: entry for entry in entries},
                 keys={name: _public_key(key) for name, key in keys.items() if key},
                 former=frozenset(map(_public_key, content["former"])),
+                generated=bool(content["generated"]),
                 digest=str(content["list"]["digest"]),
                 version=int(content["list"]["version"]),
                 changed=int(content["list"]["changed"]),
@@ -196,7 +200,7 @@ class Ledger:
         latest = int((now + longest).timestamp())
         for serial in status.get("revokedSerials") or ():
             entries[serial] = Entry(serial, "", "", latest, "", revoked=True)
-        return cls(entries=entries)
+        return cls(entries=entries, generated=bool(status.get("authorities")))
 
 
 def _serial(value: int) -> int:

@@ -384,6 +384,43 @@ def test_a_users_own_key_is_used_and_never_written(fleet: Fleet, operator: Runni
     assert fleet.cluster.found("secret", "my-ca")["metadata"]["resourceVersion"] == version
 
 
+def test_an_own_key_may_give_way_to_a_generated_one_and_that_to_another(
+    fleet: Fleet, operator: RunningOperator
+) -> None:
+    _users(fleet, **{"ssh-privatekey": generate_key_pair(KeyAlgorithm.ED25519, "").private})
+    fleet.cluster.plane.apply(authority(fleet.cluster.namespace, type="Secret", secret={"name": "my-ca"}))
+    fleet.add("web-01")
+    own = fleet.fingerprints()["Active"]
+    fleet.cluster.plane.apply(authority(fleet.cluster.namespace))
+    until(lambda: fleet.fingerprints().get("Active") != own, "a generated key signs")
+    fleet.until("True", "Ready")
+    until(lambda: facts(fleet.text("web-01")).authority == fleet.fingerprints()["Active"], "the host follows")
+    # Rid of it for good.
+    made = fleet.fingerprints()["Active"]
+    fleet.cluster.delete("sshca", "fleet")
+    fleet.cluster.delete("secret", "sshca-fleet.key")
+    fleet.cluster.plane.apply(authority(fleet.cluster.namespace))
+    fleet.until("True", "Ready")
+    assert fleet.fingerprints()["Active"] not in {own, made}
+
+
+def test_a_key_restored_from_a_backup_signs_what_is_good(fleet: Fleet, operator: RunningOperator) -> None:
+    fleet.cluster.plane.apply(authority(fleet.cluster.namespace))
+    fleet.until("True", "Ready")
+    saved, first = fleet.cluster.found("secret", "sshca-fleet.key"), fleet.fingerprints()
+    fleet.annotate(rotate="now")
+    until(lambda: fleet.fingerprints() != first and "Next" not in fleet.fingerprints(), "another key signs")
+    fleet.cluster.delete("secret", "sshca-fleet.key")
+    fleet.until("False", "KeyLost")
+    # The request would be news to the restored Secret.
+    fleet.cluster.plane.kubectl("annotate", "sshca", "fleet", "-n", fleet.cluster.namespace, "fairlead.dev/rotate-")
+    saved["metadata"] = {key: saved["metadata"][key] for key in ("name", "namespace", "labels")}
+    fleet.cluster.plane.apply(saved)
+    until(lambda: fleet.fingerprints() == first, "the former key is back")
+    fleet.add("web-01")
+    assert not fleet.refuses(fleet.text("web-01"))
+
+
 def test_a_user_rotates_an_own_key_with_a_second_one(fleet: Fleet, operator: RunningOperator) -> None:
     old, new = (generate_key_pair(KeyAlgorithm.ED25519, "").private for _ in range(2))
     _users(fleet, **{"ssh-privatekey": old})

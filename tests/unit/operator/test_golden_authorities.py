@@ -36,6 +36,7 @@ def test_an_authority_becomes_what_the_golden_files_say(case: str, golden: Golde
         NOW,
         current=keys.values(),
         former=record.get("former", ()),
+        generated=authority.spec.secret is None,
         also_revoked=also_revoked,
     )
     assert Ledger.parse(published.ledger.render()) == published.ledger
