@@ -7,6 +7,7 @@ import uuid
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
+import httpx
 import httpx2
 import pytest
 from mcp.client import Client
@@ -111,6 +112,21 @@ async def test_a_command_under_way_comes_to_its_end_on_the_old_pod(shop: Shop) -
     assert result.structured_content is not None
     assert result.structured_content["stdout"] == "survived\n"
     await wait(shop, old)
+
+
+async def test_a_session_of_the_handshake_protocols_is_to_be_begun_anew(shop: Shop) -> None:
+    old = names(shop)
+    session = initialize(shop.url(), shop.token()).headers["mcp-session-id"]
+    shop.kube.run("rollout", "restart", "deployment/rh-web-01", "-n", shop.namespace)
+    await wait(shop, old)
+    headers = {
+        "Authorization": f"Bearer {shop.token()}",
+        "Accept": "application/json, text/event-stream",
+        "Mcp-Session-Id": session,
+    }
+    body = {"jsonrpc": "2.0", "id": 2, "method": "tools/list", "params": {}}
+    assert httpx.post(shop.url(), json=body, headers=headers, timeout=30).status_code == 404
+    assert initialize(shop.url(), shop.token()).headers["mcp-session-id"] != session
 
 
 async def test_what_takes_longer_than_the_grace_period_is_killed_on_the_host(shop: Shop) -> None:
