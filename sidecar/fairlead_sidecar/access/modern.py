@@ -155,7 +155,12 @@ class Exchange:
             answer = outcome.model_dump(mode="json", by_alias=True, exclude_none=True)
         else:
             answer = {"jsonrpc": "2.0", "id": self.request_id, "result": outcome}
-        body = _written(answer).encode()
+        # One copy of a long result at a time, beside the one that goes out.
+        del outcome
+        text = _written(answer)
+        del answer
+        body = text.encode()
+        del text
         headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
         await self._to_client({"type": "http.response.start", "status": status, "headers": headers})
         await self._to_client({"type": "http.response.body", "body": body, "more_body": False})

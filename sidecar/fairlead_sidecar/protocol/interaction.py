@@ -129,14 +129,16 @@ class DeferredConversation(Conversation):
         super().__init__(ctx, voice, level, clock)
         self.questions: dict[str, Question] = {}
         """Those that are not answered, by the name that the client knows them by."""
-        self.asked = asyncio.Event()
+        self.on_asked: Callable[[], None] | None = None
+        """Called when there is a question to answer."""
         self._count = 0
 
     async def _answer(self, method: str, params: Json | None) -> Json:
         self._count += 1
         name, question = f"question-{self._count}", Question(method, params)
         self.questions[name] = question
-        self.asked.set()
+        if self.on_asked is not None:
+            self.on_asked()
         try:
             async with asyncio.timeout(TIMEOUT):
                 return await question.answer
@@ -147,13 +149,10 @@ class DeferredConversation(Conversation):
 
     def give(self, answers: Json) -> None:
         """Hand over what the client answered."""
-        self.asked.clear()
         for name, answer in answers.items():
             question = self.questions.pop(name, None)
             if question is not None and not question.answer.done():
                 question.answer.set_result(answer)
-        if self.questions:
-            self.asked.set()
 
 
 def wanted_level(ctx: Context) -> types.LoggingLevel | None:

@@ -9,7 +9,6 @@ import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import anyio
 import mcp_types as types
@@ -237,18 +236,25 @@ class UpstreamCalls:
 
     async def _next(self, call: PendingCall) -> Json:
         """What becomes of the call first: its result, or questions to the client."""
-        conversation = call.conversation
-        if not isinstance(conversation, DeferredConversation):
-            await _until(call.task)
-            return call.task.result()
-        asked = asyncio.create_task(conversation.asked.wait())
+        conversation, changed = call.conversation, asyncio.Event()
+        deferred = conversation if isinstance(conversation, DeferredConversation) else None
+        ended: Callable[[object], None] = lambda _: changed.set()  # noqa: E731 - to be taken away again
+        call.task.add_done_callback(ended)
+        if deferred is not None:
+            deferred.on_asked = changed.set
+            if deferred.questions:
+                changed.set()
         try:
-            await _until(call.task, asked)
+            await _until(call.task, changed)
         finally:
-            asked.cancel()
+            call.task.remove_done_callback(ended)
+            if deferred is not None:
+                deferred.on_asked = None
+        if deferred is None:
+            return call.task.result()
         if call.task.done():
             return call.task.result()
-        requests = {name: question.request for name, question in conversation.questions.items()}
+        requests = {name: question.request for name, question in deferred.questions.items()}
         return {"resultType": "input_required", "inputRequests": requests, "requestState": self._pending.hold(call)}
 
 
@@ -272,10 +278,10 @@ def check(turn: Turn, target: Target) -> None:
         raise PolicyDenied(f"This host is read-only, and {target.selected_by} may change something.")
 
 
-async def _until(task: "asyncio.Task[Json]", *others: "asyncio.Task[Any]") -> None:
-    """Wait for the first of them; cancelled, cancel the task and wait until its server was told."""
+async def _until(task: "asyncio.Task[Json]", changed: asyncio.Event) -> None:
+    """Wait for a change; cancelled, cancel the task and wait until its server was told."""
     try:
-        await asyncio.wait([task, *others], return_when=asyncio.FIRST_COMPLETED)
+        await changed.wait()
     except asyncio.CancelledError:
         task.cancel()
         # The SDK cancels through AnyIO, which cancels again at every further await.
