@@ -88,6 +88,7 @@ def _pem(key: Any) -> str:
         (_pem(dsa.generate_private_key(1024)), "take Ed25519"),
         (_pem(rsa.generate_private_key(65537, 1024)), "1024 bits"),
     ],
+    ids=["nothing", "no key", "unknown curve", "Ed448", "DSA", "short RSA"],
 )
 def test_a_key_that_can_not_sign_says_why(text: str, why: str) -> None:
     with pytest.raises(ValueError, match=why) as refused:
