@@ -145,12 +145,13 @@ class ResumableTransport(StreamableHTTPServerTransport):
         stream: Stream = request.scope[_STREAM_KEY]
         answer = Events(request.scope, send, {b"mcp-session-id": (self.mcp_session_id or "").encode()})
         try:
-            with watching(request.receive, answer.ping):
-                await answer.begin(_priming(stream) if stream.primed else None)
-                with contextlib.suppress(anyio.EndOfStream, anyio.ClosedResourceError, anyio.BrokenResourceError):
-                    await writer.send(passed_on)
+            await answer.begin(_priming(stream) if stream.primed else None)
+            with contextlib.suppress(anyio.EndOfStream, anyio.ClosedResourceError, anyio.BrokenResourceError):
+                # Also where its client leaves now: it may come back for the answer.
+                await writer.send(passed_on)
+                with watching(request.receive, answer.ping):
                     await self._pass_back(streams[1], answer)
-                await answer.end()
+            await answer.end()
         finally:
             if self._request_streams.get(name) is streams:
                 del self._request_streams[name]
