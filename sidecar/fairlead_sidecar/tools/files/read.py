@@ -10,7 +10,7 @@ from fairlead_sidecar.ssh.file_names import shown
 from fairlead_sidecar.ssh.files import FileContent
 from fairlead_sidecar.tools.files.common import READS, Path, Sha256, path_of, readable
 from fairlead_sidecar.tools.files.redacting import redacted
-from fairlead_sidecar.tools.size import fitting
+from fairlead_sidecar.tools.size import MESSAGE_BYTES, fitting
 from fairlead_sidecar.tools.spec import Arguments, Call, Result, Tool
 from fairlead_sidecar.tools.text import Encoding, as_content, whole_characters
 
@@ -51,7 +51,8 @@ async def read_file(call: Call, arguments: ReadArguments) -> ReadResult:
     if by_line and arguments.offset:
         raise InvalidRequest("offset and lines can't be combined.", hint="Give either offset, or start_line.")
     path, files = path_of(call, arguments.path), readable(call)
-    limit = min(arguments.max_bytes or READ_BYTES, call.limits.output_bytes)
+    # In a message all of it stands twice: what can't fit is not read, or the memory of several such calls runs out.
+    limit = min(arguments.max_bytes or READ_BYTES, call.limits.output_bytes, MESSAGE_BYTES // 2)
     if by_line:
         piece = await files.read_lines(
             path, start=arguments.start_line or 1, count=arguments.max_lines or READ_LINES, max_bytes=limit
