@@ -89,6 +89,8 @@ class Sidecar:
         self._source = source
         self._head_start = head_start
         self._config_error: str | None = None
+        self._drain_timeout: float | None = None
+        """Of the first configuration: that is what the pod was made for, and another value makes another pod."""
         self._followed: Active | None = None
         self._follow_wanted = asyncio.Event()
         self._link_task: asyncio.Task[None] | None = None
@@ -147,6 +149,8 @@ class Sidecar:
             async with asyncio.timeout(timeout):
                 while self.status().version == version and not self.leaving:
                     await self._changed.wait()
+        # Who asks again and again must not keep a sidecar that leaves from doing so.
+        await asyncio.sleep(0)
         return self.status()
 
     @contextlib.asynccontextmanager
@@ -185,12 +189,11 @@ class Sidecar:
         self.work.cut(lambda _: True)
 
     async def leave(self, hang_up: Callable[[], None]) -> None:
-        """Let what was begun go on to its end, for as long as the configuration gives it; the caller drains then.
+        """Let what was begun go on to its end, for as long as the first configuration gave it; the caller drains then.
 
         Args:
             hang_up: Called once nothing new is taken any more: ends connections on which nothing is under way.
         """
-        timeout = self.active.config.drain_timeout if self.active else 0.0
         self.leaving = True
         self._bump()
 
@@ -198,7 +201,7 @@ class Sidecar:
             self.takes_nothing_new = True
             hang_up()
 
-        await leave(self.work, self.commands, timeout=timeout, hurry=self.hurry, close=close)
+        await leave(self.work, self.commands, timeout=self._drain_timeout or 0.0, hurry=self.hurry, close=close)
 
     def _bump(self) -> None:
         self._version += 1
@@ -251,6 +254,8 @@ class Sidecar:
 
     def _accept(self, active: Active) -> None:
         self.active, self._config_error = active, active.fault
+        if self._drain_timeout is None:
+            self._drain_timeout = active.config.drain_timeout
         self.commands.spool.directory = active.config.spool_directory
         self.metrics.generation(active.config.generation)
         for listener in self.on_active:

@@ -46,9 +46,9 @@ async def narrate(sidecar: Sidecar) -> None:
     """Say how the link fares, for as long as it is served."""
     status = sidecar.status()
     said = status.link.state
-    while not sidecar.draining:
+    while not (sidecar.leaving or sidecar.draining):
         status = await sidecar.status_after(status.version, LONG_POLL_SECONDS)
-        if sidecar.draining or status.link.state is said:
+        if sidecar.leaving or sidecar.draining or status.link.state is said:
             continue
         if status.link.state is LinkState.CONNECTED:
             said = LinkState.CONNECTED
