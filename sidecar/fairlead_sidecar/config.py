@@ -444,7 +444,10 @@ class SidecarConfig(Model):
     spool_directory: Path | None = None
     """Where the output of commands is kept that is too long for a result; None: a directory of its own, in $TMPDIR."""
     drain_timeout: float = 0.0
-    """Seconds that calls under way may still take once the process was told to stop; then they are cancelled."""
+    """Seconds that calls under way may still take once the process was told to stop; then they are cancelled.
+
+    It belongs to the pod's grace period, so the process goes by its first configuration.
+    """
 
     def render(self) -> str:
         """The file's content: JSON with sorted keys, the same text for equal configurations."""

@@ -125,7 +125,8 @@ async def test_a_session_of_the_handshake_protocols_is_to_be_begun_anew(shop: Sh
         "Mcp-Session-Id": session,
     }
     body = {"jsonrpc": "2.0", "id": 2, "method": "tools/list", "params": {}}
-    assert httpx.post(shop.url(), json=body, headers=headers, timeout=30).status_code == 404
+    async with httpx.AsyncClient(timeout=30) as http:
+        assert (await http.post(shop.url(), json=body, headers=headers)).status_code == 404
     assert initialize(shop.url(), shop.token()).headers["mcp-session-id"] != session
 
 

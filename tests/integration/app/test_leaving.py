@@ -88,13 +88,15 @@ async def test_afterwards_what_is_new_is_sent_elsewhere_while_a_call_goes_on(end
         endpoint.stop.set()
         await closed(endpoint)
         message = request("tools/list", {}, modern=True)
-        for refused in (
-            await http.post(endpoint.url, json=INITIALIZE),
-            await http.post(endpoint.url, json=message, headers=modern_headers(message)),
-            await http.get(endpoint.url),
-        ):
-            assert (refused.status_code, refused.json()["error"]) == (503, "unavailable")
-            assert (refused.headers["retry-after"], refused.headers["connection"]) == ("1", "close")
+        # A client of its own: the connections of the other one are just being closed.
+        async with endpoint.http() as late:
+            for refused in (
+                await late.post(endpoint.url, json=INITIALIZE),
+                await late.post(endpoint.url, json=message, headers=modern_headers(message)),
+                await late.get(endpoint.url),
+            ):
+                assert (refused.status_code, refused.json()["error"]) == (503, "unavailable")
+                assert (refused.headers["retry-after"], refused.headers["connection"]) == ("1", "close")
         (message,) = lines_of(await answer)
         assert message["result"]["structuredContent"]["stdout"] == "done\n"
 
@@ -135,7 +137,8 @@ async def test_a_call_under_way_can_still_be_cancelled(endpoint: RunningEndpoint
         endpoint.stop.set()
         await closed(endpoint)
         note = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": message["id"]}}
-        assert (await http.post(endpoint.url, json=note, headers=session)).status_code == 202
+        async with endpoint.http() as late:
+            assert (await late.post(endpoint.url, json=note, headers=session)).status_code == 202
         await until(lambda: not alive(MARKER), "the command to be dead")
         await answer
 
@@ -161,6 +164,19 @@ async def test_a_token_that_is_revoked_meanwhile_loses_its_calls(endpoint: Runni
         assert "revoked" in (await answer).text
 
 
+async def test_the_time_is_that_of_the_pod_and_not_of_its_successor(
+    sshd: Sshd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leaving, "LINGER_SECONDS", 0.2)
+    async with running(sshd.sidecar_config(drain_timeout=1.0)) as endpoint, endpoint.http() as http:
+        endpoint.reconfigure(drain_timeout=60.0)
+        await endpoint.settled()
+        answer = await begin(http, endpoint.url, f": {MARKER}; sleep 30; echo done")
+        endpoint.stop.set()
+        async with asyncio.timeout(10):
+            assert "shutting down" in (await answer).text
+
+
 async def test_the_operator_can_have_it_end_at_once(endpoint: RunningEndpoint) -> None:
     url = f"{endpoint.internal_url}/end"
     operator = endpoint.bearer(endpoint.probe)
@@ -169,10 +185,11 @@ async def test_the_operator_can_have_it_end_at_once(endpoint: RunningEndpoint) -
         answer = await begin(http, endpoint.url, f": {MARKER}; sleep 20; echo done")
         endpoint.stop.set()
         await closed(endpoint)
-        assert (await http.post(url)).status_code == 401, "an agent's token"
-        assert (await http.post(url, headers={"Authorization": ""})).status_code == 401
-        assert not endpoint.sidecar.draining
-        assert (await http.post(url, headers=operator)).status_code == 202
+        async with endpoint.http() as late:
+            assert (await late.post(url)).status_code == 401, "an agent's token"
+            assert (await late.post(url, headers={"Authorization": ""})).status_code == 401
+            assert not endpoint.sidecar.draining
+            assert (await late.post(url, headers=operator)).status_code == 202
         assert "shutting down" in (await answer).text
         await until(lambda: not alive(MARKER), "the command to be dead")
 
