@@ -1,9 +1,11 @@
 """From where, how often and how much at a time: bounds of tokens on real pods, behind a real Ingress controller."""
 
 import asyncio
+import re
 
 import httpx
 
+from tests.cluster.node import PODS
 from tests.e2e.support.agent import agent, call, call_over_http, initialize
 from tests.e2e.support.hosts import Shop
 from tests.e2e.support.objects import mcp_token
@@ -31,6 +33,13 @@ def test_a_token_is_refused_from_elsewhere_with_a_reason_of_its_own(shop: Shop) 
     _from(shop, ANYWHERE, 200)
     _from(shop, ELSEWHERE, 403)
     _from(shop, None, 200)
+
+
+def test_behind_the_ingress_controller_the_agents_own_address_counts(shop: Shop) -> None:
+    refusal = _from(shop, [PODS], 403)
+    found = re.search(r"the address ([0-9.]+)", refusal.text)
+    assert found is not None, refusal.text
+    _from(shop, [f"{found[1].rstrip('.')}/32"], 200)
 
 
 def test_the_clients_own_address_counts_and_not_what_it_says_of_itself(shop: Shop) -> None:
