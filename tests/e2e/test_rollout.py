@@ -131,8 +131,9 @@ async def test_a_session_of_the_handshake_protocols_is_to_be_begun_anew(shop: Sh
 
 
 async def test_what_takes_longer_than_the_grace_period_is_killed_on_the_host(shop: Shop) -> None:
+    first = names(shop)
     shop.kube.patch("rh", "web-01", shop.namespace, {"spec": {"sidecar": {"terminationGracePeriodSeconds": 15}}})
-    await wait(shop, names(shop))
+    await wait(shop, first)
     marker = f"sleep 7{uuid.uuid4().int % 10**6}"
     old = names(shop)
     async with agent(shop.url(), shop.token()) as client:
