@@ -10,19 +10,17 @@ from cryptography.hazmat.primitives.serialization import (
     SSHCertificate,
     SSHCertificateBuilder,
     SSHCertificateType,
-    load_pem_private_key,
-    load_ssh_private_key,
     load_ssh_public_identity,
     load_ssh_public_key,
 )
 
+from fairlead_operator.credentials.private_keys import load_private_key
 from fairlead_operator.credentials.public_keys import fingerprint, line
 
 SKEW = timedelta(minutes=5)
 """How far a host's clock may be behind ours for a new certificate to be good there."""
 PORT_FORWARDING = "permit-port-forwarding"
 _SOURCE_ADDRESS = "source-address"
-_OPENSSH = "-----BEGIN OPENSSH PRIVATE KEY-----"
 _MIN_RSA_BITS = 2048
 
 SigningKey = ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
@@ -81,16 +79,7 @@ def load_signer(private: str, passphrase: str | None = None) -> Signer:
     Raises:
         ValueError: It can't be used; the message, a part of a sentence, says why and never holds any of the text.
     """
-    password = passphrase.encode() if passphrase else None
-    load = load_ssh_private_key if private.lstrip().startswith(_OPENSSH) else load_pem_private_key
-    try:
-        key = load(private.encode(), password)
-    except UnsupportedAlgorithm:
-        raise ValueError("is of an unknown kind") from None
-    except (ValueError, TypeError):
-        # What the library says is about bytes; and with a wrong passphrase it can't tell what is wrong.
-        tried = "with this passphrase" if password else "without a passphrase"
-        raise ValueError(f"can't be read as a private key {tried}") from None
+    key = load_private_key(private, passphrase)
     if not isinstance(key, SigningKey):
         raise ValueError("is of a kind that can't sign: take Ed25519, ECDSA or RSA")  # noqa: TRY004 - about the content
     if isinstance(key, rsa.RSAPrivateKey) and key.key_size < _MIN_RSA_BITS:

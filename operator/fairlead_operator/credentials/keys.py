@@ -6,6 +6,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 
 from fairlead_api.auth import KeyAlgorithm
+from fairlead_operator.credentials.private_keys import load_private_key
 
 RSA_BITS = 4096
 PRIVATE_KEY = "ssh-privatekey"
@@ -44,8 +45,8 @@ def public_line(private: str, comment: str) -> str:
         ValueError: It is no such key, or it is encrypted.
     """
     try:
-        key = serialization.load_ssh_private_key(private.encode(), password=None)
-    except (ValueError, TypeError) as error:
+        key = load_private_key(private)
+    except ValueError as error:
         raise ValueError("no unencrypted OpenSSH private key") from error
     line = key.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH).decode()
     return f"{line} {comment}"
