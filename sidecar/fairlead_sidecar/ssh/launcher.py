@@ -7,12 +7,14 @@ command is sent together with the request that starts the shell.
 """
 
 import asyncio
+import contextlib
 import re
 from collections.abc import Callable
 from typing import Protocol
 
 import asyncssh
 
+from fairlead_sidecar.ssh.lean import LeanConnection
 from fairlead_sidecar.ssh.marker import MARKER, RemoteProcess
 from fairlead_sidecar.ssh.program import WORDS, Program, in_lines, in_size, prompt, say, sudo_ready, waiting_loop
 from fairlead_sidecar.ssh.result import Sink, Stream
@@ -144,7 +146,8 @@ class Launcher(asyncssh.SSHClientSession[bytes]):
         self.refused = False
         """Whether the server gave a channel but ran nothing on it."""
         self._eof = False
-        self._look: asyncio.TimerHandle | None = None
+        # Watches what holds the output open after the command's end.
+        self._look: asyncio.TimerHandle | asyncio.Task[None] | None = None
 
     @property
     def command_line(self) -> str:
@@ -370,28 +373,47 @@ class Launcher(asyncssh.SSHClientSession[bytes]):
         if self._eof:
             self.ended.set()
             return
-        self._look = asyncio.get_running_loop().call_later(
-            BACKGROUND_SECONDS, self._check_background, self._received, self._received, 1
-        )
+        # Nearly always the end of the output follows at once, so no task is made for it yet.
+        self._look = asyncio.get_running_loop().call_later(BACKGROUND_SECONDS, self._begin_watch, self._received)
 
-    def _check_background(self, at_exit: int, before: int, rounds: int) -> None:
-        """Decide whether what still holds the output open is worth waiting for.
+    def _begin_watch(self, at_exit: int) -> None:
+        if not self.ended.is_set():
+            self._look = asyncio.create_task(self._watch_background(at_exit))
+
+    async def _watch_background(self, at_exit: int) -> None:
+        """Wait for output as long as that is worth it.
 
         The command's own last output may still be on its way, on a slow link for a while; a process left in the
         background is not waited for.
         """
+        before, rounds = at_exit, 1
+        while True:
+            if self._received == before:
+                # Silence may mean no more than that one of both sides got no processor.
+                await self._settled()
+            at_exit, rounds = self._judge(at_exit, before, rounds)
+            if self.ended.is_set():
+                return
+            before, rounds = self._received, rounds + 1
+            await asyncio.sleep(BACKGROUND_SECONDS)
+
+    async def _settled(self) -> None:
+        connection = self._channel.get_connection() if self._channel is not None else None
+        with contextlib.suppress(TimeoutError, OSError, asyncssh.Error):
+            if isinstance(connection, LeanConnection):
+                await connection.settle()
+
+    def _judge(self, at_exit: int, before: int, rounds: int) -> tuple[int, int]:
+        """End the output, or say from where and in which round to go on."""
         if self.ended.is_set():
-            return
+            return at_exit, rounds
         fresh = self._received - before
         if self.holder is not None and self.holder.paused:
             fresh, at_exit, rounds = 1, self._received, 0
         if fresh == 0 or (rounds > 1 and fresh < _TRICKLE_BYTES) or self._received - at_exit > _FLOOD_BYTES:
             self.ended.set()
             self.close()
-            return
-        self._look = asyncio.get_running_loop().call_later(
-            BACKGROUND_SECONDS, self._check_background, at_exit, self._received, rounds + 1
-        )
+        return at_exit, rounds
 
 
 def _is_utf8(text: bytes) -> bool:
