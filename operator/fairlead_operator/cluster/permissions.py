@@ -20,6 +20,8 @@ class Rule:
 LEASE_NAME = "fairlead-operator"
 PROBE_KEY_NAME = "fairlead-probe-key"
 SIGNING_KEYS_NAME = "fairlead-jwt-keys"
+OWN_SECRETS = (PROBE_KEY_NAME, SIGNING_KEYS_NAME)
+"""In the operator's own namespace."""
 
 WATCHED_NAMESPACES = (
     Rule(GROUP, "remotehosts", ("get", "list", "watch"), why="the objects it serves"),

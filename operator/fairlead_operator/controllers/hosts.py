@@ -12,6 +12,7 @@ from fairlead_operator.cluster.applier import Applier, Claimant
 from fairlead_operator.cluster.errors import ApiError, Conflict, NotFound
 from fairlead_operator.cluster.events import Events
 from fairlead_operator.cluster.objects import Objects
+from fairlead_operator.cluster.permissions import OWN_SECRETS
 from fairlead_operator.cluster.resources import DEPLOYMENTS, NETWORK_POLICIES, Resource
 from fairlead_operator.controllers.configuration import Configurations, claimant_of
 from fairlead_operator.controllers.departures import Departures
@@ -149,7 +150,9 @@ class HostController:
             credentials = await self._credentials.obtain(host, spec, runtime.view)
             hops = self._way(host, spec)
             if problem := withheld(
-                mounted(host.key.name, spec, hops), self._store.authority_secrets(host.key.namespace)
+                mounted(host.key.name, spec, hops),
+                self._store.authority_secrets(host.key.namespace),
+                OWN_SECRETS if host.key.namespace == self._settings.namespace else (),
             ):
                 raise Unusable(Obstacle(HostReason.INVALID_SPEC, problem))
             host_key = await self._host_keys.obtain(host, spec, hops, runtime.view)

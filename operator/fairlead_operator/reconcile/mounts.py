@@ -89,19 +89,23 @@ def direct_secrets(host: str, spec: RemoteHostSpec) -> frozenset[str]:
     return frozenset({credentials_secret_name(host, spec), *inline, *servers, *value_keys(spec)})
 
 
-def withheld(secrets: Iterable[Mounted], authority_keys: Collection[str]) -> str:
+def withheld(secrets: Iterable[Mounted], authority_keys: Collection[str], operator_keys: Collection[str] = ()) -> str:
     """Which of these Secrets no pod gets, in words for people; empty: none of them.
 
-    Whoever has an authority's key can log in everywhere, unseen and for ever: that is more than any host needs.
+    Whoever has an authority's key can log in everywhere, unseen and for ever; whoever has the operator's can sign
+    tokens for the hosts of all namespaces: that is more than any host needs.
 
     Args:
         secrets: What a host's pod would mount.
         authority_keys: Names of the Secrets in which users keep the keys of certificate authorities.
+        operator_keys: Names of the operator's own Secrets in this namespace.
     """
     for some in secrets:
+        what = ""
         if is_authority_key(some.name) or some.name in authority_keys:
-            return (
-                f"The Secret {some.name!r} ({some.use}) holds the key of a certificate authority, which no pod gets:"
-                " name another Secret."
-            )
+            what = "the key of a certificate authority"
+        elif some.name in operator_keys:
+            what = "keys of the operator"
+        if what:
+            return f"The Secret {some.name!r} ({some.use}) holds {what}, which no pod gets: name another Secret."
     return ""
