@@ -142,7 +142,7 @@ def test_a_key_that_the_spec_does_not_hold_is_accepted_in_the_spec_only() -> Non
     assert state.trust == PinnedHostKeys(public_keys=(PIN,))
 
 
-@pytest.mark.parametrize("host_key", [FIRST_USE, pinned(PIN)])
+@pytest.mark.parametrize("host_key", [FIRST_USE, pinned(PIN)], ids=["first use", "pinned"])
 def test_a_person_may_go_on_with_the_former_key_once(host_key: dict[str, Any]) -> None:
     host = a_host(host_key, accept=fingerprint(PIN))
     pin = PIN if host_key is FIRST_USE else None
@@ -154,7 +154,11 @@ def test_a_person_may_go_on_with_the_former_key_once(host_key: dict[str, Any]) -
     assert "was acted upon before" in again.advice
 
 
-@pytest.mark.parametrize("value", [fingerprint(OTHER), "yes", "SHA256:", f"yes {fingerprint(PIN)}"])
+@pytest.mark.parametrize(
+    "value",
+    [fingerprint(OTHER), "yes", "SHA256:", f"yes {fingerprint(PIN)}"],
+    ids=["another", "yes", "half", "not first"],
+)
 def test_anything_else_is_no_decision(value: str) -> None:
     state = judged(a_host(FIRST_USE, accept=value), pin=PIN, link=mismatch(NEW, PIN))
     assert state.refusal is not None
