@@ -25,6 +25,13 @@ from fairlead_operator.reconcile.objects import Authority, Host, Key
 DELIVERY = 60.0
 """Seconds in which a new certificate has to be in its host's Secret; after that nobody ever gets it."""
 
+MOST_BYTES = 1_000_000
+"""Of the record with the list, were all of it revoked: a ConfigMap holds 1 MiB, and a revocation must always fit."""
+_FULL = (
+    "its record in the ConfigMap is full (1 MiB). There is room again as certificates end: give hosts a longer"
+    " validity, rotate them less often, or let several authorities sign."
+)
+
 
 class AuthorityUnavailable(Exception):
     """An authority can't sign, and will not by itself; `reason` and `message` are for the host's CredentialsReady."""
@@ -138,8 +145,11 @@ class Authorities:
                 now = datetime.now(UTC).replace(microsecond=0)
                 serial, expires = ledger.next_serial(now), now + request.validity
                 entry = Entry(serial, host.key.name, host.uid, int(expires.timestamp()), chosen.fingerprint)
+                published = _published(authority, spec, ledger.signed(entry, chosen.public_key), keys)
+                if published.size > MOST_BYTES:
+                    raise _cannot_sign(key, _FULL)
                 self._on_the_way[serial] = time.monotonic() + DELIVERY
-                await self._write(authority, spec, ledger.signed(entry, chosen.public_key), keys)
+                await self._ledgers.write(authority, published)
         certificate = await asyncio.to_thread(sign, chosen, request, serial=serial, now=now)
         metrics.CERTIFICATES.inc()
         return Issued(certificate, serial, expires, chosen.fingerprint)
@@ -185,32 +195,13 @@ class Authorities:
             now = datetime.now(UTC)
             ledger = ledger.pruned(now)
             ledger = ledger.revoked(ledger.lapsed(lambda entry: self._held(authority.key, entry)))
-            published = await self._write(authority, spec, ledger, keys)
+            published = _published(authority, spec, ledger, keys)
+            await self._ledgers.write(authority, published)
             self._on_the_way = {some: until for some, until in self._on_the_way.items() if until > time.monotonic()}
             undelivered = any(
                 entry.serial in self._on_the_way for entry in ledger.entries.values() if not entry.revoked
             )
             return Brought(keys, problem, published.ledger, published.revoked, waiting, undelivered)
-
-    async def _write(
-        self,
-        authority: Authority,
-        spec: SSHCertificateAuthoritySpec,
-        ledger: Ledger,
-        keys: AuthorityKeys | None,
-    ) -> Publication:
-        signers = [keys.active, keys.following] if keys is not None else []
-        published = publication(
-            authority,
-            ledger,
-            datetime.now(UTC),
-            current=[some.public_key for some in signers if some is not None],
-            former=keys.former if keys is not None else (),
-            generated=keys is not None and spec.secret is None,
-            also_revoked=spec.revoked_serials or (),
-        )
-        await self._ledgers.write(authority, published)
-        return published
 
     def _waiting(self, key: Key, keys: AuthorityKeys) -> tuple[str, ...]:
         """The hosts that have not accepted the next key yet. Who holds no certificate at all, need not."""
@@ -238,6 +229,21 @@ class Authorities:
             self._on_the_way.pop(entry.serial, None)
             return True
         return None if self._on_the_way.get(entry.serial, 0.0) > time.monotonic() else False
+
+
+def _published(
+    authority: Authority, spec: SSHCertificateAuthoritySpec, ledger: Ledger, keys: AuthorityKeys | None
+) -> Publication:
+    signers = [keys.active, keys.following] if keys is not None else []
+    return publication(
+        authority,
+        ledger,
+        datetime.now(UTC),
+        current=[some.public_key for some in signers if some is not None],
+        former=keys.former if keys is not None else (),
+        generated=keys is not None and spec.secret is None,
+        also_revoked=spec.revoked_serials or (),
+    )
 
 
 @contextmanager

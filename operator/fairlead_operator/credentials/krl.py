@@ -15,6 +15,8 @@ _NO_FLAGS = 0
 _CERTIFICATES = 1
 _EXPLICIT_KEYS = 2
 _SERIAL_LIST = 0x20
+SERIAL_BYTES = 8
+"""What each further serial adds to a list."""
 
 
 def revocation_list(

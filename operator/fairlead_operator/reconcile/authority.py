@@ -10,7 +10,7 @@ from fairlead_api.authority import MAX_LISTED, AuthorityState
 from fairlead_api.base import API_VERSION
 from fairlead_api.conditions import AuthorityCondition, AuthorityReason
 from fairlead_api.meta import ConditionStatus
-from fairlead_operator.credentials.krl import revocation_list
+from fairlead_operator.credentials.krl import SERIAL_BYTES, revocation_list
 from fairlead_operator.reconcile.labels import authority_labels
 from fairlead_operator.reconcile.ledger import Entry, Ledger
 from fairlead_operator.reconcile.names import revocation_list_name
@@ -86,6 +86,8 @@ class Publication:
     manifest: dict[str, Any]
     revoked: frozenset[int]
     """All serials that the list refuses."""
+    size: int
+    """Bytes of the ConfigMap's content, were all that is on record revoked."""
 
 
 def publication(
@@ -124,6 +126,8 @@ def publication(
         generated=datetime.fromtimestamp(ledger.changed, UTC),
         comment=f"fairlead:{authority.key}",
     )
+    record = ledger.render()
+    unlisted = sum(not entry.revoked for entry in ledger.entries.values())
     manifest = {
         "apiVersion": "v1",
         "kind": "ConfigMap",
@@ -132,10 +136,11 @@ def publication(
             "namespace": authority.key.namespace,
             "labels": authority_labels(authority.key.name, "key-revocation-list"),
         },
-        "data": {LEDGER_KEY: ledger.render()},
+        "data": {LEDGER_KEY: record},
         "binaryData": {LIST_KEY: base64.b64encode(krl).decode()},
     }
-    return Publication(ledger, manifest, frozenset().union(*listed.serials.values()))
+    size = len(record.encode()) + len(krl) + unlisted * SERIAL_BYTES
+    return Publication(ledger, manifest, frozenset().union(*listed.serials.values()), size)
 
 
 def authority_findings(authority: Authority, seen: AuthorityObservation) -> dict[str, Finding | None]:

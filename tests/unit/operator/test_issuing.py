@@ -143,6 +143,30 @@ async def test_no_certificate_is_given_out_that_could_not_be_put_on_record(shop:
     assert len(shop.record().entries) == 1
 
 
+async def test_a_record_that_is_full_takes_no_certificate_and_every_revocation(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(issuing, "MOST_BYTES", 4000)
+    host, issued = shop.host(), list[Issued]()
+
+    async def issue_for_ever() -> None:
+        while True:
+            issued.append(await shop.issue(host))
+
+    with pytest.raises(AuthorityUnavailable) as full:
+        await issue_for_ever()
+    assert full.value.reason is HostReason.AUTHORITY_NOT_READY
+    assert "is full" in full.value.message
+    assert len(issued) > 10
+    assert set(shop.record().entries) == {some.serial for some in issued}
+    shop.store.remove_host(host.key)
+    assert (await shop.bring()).revoked == {some.serial for some in issued}
+    found = shop.server.kept[CONFIG_MAPS, "shop", "sshca-fleet-krl"]
+    size = len(found["data"]["certificates.json"]) + len(base64.b64decode(found["binaryData"]["krl"]))
+    # Besides what each takes, the list names the key that signed.
+    assert 3700 < size < 4100
+
+
 async def test_certificates_made_at_once_have_serials_of_their_own(shop: Shop) -> None:
     hosts = [shop.host(f"web-{number}") for number in range(20)]
     made = await asyncio.gather(*map(shop.issue, hosts))
