@@ -101,8 +101,8 @@ class Minted:
     state: State = NOTHING
 
     def former(self, now: datetime) -> tuple[Former, ...]:
-        """Those of the past that still work."""
-        return tuple(some for some in self.state.former if some.expires > now)
+        """Those of the past that still work: never more than were written, whoever has changed the Secret since."""
+        return tuple(some for some in self.state.former[:MOST_FORMER] if some.expires > now)
 
 
 def first(made: Minted, token: Token, now: datetime) -> Minted:

@@ -140,6 +140,11 @@ def test_only_so_many_of_the_past_are_remembered() -> None:
     ]
 
 
+def test_an_annotation_with_more_of_the_past_than_was_ever_written_counts_as_far_as_that() -> None:
+    many = tuple(Former(id=str(number), sha256="3" * 64, expires=later(60)) for number in range(3000))
+    assert replace(OLD, state=State(former=many)).former(NOW) == many[:MOST_FORMER]
+
+
 def test_what_is_remembered_survives_in_the_annotation(golden: Golden) -> None:
     state = follow(token(rotate="2026-03-01T11:59:00Z")).state
     assert State.parse(state.render()) == state
