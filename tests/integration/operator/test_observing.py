@@ -9,6 +9,7 @@ from pathlib import Path
 import aiohttp
 import asyncssh
 import pytest
+from aiohttp import web
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from fairlead_api.conditions import HostReason
@@ -272,3 +273,30 @@ async def test_a_sidecar_that_comes_up_is_found_as_soon_as_something_is_expected
         await until(lambda: observer.view.answering, "the answer", seconds=1.5)
     async with asyncio.timeout(10):
         await until(lambda: not observer.view.answering, "the end")
+
+
+async def test_what_poses_as_a_sidecar_and_never_rests_gets_little_of_the_operators_time(watch: Watch) -> None:
+    asked = 0
+
+    async def statusz(_request: web.Request) -> web.Response:
+        nonlocal asked
+        asked += 1
+        link = {"state": "Connected", "reason": "Connected", "message": f"{asked}", "since": "2026-03-01T12:00:00Z"}
+        return web.json_response({"version": f"{asked}", "config_digest": None, "link": link, "tool_count": 5})
+
+    app = web.Application()
+    app.router.add_get("/statusz", statusz)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    port = free_port()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    try:
+        url = f"http://127.0.0.1:{port}"
+        await watch(Target("uid", f"{url}/statusz", f"{url}/mcp", "rh-web-01.shop.svc", None, "", "1", frozenset()))
+        # What changes now and then is seen as it comes.
+        await until(lambda: asked >= 50, "many answers", seconds=2)
+        before = asked
+        await asyncio.sleep(2)
+        assert asked - before < 30
+    finally:
+        await runner.cleanup()
