@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import AwareDatetime, Field
 
 from fairlead_api.auth import KeyAlgorithm
-from fairlead_api.base import API_VERSION, ApiModel, ListType, ObservedModel
+from fairlead_api.base import API_VERSION, ApiModel, Cel, ListType, ObservedModel
 from fairlead_api.meta import Condition, ObjectMeta
 from fairlead_api.strings import ObjectName
 from fairlead_api.unions import TypedUnion
@@ -42,6 +42,11 @@ class SecretAuthority(ApiModel):
         Field(
             description="Name of the Secret. Keys that are read: `ssh-privatekey` with `passphrase` where needed; and"
             " `next-ssh-privatekey` with `next-passphrase`: the key that is to replace it."
+        ),
+        # Hosts that follow the other authority's list would never hear of what this one revokes.
+        Cel(
+            "!(self.startsWith('sshca-') && self.endsWith('.key'))",
+            "names the generated key of another SSHCertificateAuthority: use that authority itself",
         ),
     ]
 

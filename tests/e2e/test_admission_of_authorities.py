@@ -49,6 +49,9 @@ def test_a_secret_has_a_name(kube: Kube, authority: Object) -> None:
 
     assert "spec.secret.name: Required value" in refusal(kube, changed(own, "spec.secret", {}))
     assert "must be the name of an object" in refusal(kube, changed(own, "spec.secret", {"name": "My_CA"}))
+    for generated in ("sshca-fleet-ca.key", "sshca-other.key"):
+        named = changed(own, "spec.secret", {"name": generated})
+        assert "names the generated key of another SSHCertificateAuthority: use that" in refusal(kube, named)
     both = changed(changed(own, "spec.secret", {"name": "my-ca"}), "spec.generated", {})
     assert "generated belongs to type Generated only" in refusal(kube, both)
 
@@ -60,6 +63,7 @@ def test_a_secret_has_a_name(kube: Kube, authority: Object) -> None:
         ("spec.generated", {}),
         ("spec.generated", {"algorithm": "RSA"}),
         ("spec", {"type": "Secret", "secret": {"name": "my-ca"}}),
+        ("spec", {"type": "Secret", "secret": {"name": "sshca-my.key2"}}),
         ("spec.revokedSerials", [1, 2**53, 2**63 - 1]),
         ("spec.revokedSerials", list(range(1, 1001))),
     ],
