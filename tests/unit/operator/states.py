@@ -65,11 +65,13 @@ def failed(reason: str, message: str = "what happened") -> SidecarView:
     return replace(WORKING, statusz=statusz(link(LinkState.FAILED, reason, message)), handshake=None)
 
 
-def observe(host: Host, view: SidecarView, *, now: datetime = NOW, **changes: Any) -> dict[str, Any]:
+def observe(
+    host: Host, view: SidecarView, *, now: datetime = NOW, settings: Settings = SETTINGS, **changes: Any
+) -> dict[str, Any]:
     """The host's status after this was observed."""
     assert host.spec is not None
     seen = HostObservation(now=now, view=view, **{"secret_exists": True, **changes})
-    endpoint = resolve_endpoint(host.key, host.spec, SETTINGS)
+    endpoint = resolve_endpoint(host.key, host.spec, settings)
     return host_status(host, endpoint, seen, host_findings(host, host.spec, endpoint, seen))
 
 

@@ -9,7 +9,7 @@ from fairlead_operator.reconcile.objects import Key
 from fairlead_operator.reconcile.observed import Handshake, Obstacle, SidecarView
 from fairlead_operator.reconcile.transitions import by_type
 from fairlead_sidecar.statusz import LinkState
-from tests.unit.operator.states import NOW, WORKING, condition, failed, host, later, link, observe, statusz
+from tests.unit.operator.states import NOW, SETTINGS, WORKING, condition, failed, host, later, link, observe, statusz
 
 
 def test_ready_and_url_appear_only_after_login_and_handshake() -> None:
@@ -187,3 +187,17 @@ def test_events_are_written_on_transitions_only() -> None:
     assert announcements(down, observe(host(status=down), failed("Unreachable"), now=later(60))) == []
     (event,) = announcements(down, observe(host(status=down), WORKING, now=later(90)))
     assert (event.type, event.reason) == ("Normal", "Ready")
+
+
+def test_a_host_that_nobody_gave_a_name_works_and_says_so() -> None:
+    nameless = SETTINGS.model_copy(update={"endpoint_host": ""})
+    status = observe(host(endpoint={"type": "Ingress"}), WORKING, settings=nameless)
+    assert condition(status, "Exposed") == ("False", "NoPublicURL")
+    assert condition(status, "Ready") == ("True", "Ready")
+    assert status["url"].startswith("http://rh-web-01.shop.svc:")
+
+
+def test_a_failure_without_a_name_of_its_own_is_an_internal_error_with_its_message() -> None:
+    status = observe(host(), failed("BrokenInsides", "the very cause"))
+    assert condition(status, "Connected") == ("False", "InternalError")
+    assert by_type(status)["Ready"]["message"] == "the very cause"
