@@ -6,7 +6,7 @@ of them here is a parser in C, uvicorn's own.
 
 import re
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 
 import httptools
 
@@ -39,14 +39,18 @@ class Response:
         """Whether the status says so."""
         return 200 <= self.status_code < 300
 
-    async def aiter_bytes(self) -> AsyncIterator[bytes]:
-        """The pieces of the body.
+    @property
+    def complete(self) -> bool:
+        """Whether all of its body has come."""
+        return self._connection.complete
+
+    async def read(self) -> bytes:
+        """The next piece of the body; empty at its end.
 
         Raises:
             UpstreamError: It broke off.
         """
-        while piece := await self._connection.read():
-            yield piece
+        return await self._connection.read()
 
 
 class Connection:
@@ -71,6 +75,11 @@ class Connection:
     def usable(self) -> bool:
         """Whether a request can be sent on it: whatever comes unasked is the server's end of it."""
         return self._reusable and self._complete and not self._stream.readable
+
+    @property
+    def complete(self) -> bool:
+        """Whether all of an answer has come, if it was not read yet."""
+        return self._complete
 
     async def send(self, method: str, url: str, target: bytes, headers: Mapping[str, str], body: bytes) -> Response:
         """Send a request; the head of its answer.

@@ -94,7 +94,7 @@ async def whole(response: Response) -> bytearray:
         ProtocolError: It is longer than any message may be.
     """
     body = bytearray()
-    async for piece in response.aiter_bytes():
+    while piece := await response.read():
         body += piece
         if len(body) > MAX_MESSAGE_BYTES:
             raise ProtocolError(f"The server sent an answer of more than {MAX_MESSAGE_BYTES} bytes.")
@@ -106,7 +106,7 @@ async def beginning(response: Response) -> bytes:
     body = bytearray()
     if is_compressed(response):
         return b""
-    async for piece in response.aiter_bytes():
+    while piece := await response.read():
         body += piece
         if len(body) >= _SAID_BYTES:
             break

@@ -83,7 +83,7 @@ class SseWire(HttpWire):
 
     async def _read(self, response: Response) -> None:
         decoder = EventDecoder()
-        async for piece in response.aiter_bytes():
+        while piece := await response.read():
             for event in decoder.feed(piece):
                 if event.name == "endpoint" and not self._post_url.done():
                     self._post_url.set_result(self._within_origin(event.data.decode(errors="replace")))

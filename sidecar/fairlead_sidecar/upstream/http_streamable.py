@@ -4,9 +4,10 @@ Not the SDK's own client: that holds a long answer five to ten times over, hides
 behind one general error, and opens a new connection for each answer that comes as an event stream.
 """
 
+import asyncio
 import logging
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 
 import anyio
@@ -25,7 +26,14 @@ from mcp_types import (
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from fairlead_sidecar.ssh.backoff import Backoff
-from fairlead_sidecar.upstream.errors import ForwardingRefused, LinkDown, NotListening, ProtocolError, UpstreamError
+from fairlead_sidecar.upstream.errors import (
+    ForwardingRefused,
+    LinkDown,
+    NotListening,
+    ProtocolError,
+    UpstreamError,
+    again,
+)
 from fairlead_sidecar.upstream.http_connection import Response
 from fairlead_sidecar.upstream.http_endpoint import Endpoint, beginning, whole
 from fairlead_sidecar.upstream.http_events import Event, EventDecoder
@@ -49,6 +57,8 @@ _LEAST_RETRY_SECONDS = 0.05
 _DRAIN_SECONDS = 1.0
 """For a stream to end after its answer, so that its connection serves the next request too."""
 _GOODBYE_SECONDS = 2.0
+_CANCEL_SECONDS = 5.0
+"""For a server to be told that a request was cancelled."""
 
 
 @dataclass(slots=True)
@@ -97,6 +107,32 @@ class StreamableWire(HttpWire):
             self.spawn(self._request(message, headers, post))
         elif not self._cancelled(message):
             await self._tell(message, headers)
+
+    async def ask(self, request: JSONRPCRequest, headers: Mapping[str, str]) -> JSONRPCMessage:
+        """See `spec.Asking`."""
+        self.check()
+        sent = self._headers(SessionMessage(request, ClientMessageMetadata(headers=dict(headers))))
+        try:
+            answer = await self._ask(request, sent)
+        except UpstreamError as error:
+            await self.fail(error, None)
+            self.check()
+            raise again(error) from error
+        except asyncio.CancelledError:
+            if not _is_modern(sent) and not self._ended:
+                await self._cancel(request.id, sent)
+            raise
+        await self.read_by_now()
+        return answer
+
+    async def _cancel(self, request_id: RequestId, headers: dict[str, str]) -> None:
+        note = JSONRPCNotification(
+            jsonrpc="2.0",
+            method="notifications/cancelled",
+            params={"requestId": request_id, "reason": "caller cancelled"},
+        )
+        with anyio.move_on_after(_CANCEL_SECONDS, shield=True), suppress(anyio.BrokenResourceError):
+            await self._tell(note, headers)
 
     async def aclose(self) -> None:
         """End whatever goes on, and tell the server that the session is over."""
@@ -160,7 +196,7 @@ class StreamableWire(HttpWire):
     async def _request(self, message: JSONRPCRequest, headers: dict[str, str], post: _Post) -> None:
         try:
             with post.scope:
-                await self._ask(message, headers)
+                await self.deliver(await self._ask(message, headers))
         except UpstreamError as error:
             await self.fail(error, message.id, instead=_unknown(message))
         finally:
@@ -168,49 +204,54 @@ class StreamableWire(HttpWire):
             if self._posts.get(message.id) is post:
                 del self._posts[message.id]
 
-    async def _ask(self, message: JSONRPCRequest, headers: dict[str, str]) -> None:
+    async def _ask(self, message: JSONRPCRequest, headers: dict[str, str]) -> JSONRPCMessage:
+        """The answer to a request; what comes before it is delivered."""
         position = _Position()
         try:
-            async with self._endpoint.request("POST", headers, render(message)) as response:
+            async with AsyncExitStack() as stack:
+                response = await stack.enter_async_context(self._endpoint.request("POST", headers, render(message)))
                 if not response.is_success:
                     answer = await self._endpoint.problem(response, in_session=_SESSION_ID in headers)
-                    await self._deliver_answer(_raise(answer), message)
-                    return
+                    return self._answer(_raise(answer), message)
                 if message.method == "initialize":
                     self._session_id = _session_id(response)
                 if content_type(response) == "application/json":
-                    await self._deliver_answer(parse(await whole(response), self.masked), message)
-                    return
+                    return self._answer(parse(await whole(response), self.masked), message)
                 if content_type(response) != "text/event-stream":
                     raise no_mcp(response)
-                if await self._read_events(response, position, message):
-                    return
+                if (streamed := await self._read_events(response, position, message)) is not None:
+                    self._let_end(response, stack)
+                    return streamed
             broken_off = BrokenOff("The server ended its response without an answer.")
         except BrokenOff as error:
             broken_off = error
-        await self._resume(message, position, broken_off)
+        return await self._resume(message, position, broken_off)
 
-    async def _resume(self, message: JSONRPCRequest, position: _Position, error: BrokenOff) -> None:
+    async def _resume(self, message: JSONRPCRequest, position: _Position, error: BrokenOff) -> JSONRPCMessage:
         """Get the rest of a stream that broke off, or that the server ended to be asked for it again."""
         while position.last_id is not None and position.fruitless < _RESUMPTIONS:
             position.fruitless += 1
             await anyio.sleep(position.retry)
             with suppress(BrokenOff):
-                if await self._stream(position, message):
-                    return
+                if (answer := await self._stream(position, message)) is not None:
+                    return answer
         raise error
 
-    async def _stream(self, position: _Position, message: JSONRPCRequest | None) -> bool:
-        """Ask for a stream, from where it was read to; whether `message` was answered."""
+    async def _stream(self, position: _Position, message: JSONRPCRequest | None) -> JSONRPCMessage | None:
+        """Ask for a stream, from where it was read to; the answer to `message`, if it came."""
         headers = {"accept": "text/event-stream", **self._common()}
         if position.last_id is not None:
             headers[_LAST_EVENT_ID] = position.last_id
-        async with self._endpoint.request("GET", headers) as response:
+        async with AsyncExitStack() as stack:
+            response = await stack.enter_async_context(self._endpoint.request("GET", headers))
             if not response.is_success:
                 _raise(await self._endpoint.problem(response, in_session=_SESSION_ID in headers))
             if content_type(response) != "text/event-stream":
                 raise no_mcp(response)
-            return await self._read_events(response, position, message)
+            answer = await self._read_events(response, position, message)
+            if answer is not None:
+                self._let_end(response, stack)
+            return answer
 
     async def _listen(self) -> None:
         """The stream of what belongs to no request, asked for again and again while the session lasts."""
@@ -235,28 +276,28 @@ class StreamableWire(HttpWire):
 
     # --- receiving ---
 
-    async def _read_events(self, response: Response, position: _Position, message: JSONRPCRequest | None) -> bool:
-        """Deliver what comes; whether `message` was answered."""
+    async def _read_events(
+        self, response: Response, position: _Position, message: JSONRPCRequest | None
+    ) -> JSONRPCMessage | None:
+        """Deliver what comes until the answer to `message`; None: it did not come."""
         decoder = EventDecoder()
-        pieces = response.aiter_bytes()
-        async for piece in pieces:
+        while piece := await response.read():
             for event in decoder.feed(piece):
                 position.note(event)
                 if event.name != "message" or not event.data:
                     continue
                 received = parse(event.data, self.masked)
-                if message is None or not is_answer(received):
-                    await self.deliver(received)
-                    continue
-                await self._deliver_answer(received, message)
-                del received
-                with anyio.move_on_after(_DRAIN_SECONDS), suppress(UpstreamError):
-                    async for _ in pieces:
-                        pass
-                return True
-        return False
+                if message is not None and is_answer(received):
+                    return self._answer(received, message)
+                await self.deliver(received)
+        return None
 
-    async def _deliver_answer(self, answer: JSONRPCMessage, message: JSONRPCRequest) -> None:
+    def _let_end(self, response: Response, stack: AsyncExitStack) -> None:
+        """Have a stream end by itself behind its answer, so that its connection serves other requests too."""
+        if not response.complete:
+            self.spawn(_read_to_end(response, stack.pop_all()))
+
+    def _answer(self, answer: JSONRPCMessage, message: JSONRPCRequest) -> JSONRPCMessage:
         if not is_answer(answer):
             raise ProtocolError("The server answered a request with something that is no answer.")
         # It came as the answer to this request, whatever it calls it; null is for requests that could not be read.
@@ -265,13 +306,20 @@ class StreamableWire(HttpWire):
             self._note_version(answer)
         self._posts.pop(message.id, None)
         self.succeeded()
-        await self.deliver(answer)
+        return answer
 
     def _note_version(self, answer: JSONRPCMessage) -> None:
         result = getattr(answer, "result", None)
         version = result.get("protocolVersion") if isinstance(result, dict) else None
         if isinstance(version, str) and version.isascii() and version.isprintable():
             self._version = version
+
+
+async def _read_to_end(response: Response, stack: AsyncExitStack) -> None:
+    async with stack:
+        with anyio.move_on_after(_DRAIN_SECONDS), suppress(UpstreamError):
+            while await response.read():
+                pass
 
 
 def _session_id(response: Response) -> str | None:

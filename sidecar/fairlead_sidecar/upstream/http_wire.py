@@ -10,7 +10,7 @@ import anyio
 from mcp.shared._context_streams import create_context_streams
 from mcp.shared._stream_protocols import ReadStream, WriteStream
 from mcp.shared.message import SessionMessage
-from mcp_types import JSONRPCError, JSONRPCMessage, RequestId
+from mcp_types import JSONRPCError, JSONRPCMessage, JSONRPCResponse, RequestId
 
 from fairlead_sidecar.upstream.errors import (
     Exited,
@@ -29,6 +29,10 @@ Item = SessionMessage | Exception
 
 _FATAL = (NotListening, ForwardingRefused, LinkDown, SecretNotFound, SessionOver, Unauthorized)
 """No other request would fare better: the wire ends with them."""
+
+
+_ANSWER_TO_NOTHING = SessionMessage(JSONRPCResponse(jsonrpc="2.0", id="", result={}))
+"""Something that the reader drops."""
 
 
 class Outlet:
@@ -74,6 +78,7 @@ class HttpWire(ABC):
         self._established = False
         """A request got an answer."""
         self._ended = False
+        self._given = self._taken = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
     def fault(self) -> UpstreamError | None:
@@ -121,10 +126,19 @@ class HttpWire(ABC):
     async def deliver(self, message: JSONRPCMessage) -> None:
         """Give a message to the reader."""
         try:
+            self._given += 1
             await self._in.send(SessionMessage(message))
         except (anyio.BrokenResourceError, anyio.ClosedResourceError):
             # Nobody reads any more.
             self.end(Exited("The session with the server was ended here."))
+
+    async def read_by_now(self) -> None:
+        """Wait until the reader is done with what it was given: it takes the next message only then."""
+        delivered = self._given
+        if self._taken < delivered:
+            with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
+                await self._in.send(_ANSWER_TO_NOTHING)
+            self._taken = max(self._taken, delivered)
 
     async def report(self, error: UpstreamError) -> None:
         """What came could not be read, and nobody knows which request it belongs to."""

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections import OrderedDict, deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any
@@ -15,7 +15,7 @@ from mcp.shared.exceptions import MCPError
 from mcp.shared.jsonrpc_dispatcher import JSONRPCDispatcher
 from mcp.shared.subscriptions import SUBSCRIPTION_ID_META_KEY
 from mcp.shared.transport_context import TransportContext
-from mcp_types import CONNECTION_CLOSED, METHOD_NOT_FOUND
+from mcp_types import CONNECTION_CLOSED, METHOD_NOT_FOUND, JSONRPCRequest, JSONRPCResponse
 
 from fairlead_sidecar.upstream.catalogue import CHANGES, fetched, param_headers
 from fairlead_sidecar.upstream.errors import Exited, NotResponding, ProtocolError, StartFailed, UpstreamError, again
@@ -34,7 +34,7 @@ from fairlead_sidecar.upstream.session_inbox import Inbox
 from fairlead_sidecar.upstream.session_listen import Listening
 from fairlead_sidecar.upstream.session_setup import ProbeEnded, Setup
 from fairlead_sidecar.upstream.session_watchers import SUBSCRIBE, UNSUBSCRIBE, Watchers
-from fairlead_sidecar.upstream.spec import Catalogue, Interaction, Json, Wire
+from fairlead_sidecar.upstream.spec import Asking, Catalogue, Interaction, Json, Wire
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +58,7 @@ MAX_REQUESTS, REQUESTS_WINDOW = 1000, 10.0
 """Requests that the server may send within so many seconds: whoever asks faster does not read the answers."""
 MAX_ELICITATIONS = 256
 """Elicitations by URL whose client is remembered for the message that they are done."""
+_Way = Callable[[str, Json | None, CallOptions], Awaitable[Json]]
 _QUESTIONS = frozenset({"elicitation/create", "sampling/createMessage", "roots/list"})
 _FOR_NO_REQUEST = frozenset({"notifications/resources/updated", "notifications/elicitation/complete"})
 
@@ -73,6 +74,7 @@ class UpstreamSession:
         """When a client's last request ended."""
         self.watchers = Watchers(partial(self._request, None, None))
         self._wire = wire
+        self._asking = wire if isinstance(wire, Asking) else None
         self._setup = setup
         self._agreement: Agreement | None = None
         self._calls = Calls()
@@ -238,7 +240,8 @@ class UpstreamSession:
             )
             try:
                 with call.scope:
-                    result = await self._send(method, clad, {**dressing, **(options or {})})
+                    way = self._dispatcher.send_raw_request if self._asking is None or options else self._ask
+                    result = await self._send(method, clad, {**dressing, **(options or {})}, way)
                 if call.fault is not None:
                     raise again(call.fault)
                 if call.inbox is not None:
@@ -248,9 +251,26 @@ class UpstreamSession:
                 if client is not None:
                     self.last_used = time.monotonic()
 
-    async def _send(self, method: str, params: Json | None, options: CallOptions) -> Json:
+    async def _ask(self, method: str, params: Json | None, options: CallOptions) -> Json:
+        """As the dispatcher's own way to send a request, without its bookkeeping, which this wire has no need of."""
+        if self._asking is None or self._ended.is_set():
+            raise MCPError(code=CONNECTION_CLOSED, message="Connection closed")
+        request_id = self._dispatcher._allocate_id()  # noqa: SLF001 - whoever sends takes from the same
+        # `params` that are None must not be written.
+        members = {"params": params} if params else {}
+        request = JSONRPCRequest(jsonrpc="2.0", id=request_id, method=method, **members)
         try:
-            return await self._dispatcher.send_raw_request(method, params, options)
+            answer = await self._asking.ask(request, options.get("headers") or {})
+        except anyio.BrokenResourceError:
+            raise MCPError(code=CONNECTION_CLOSED, message="Connection closed") from None
+        if isinstance(answer, JSONRPCResponse):
+            return answer.result
+        error = answer.error  # type: ignore[union-attr]  # an answer is one or the other
+        raise MCPError(code=error.code, message=error.message, data=error.data)
+
+    async def _send(self, method: str, params: Json | None, options: CallOptions, way: _Way | None = None) -> Json:
+        try:
+            return await (way or self._dispatcher.send_raw_request)(method, params, options)
         except MCPError as error:
             if (fault := upstream_failure(error)) is not None:
                 raise fault from None
@@ -289,6 +309,8 @@ class UpstreamSession:
             logger.exception("The connection to MCP server %s broke", self._setup.server)
         finally:
             self._ended.set()
+            if self._asking is not None:
+                self._calls.fail(self.why())
 
     async def _on_request(
         self, _: DispatchContext[TransportContext], method: str, params: Mapping[str, Any] | None

@@ -7,10 +7,11 @@ nothing of it is lost.
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from mcp.shared._stream_protocols import ReadStream, WriteStream
 from mcp.shared.message import SessionMessage
+from mcp_types import JSONRPCMessage, JSONRPCRequest
 
 from fairlead_sidecar.config import McpServer
 from fairlead_sidecar.statusz import McpServerStatus
@@ -44,6 +45,24 @@ class Wire(Protocol):
 
     def masked(self, text: str) -> str:
         """The server's own words, without the secrets that it was given: what is shown of them outside of results."""
+
+
+@runtime_checkable
+class Asking(Protocol):
+    """A wire that knows by itself which answer belongs to which request."""
+
+    async def ask(self, request: JSONRPCRequest, headers: Mapping[str, str]) -> JSONRPCMessage:
+        """Send a request, give its answer once everything was read that came before it.
+
+        Cancelled, it tells the server so.
+
+        Args:
+            headers: For a transport that has such: more of them.
+
+        Raises:
+            UpstreamError: There is no answer.
+            anyio.BrokenResourceError: The wire has ended.
+        """
 
 
 OpenWire = Callable[[], AbstractAsyncContextManager[Wire]]
