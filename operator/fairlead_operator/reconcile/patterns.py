@@ -3,11 +3,16 @@
 Admission compiles them too, but with Go's regexp, which takes some that RE2 refuses as too large.
 """
 
+import time
+
 import re2
 
 from fairlead_api.remotehost import RemoteHostSpec
 
 _SHOWN = 80
+MOST_SECONDS = 1.0
+"""Of processor time for all patterns of a host. A thousand that people write take a tenth of it, a thousand that
+somebody made to be slow several minutes, in which nobody else's tokens would be revoked."""
 
 
 def unusable_pattern(spec: RemoteHostSpec) -> str:
@@ -19,6 +24,7 @@ def unusable_pattern(spec: RemoteHostSpec) -> str:
         return ""
     options = re2.Options()
     options.log_errors = False
+    began = time.thread_time()
     for place, pattern in spec.policy.patterns():
         try:
             re2.compile(pattern, options)
@@ -33,4 +39,10 @@ def unusable_pattern(spec: RemoteHostSpec) -> str:
         finally:
             # It keeps compiled patterns, megabytes each if somebody wants that.
             re2.purge()
+        if time.thread_time() - began > MOST_SECONDS:
+            return (
+                f"The patterns of spec.policy take too long to compile, those up to {place} more than"
+                f" {MOST_SECONDS:g} s: make them fewer or simpler. Until then the former configuration holds, except for"
+                " tokens."
+            )
     return ""
