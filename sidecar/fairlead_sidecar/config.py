@@ -82,6 +82,8 @@ class SecretFiles(Model):
     directory: Path = CREDENTIALS_DIRECTORY
     secret_name: str
     """What error messages call the place to mend."""
+    refusal_hint: str = ""
+    """What to do where the server refuses these credentials; empty: put others into the Secret."""
 
 
 class LocalAccount(Model):

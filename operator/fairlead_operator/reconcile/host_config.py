@@ -16,6 +16,7 @@ from fairlead_operator.reconcile.mcp_server_config import mcp_servers
 from fairlead_operator.reconcile.names import child_name, credentials_secret_name
 from fairlead_operator.reconcile.objects import Host
 from fairlead_operator.reconcile.policy_config import environment, groups, limits, policy
+from fairlead_operator.reconcile.refusal_hints import refusal_hint
 from fairlead_sidecar import config as sidecar
 
 
@@ -50,11 +51,18 @@ def sidecar_config(
         description=spec.description,
         endpoint=sidecar.Endpoint(path=endpoint.path, public_url=endpoint.url, trusted_proxies=trusted_proxies),
         target=sidecar.Target(address=spec.address, port=spec.port, username=spec.username),
-        auth=sidecar.SecretFiles(secret_name=credentials_secret_name(host.key.name, spec)),
+        auth=sidecar.SecretFiles(
+            secret_name=credentials_secret_name(host.key.name, spec),
+            refusal_hint=refusal_hint(host.key.name, spec),
+        ),
         jump_hosts=tuple(
             sidecar.JumpHost(
                 target=hop.target,
-                auth=sidecar.SecretFiles(directory=sidecar.JUMP_HOSTS_DIRECTORY / str(index), secret_name=hop.secret),
+                auth=sidecar.SecretFiles(
+                    directory=sidecar.JUMP_HOSTS_DIRECTORY / str(index),
+                    secret_name=hop.secret,
+                    refusal_hint=hop.refusal_hint,
+                ),
                 host_key=hop.host_key,
             )
             for index, hop in enumerate(hops)

@@ -9,6 +9,7 @@ from fairlead_api.jump_hosts import MAX_JUMP_HOSTS, JumpHost
 from fairlead_api.remotehost import RemoteHostSpec
 from fairlead_operator.reconcile.names import credentials_secret_name
 from fairlead_operator.reconcile.objects import Host
+from fairlead_operator.reconcile.refusal_hints import refusal_hint
 from fairlead_sidecar import config as sidecar
 
 Find = Callable[[str], Host | None]
@@ -27,6 +28,8 @@ class Hop:
     """What messages call it: the name of its RemoteHost, else its address."""
     accepted: str = ""
     """What a person has accepted about its host key."""
+    refusal_hint: str = ""
+    """What to do where it refuses its credentials; empty: they are of a Secret that a person fills."""
 
 
 class NoWay(Exception):
@@ -103,6 +106,7 @@ def _referenced(name: str, path: tuple[str, ...], find: Find, hops: list[Hop]) -
         host_key=_of_referenced(host, host.spec.host_key, route),
         name=name,
         accepted=host.status.get("acceptedHostKey") or "",
+        refusal_hint=refusal_hint(name, host.spec),
     )
 
 

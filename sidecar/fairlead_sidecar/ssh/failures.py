@@ -66,8 +66,18 @@ class Asking(Protocol):
     gave_code: bool
 
 
-def refused_login(place: str, username: str, offered: str, asking: Asking | None) -> AuthenticationFailed:
-    """The server would not have any of the credentials."""
+def refused_login(
+    place: str, username: str, offered: str, asking: Asking | None, hint: str = ""
+) -> AuthenticationFailed:
+    """The server would not have any of the credentials.
+
+    Args:
+        place: The server.
+        username: The account.
+        offered: The credentials, in words.
+        asking: What the server asked, if anything.
+        hint: What to do about these credentials; empty: they are of a Secret that a person fills.
+    """
     refused = f"{place} refused the login of user {username} with {offered}"
     if asking is not None and asking.problem:
         return AuthenticationFailed(f"{refused}: {asking.problem}.")
@@ -76,7 +86,7 @@ def refused_login(place: str, username: str, offered: str, asking: Asking | None
             f"{refused}; the one-time code was sent.",
             hint="Check `password` and `totp-secret` in the Secret, and that the host's clock is right.",
         )
-    return AuthenticationFailed(f"{refused}.")
+    return AuthenticationFailed(f"{refused}.", hint=hint or None)
 
 
 def untrusted_host_key(

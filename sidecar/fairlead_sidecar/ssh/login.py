@@ -304,7 +304,7 @@ def _explain(hop: Hop, events: Events, error: asyncssh.Error | OSError, via: str
     if isinstance(error, asyncssh.HostKeyNotVerifiable):
         return failures.untrusted_host_key(hop.place, hop.host, hop.trusted, events.presented, error.reason)
     if isinstance(error, asyncssh.PermissionDenied):
-        return failures.refused_login(hop.place, hop.username, hop.offered, events.answers)
+        return failures.refused_login(hop.place, hop.username, hop.offered, events.answers, hop.refusal_hint)
     if isinstance(error, asyncssh.ChannelOpenError):
         return failures.not_forwarded(hop.place, via, error)
     if isinstance(error, asyncssh.Error):

@@ -59,6 +59,8 @@ class Hop:
     """Why a successor that is there can't be offered."""
     password: str | None = field(default=None, repr=False)
     totp: Totp | None = None
+    refusal_hint: str = ""
+    """What to do where the server refuses the credentials; empty: the usual."""
 
     @property
     def place(self) -> str:
@@ -136,6 +138,7 @@ def secret_hop(target: Target, auth: SecretFiles, trusted: TrustedHostKeys, *, i
         keys=credentials.client_keys,
         successor=None if credentials.successor is None else accepted(credentials.successor),
         problem=credentials.problem,
+        refusal_hint=auth.refusal_hint,
         options={
             # Nothing of the surroundings: neither ~/.ssh nor an agent.
             "config": None,

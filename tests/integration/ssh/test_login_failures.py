@@ -148,6 +148,14 @@ async def test_a_key_that_the_host_does_not_accept_is_named(sshd: Sshd, start_li
         await link.run("true")
 
 
+async def test_credentials_that_nobody_filled_in_come_with_their_own_hint(sshd: Sshd, start_link: StartLink) -> None:
+    sshd.authorize()
+    auth = SecretFiles(directory=sshd.secret, secret_name="rh-web-01.key", refusal_hint="Trust the authority.")
+    status = await start_link(sshd.sidecar_config(auth=auth)).until_reason("AuthenticationFailed")
+    assert status.message.endswith("Trust the authority.")
+    assert "into the Secret" not in status.message
+
+
 async def test_refused_logins_are_not_repeated_in_a_hurry(sshd: Sshd, start_link: StartLink) -> None:
     sshd.authorize()
     link = start_link(sshd.sidecar_config())
