@@ -42,7 +42,7 @@ def unusable_pattern(spec: RemoteHostSpec) -> str:
         if time.thread_time() - began > MOST_SECONDS:
             return (
                 f"The patterns of spec.policy take too long to compile, those up to {place} more than"
-                f" {MOST_SECONDS:g} s: make them fewer or simpler. Until then the former configuration holds, except for"
-                " tokens."
+                f" {MOST_SECONDS:g} s: make them fewer or simpler. Until then the former configuration holds, except"
+                " for tokens."
             )
     return ""

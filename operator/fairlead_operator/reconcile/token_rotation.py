@@ -4,8 +4,9 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Annotated
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from fairlead_api.base import GROUP
 from fairlead_api.mcptoken import McpTokenSpec
@@ -44,6 +45,16 @@ class Claims:
     """Seconds since 1970."""
 
 
+def _countable(moment: datetime) -> datetime:
+    if not 2000 <= moment.year < 3000:
+        raise ValueError("no time at which anybody wrote this")
+    return moment
+
+
+_Moment = Annotated[AwareDatetime, AfterValidator(_countable)]
+"""Far enough from the calendar's ends that intervals can be added, whoever has changed the Secret."""
+
+
 class Former(BaseModel):
     """A token that gave way and still works for a while."""
 
@@ -54,7 +65,7 @@ class Former(BaseModel):
     """None: a JWT."""
     kid: str = ""
     """Of the key that signed a JWT."""
-    expires: AwareDatetime
+    expires: _Moment
 
 
 class State(BaseModel):
@@ -62,7 +73,7 @@ class State(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    since: AwareDatetime | None = None
+    since: _Moment | None = None
     """When the present token was written."""
     request: str = ""
     """The newest value of the annotation that was obeyed."""

@@ -151,7 +151,21 @@ def test_what_is_remembered_survives_in_the_annotation(golden: Golden) -> None:
     golden.check("token", "state", {"annotation": state.render()})
 
 
-@pytest.mark.parametrize("text", [None, "", "{", "[]", '{"former": 3}', '{"since": "yesterday"}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        None,
+        "",
+        "{",
+        "[]",
+        '{"former": 3}',
+        '{"since": "yesterday"}',
+        # Nothing could be added to these.
+        '{"since": "9999-12-31T23:59:59Z"}',
+        '{"since": "0001-01-01T00:00:00+14:00"}',
+        '{"former": [{"id": "a", "sha256": "b", "expires": "9999-12-31T23:59:59-14:00"}]}',
+    ],
+)
 def test_an_annotation_that_cannot_be_read_remembers_nothing(text: str | None) -> None:
     assert State.parse(text) == NOTHING
 
