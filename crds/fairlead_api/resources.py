@@ -40,16 +40,28 @@ class ResourceAmounts(ApiModel):
     memory: Annotated[Quantity | None, Field(description="Memory, such as 128Mi.")] = None
 
 
+LEAST_MEMORY = "64Mi"
+"""A pod's memory limit at least: an idle sidecar takes about 60 MiB."""
+
+
 class ResourceRequirements(ApiModel):
     """Requests and limits, as in a pod's container."""
 
-    rules = tuple(
+    rules = (
+        *(
+            Cel(
+                f"!has(self.requests) || !has(self.limits) || !has(self.requests.{name}) || !has(self.limits.{name})"
+                f" || quantity(string(self.requests.{name})).compareTo(quantity(string(self.limits.{name}))) <= 0",
+                f"requests.{name} is more than limits.{name}: lower the one or raise the other",
+            )
+            for name in ("cpu", "memory")
+        ),
         Cel(
-            f"!has(self.requests) || !has(self.limits) || !has(self.requests.{name}) || !has(self.limits.{name})"
-            f" || quantity(string(self.requests.{name})).compareTo(quantity(string(self.limits.{name}))) <= 0",
-            f"requests.{name} is more than limits.{name}: lower the one or raise the other",
-        )
-        for name in ("cpu", "memory")
+            "!has(self.limits) || !has(self.limits.memory)"
+            f" || quantity(string(self.limits.memory)).compareTo(quantity('{LEAST_MEMORY}')) >= 0",
+            f"limits.memory is less than {LEAST_MEMORY}, with which no pod starts: raise it; 128Mi are mebibytes,"
+            " 128m are thousandths of a byte",
+        ),
     )
 
     requests: Annotated[

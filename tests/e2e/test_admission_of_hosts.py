@@ -132,6 +132,8 @@ def host(admission_namespace: str) -> Object:
         ("spec.endpoint", {"type": "Ingress", "ingress": {"annotations": {"a b": "c"}}}, "no annotation key"),
         ("spec.sidecar", {"resources": {"limits": {"memory": "lots"}}}, "must be a quantity greater than 0"),
         ("spec.sidecar", {"resources": {"limits": {"memory": 0}}}, "must be a quantity greater than 0"),
+        ("spec.sidecar", {"resources": {"limits": {"memory": "256m"}}}, "limits.memory is less than 64Mi"),
+        ("spec.sidecar", {"resources": {"limits": {"memory": "63Mi"}}}, "limits.memory is less than 64Mi"),
         (
             "spec.sidecar",
             {"resources": {"requests": {"memory": "1Gi"}, "limits": {"memory": "64Mi"}}},

@@ -27,8 +27,9 @@ async def test_what_an_agent_writes_is_on_the_host(shared_shop: Shop) -> None:
 def test_kubectl_get_shows_what_a_person_needs(shared_shop: Shop) -> None:
     table = shared_shop.kube.run("get", "rh", "-n", shared_shop.namespace)
     header, row = table.splitlines()
-    assert header.split() == ["NAME", "READY", "REASON", "URL", "AGE"]
-    assert row.split()[:4] == ["web-01", "True", "Ready", shared_shop.url()]
+    assert header.split() == ["NAME", "READY", "REASON", "EXPOSED", "URL", "AGE"]
+    exposed = next(c for c in shared_shop.host()["status"]["conditions"] if c["type"] == "Exposed")
+    assert row.split()[:5] == ["web-01", "True", "Ready", exposed["reason"], shared_shop.url()]
 
 
 async def test_every_condition_of_a_ready_host_says_so(shared_shop: Shop) -> None:

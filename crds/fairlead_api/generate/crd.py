@@ -19,6 +19,7 @@ _NAME_RULE = Cel(
 """DNS-1035, and short enough for the names of everything that is made from it."""
 
 _READY = '.status.conditions[?(@.type=="Ready")]'
+_EXPOSED = '.status.conditions[?(@.type=="Exposed")]'
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ KINDS = (
         (
             *_READY_COLUMNS,
             _column("Address", ".spec.address", "The SSH server.", wide=True),
+            _column("Exposed", f"{_EXPOSED}.reason", "Whether the public URL leads here, or why not."),
             _column("URL", ".status.url", "The URL for agents."),
             *_LAST_COLUMNS,
         ),

@@ -38,10 +38,15 @@ def pod_problem(pods: Iterable[Mapping[str, Any]], deployment: Mapping[str, Any]
         last = (container.get("lastState") or {}).get("terminated") or {}
         if (waiting := state.get("waiting")) and waiting.get("reason") not in _STARTING:
             text = f"The pod does not start: {waiting.get('reason')}: {waiting.get('message', 'no details')}"
-            return text + (f" (it ended with {_end(last)})" if last else "")
+            return text + (f" (it ended with {_end(last)}).{_advice(last)}" if last else "")
         if terminated := state.get("terminated"):
-            return f"The pod's process ended with {_end(terminated)}."
+            return f"The pod's process ended with {_end(terminated)}.{_advice(terminated)}"
     return ""
+
+
+def _advice(terminated: Mapping[str, Any]) -> str:
+    killed = terminated.get("reason") == "OOMKilled"
+    return " It needs more memory: raise spec.sidecar.resources.limits.memory." if killed else ""
 
 
 def _end(terminated: Mapping[str, Any]) -> str:
