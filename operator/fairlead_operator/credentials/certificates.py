@@ -132,6 +132,14 @@ def facts(text: str) -> CertificateFacts:
         ValueError: It is no user certificate, or it was tampered with.
     """
     try:
+        return _facts(text)
+    except (UnsupportedAlgorithm, NotImplementedError):
+        # The latter for points of elliptic curves that are compressed; keys inside are only read when they are needed.
+        raise ValueError("an SSH certificate of an unknown kind") from None
+
+
+def _facts(text: str) -> CertificateFacts:
+    try:
         certificate = load_ssh_public_identity(text.strip().encode())
     except (ValueError, UnsupportedAlgorithm):
         raise ValueError("no SSH certificate") from None

@@ -46,7 +46,8 @@ def load_private_key(text: str, passphrase: str | None = None) -> SSHPrivateKeyT
     password = passphrase.encode() if passphrase else None
     try:
         key = load(text.encode(), password, unsafe_skip_rsa_key_validation=True)
-    except UnsupportedAlgorithm:
+    except (UnsupportedAlgorithm, NotImplementedError):
+        # The latter for points of elliptic curves that are compressed, as nobody writes them.
         raise ValueError("is of an unknown kind") from None
     except (ValueError, TypeError):
         # What the library says is about bytes; and with a wrong passphrase it can't tell what is wrong.

@@ -4,16 +4,19 @@ import base64
 import re
 import struct
 import time
+from datetime import UTC, datetime, timedelta
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
     NoEncryption,
     PrivateFormat,
+    PublicFormat,
 )
 
+from fairlead_operator.credentials.certificates import CertificateRequest, facts, load_signer, sign
 from fairlead_operator.credentials.keys import public_line
 from fairlead_operator.credentials.private_keys import MOST_CHARACTERS, load_private_key
 
@@ -23,7 +26,11 @@ KEY = ed25519.Ed25519PrivateKey.generate()
 BEGIN, END = "-----BEGIN OPENSSH PRIVATE KEY-----", "-----END OPENSSH PRIVATE KEY-----"
 
 
-def text(key: ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey, form: PrivateFormat, passphrase: bytes = b"") -> str:
+def text(
+    key: ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey,
+    form: PrivateFormat,
+    passphrase: bytes = b"",
+) -> str:
     """A key as somebody writes it."""
     protection = BestAvailableEncryption(passphrase) if passphrase else NoEncryption()
     return key.private_bytes(Encoding.PEM, form, protection).decode()
@@ -79,6 +86,22 @@ def test_a_derivation_that_nobody_bounds_is_refused() -> None:
 def test_endless_text_is_no_key() -> None:
     with pytest.raises(ValueError, match="longer"):
         load_private_key(text(KEY, PrivateFormat.OpenSSH) + " " * MOST_CHARACTERS)
+
+
+def test_a_compressed_point_is_no_key_and_nothing_worse() -> None:
+    curve = ec.generate_private_key(ec.SECP256R1())
+    made = text(curve, PrivateFormat.OpenSSH).split("\n")
+    body = base64.b64decode("".join(made[1:-2]))
+    point = curve.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+    compressed = base64.b64encode(body.replace(point, b"\x02" + point[1:])).decode()
+    with pytest.raises(ValueError, match="unknown kind"):
+        load_private_key(f"{BEGIN}\n{compressed}\n{END}\n")
+    signer = load_signer(text(curve, PrivateFormat.OpenSSH))
+    request = CertificateRequest(signer.public_key, "id", ("deploy",), timedelta(hours=1))
+    kind, blob = sign(signer, request, serial=1, now=datetime.now(UTC)).split()[:2]
+    damaged = base64.b64encode(base64.b64decode(blob).replace(point, b"\x02" + point[1:])).decode()
+    with pytest.raises(ValueError, match="SSH certificate"):
+        facts(f"{kind} {damaged}")
 
 
 def test_a_passphrase_opens_what_ssh_keygen_makes() -> None:
