@@ -128,7 +128,10 @@ def _secret_findings(case: _Case) -> Finding:
     if finding.status is not ConditionStatus.TRUE or not case.seen.missing_secrets:
         return finding
     missing = ", ".join(f"{some.name!r} ({some.use})" for some in case.seen.missing_secrets)
-    return false(HostReason.SECRET_NOT_FOUND, f"Missing Secrets in this namespace: {missing}. Create them.")
+    return false(
+        HostReason.SECRET_NOT_FOUND,
+        f"Missing Secrets in this namespace: {missing}. Create them, or correct what names them.",
+    )
 
 
 def _statusz(case: _Case) -> Statusz | None:
@@ -257,12 +260,13 @@ def _not_given(case: _Case) -> Finding | None:
     winner, route = case.seen.endpoint_winner, case.endpoint.route
     if winner is None or route is None:
         return None
+    where = f"on {route.host}, or on any host name" if route.host else "on some host name"
     # Who has what in other namespaces is nobody's business here.
     who = f"The RemoteHost {winner.name}" if winner.namespace == case.key.namespace else _SOMEBODY
     return false(
         HostReason.ENDPOINT_CONFLICT,
-        f"{who} already has {route.host or 'any host name'}{route.path}, or a path above or below it: give this one"
-        " another path or host in spec.endpoint.",
+        f"{who} already has the path {route.path} {where}, or one above or below it: give this one another path or host"
+        " in spec.endpoint.",
     )
 
 

@@ -36,32 +36,40 @@ def secret_value(reference: SecretKeyRef) -> SecretValue:
     return SecretValue(file=VALUES_DIRECTORY / reference.name / reference.key, name=f"{reference.name}/{reference.key}")
 
 
-def value_references(spec: RemoteHostSpec) -> Iterator[SecretKeyRef]:
-    """The keys of Secrets that variables, headers, the sudo password and redaction name."""
+def _value_references(spec: RemoteHostSpec) -> Iterator[tuple[str, SecretKeyRef]]:
+    """The keys of Secrets that variables, headers, the sudo password and redaction name, each with the field."""
     for variable in spec.environment.variables or ():
         if variable.value_from is not None:
-            yield variable.value_from.secret_key_ref
+            yield "spec.environment", variable.value_from.secret_key_ref
     for server in spec.mcp_servers or ():
         for variable in (server.stdio.env if server.stdio else None) or ():
             if variable.value_from is not None:
-                yield variable.value_from.secret_key_ref
+                yield f"the MCP server {server.name}", variable.value_from.secret_key_ref
         for header in (server.http.headers if server.http else None) or ():
             if header.value_from is not None:
-                yield header.value_from.secret_key_ref
+                yield f"the MCP server {server.name}", header.value_from.secret_key_ref
     if spec.policy is None:
         return
     if spec.policy.sudo is not None and spec.policy.sudo.password_secret_ref is not None:
-        yield spec.policy.sudo.password_secret_ref
+        yield "spec.policy.sudo", spec.policy.sudo.password_secret_ref
     for redacted in spec.policy.redact or ():
-        yield redacted.secret_key_ref
+        yield "spec.policy.redact", redacted.secret_key_ref
 
 
 def value_keys(spec: RemoteHostSpec) -> Mapping[str, list[str]]:
     """Secret -> the keys of it that are mounted as values, in a fixed order."""
     keys: defaultdict[str, set[str]] = defaultdict(set)
-    for reference in value_references(spec):
+    for _, reference in _value_references(spec):
         keys[reference.name].add(reference.key)
     return {name: sorted(keys[name]) for name in sorted(keys)}
+
+
+def _value_uses(spec: RemoteHostSpec) -> Mapping[str, str]:
+    """Secret -> what values of it are for, in words for people."""
+    uses: defaultdict[str, dict[str, None]] = defaultdict(dict)
+    for field, reference in _value_references(spec):
+        uses[reference.name][f"{reference.key} for {field}"] = None
+    return {name: ", ".join(uses[name]) for name in sorted(uses)}
 
 
 def mcp_server_secrets(spec: RemoteHostSpec) -> Mapping[str, str]:
@@ -78,7 +86,7 @@ def mounted(host: str, spec: RemoteHostSpec, hops: Iterable[Hop]) -> list[Mounte
     found = [Mounted(credentials_secret_name(host, spec), "spec.auth")]
     found += [Mounted(hop.secret, f"the jump host {hop.name}") for hop in hops]
     found += [Mounted(secret, f"the MCP server {name}") for name, secret in mcp_server_secrets(spec).items()]
-    found += [Mounted(name, f"the values of {', '.join(keys)}") for name, keys in value_keys(spec).items()]
+    found += [Mounted(name, f"with the key {use}") for name, use in _value_uses(spec).items()]
     return found
 
 

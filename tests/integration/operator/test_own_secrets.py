@@ -40,4 +40,4 @@ def test_no_pod_gets_the_operators_keys(beside: Cluster, secret: str) -> None:
         until(lambda name=name: beside.reason("remotehost", name) == "InvalidSpec", f"{name} is refused")  # type: ignore[misc]  # bound now
         assert beside.get("deployment", f"rh-{name}") is None
     (ready,) = (some for some in beside.status("rh", "by-value")["conditions"] if some["type"] == "Ready")
-    assert f"'{secret}' (the values of jwks.json) holds keys of the operator" in ready["message"]
+    assert f"'{secret}' (with the key jwks.json for spec.environment) holds keys of the operator" in ready["message"]

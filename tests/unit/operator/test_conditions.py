@@ -50,11 +50,14 @@ def test_a_missing_secret_is_named() -> None:
 
 
 def test_missing_secrets_of_jump_hosts_and_values_are_named_while_the_host_stays_ready() -> None:
-    missing = (Mounted("bastion-ssh", "the jump host bastion"), Mounted("app", "the values of token"))
+    missing = (
+        Mounted("bastion-ssh", "the jump host bastion"),
+        Mounted("app", "with the key token for spec.environment"),
+    )
     status = observe(host(), WORKING, missing_secrets=missing)
     assert condition(status, "CredentialsReady") == ("False", "SecretNotFound")
     message = by_type(status)["CredentialsReady"]["message"]
-    assert "'bastion-ssh' (the jump host bastion), 'app' (the values of token)" in message
+    assert "'bastion-ssh' (the jump host bastion), 'app' (with the key token for spec.environment)" in message
     assert condition(status, "Ready") == ("True", "Ready")
 
 

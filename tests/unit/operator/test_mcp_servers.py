@@ -185,7 +185,7 @@ def test_secrets_of_servers_are_mounted_and_watched() -> None:
     assert uses == {
         "web-01-ssh": "spec.auth",
         "m2m-ssh": "the MCP server m2m",
-        "app": "the values of token",
-        "web": "the values of x",
+        "app": "with the key token for the MCP server hn",
+        "web": "with the key x for the MCP server app",
     }
     assert direct_secrets("web-01", spec) == set(uses)
