@@ -108,7 +108,10 @@ class Operator:
         self._signing_keys = SigningKeys(self._objects, settings.namespace, self._signing_keys_changed)
         self._token_secrets = TokenSecrets(self._objects, self._caches[SECRETS], self._signing_keys)
         self._minting = Minting(settings, self._store, self._token_secrets, self._signing_keys)
-        self._issued = IssuedCertificates(self._dispatcher.add_authority)
+        self._issued = IssuedCertificates(
+            self._dispatcher.add_authority,
+            lambda namespace: [authority.key for authority in self._store.authorities(namespace)],
+        )
         secrets = self._caches[SECRETS]
         self._authority_keys = AuthorityKeySecrets(self._objects, secrets)
         authorities = Authorities(

@@ -158,6 +158,27 @@ def test_a_host_that_is_given_new_credentials_loses_the_former_ones(fleet: Fleet
     assert not fleet.refuses(fleet.text("web-01"))
 
 
+@pytest.mark.parametrize("restarts", [False, True], ids=["seen by one operator", "across a restart"])
+def test_a_host_that_had_another_authority_before_loses_that_ones_certificates_too(
+    fleet: Fleet, start_operator: StartOperator, restarts: bool
+) -> None:
+    operator = start_operator()
+    operator.until_working()
+    namespace = fleet.cluster.namespace
+    fleet.cluster.plane.apply(authority(namespace), authority(namespace, "other"))
+    fleet.add("web-01")
+    before = fleet.text("web-01")
+    fleet.cluster.plane.apply(host(namespace, auth=certificate_auth("other")))
+    until(lambda: fleet.text("web-01") not in {"", before}, "the other authority signs")
+    assert not fleet.refuses(before), "a login may still use it"
+    if restarts:
+        operator.stop()
+        start_operator().until_working()
+        until(lambda: fleet.cluster.reason("rh", "web-01"), "the host was looked at")
+    fleet.cluster.delete("remotehost", "web-01")
+    until(lambda: fleet.refuses(before), "the first authority's list has its certificate", seconds=SOON)
+
+
 def test_what_was_in_a_secret_that_somebody_deletes_is_revoked(fleet: Fleet, operator: RunningOperator) -> None:
     fleet.cluster.plane.apply(authority(fleet.cluster.namespace))
     fleet.add("web-01")
