@@ -6,9 +6,8 @@ from typing import Any
 
 from mcp.server.lowlevel.server import Server
 from starlette.applications import Starlette
-from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Mount
+from starlette.types import Lifespan, Message, Receive, Scope, Send
 
 from fairlead_sidecar.access import responses
 from fairlead_sidecar.access.gate import Gate
@@ -27,7 +26,7 @@ def create_app(
     audit: AuditLog | None = None,
     head_start: HeadStart | None = None,
     make_server: Callable[[Sidecar], Server[Any]] = build_server,
-) -> Starlette:
+) -> "Application":
     """The application that serves MCP: Streamable HTTP, both protocol eras, at `<endpoint.path>/mcp`, and HTTP+SSE for
     clients that speak only 2024-11-05 at `<endpoint.path>/sse`.
 
@@ -51,14 +50,38 @@ def create_app(
         async with manager.run(), sidecar.running():
             yield
 
-    app = Starlette(
-        routes=[Mount("/", Gate(sidecar, manager.handle_request, LegacySse(server)))],
-        lifespan=lifespan,
-        exception_handlers={Exception: _internal_error},
-    )
+    app = Application(Gate(sidecar, manager.handle_request, LegacySse(server)), lifespan)
     app.state.sidecar = sidecar
     return app
 
 
-async def _internal_error(_request: Request, _error: Exception) -> Response:
+class Application(Starlette):
+    """Passes requests to the gate as they are: there is no route to find, and no layer that would do anything."""
+
+    def __init__(self, gate: Gate, lifespan: Lifespan[Starlette]) -> None:
+        super().__init__(lifespan=lifespan)
+        self.gate = gate
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See `Starlette`; an error of ours is answered where nothing was, and then logged by the server."""
+        if scope["type"] != "http":
+            await super().__call__(scope, receive, send)
+            return
+        scope["app"] = self
+        begun = False
+
+        async def noted(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self.gate(scope, receive, noted)
+        except Exception:
+            if not begun:
+                await _internal_error()(scope, receive, send)
+            raise
+
+
+def _internal_error() -> Response:
     return responses.error(500, "internal_error", "The sidecar failed; its log has the cause.")

@@ -8,6 +8,8 @@ from starlette.types import Message, Receive
 
 from fairlead_sidecar.access.budget import Lease
 
+BODY_KEY = "fairlead.body"
+"""Where the gate leaves the `Body` in the ASGI scope."""
 MAX_BYTES = 4 * 1024 * 1024
 """Largest request body. A file of this size can't be written in one call, as JSON and base64 need room too."""
 MAX_BYTES_WITHOUT_WRITE = 512 * 1024
@@ -47,6 +49,8 @@ class Body:
 
     def __init__(self, content: bytes, receive: Receive) -> None:
         self.content = content
+        self.message: dict[str, Any] | None = None
+        """What a glance has read, until it is taken."""
         self._receive = receive
         self._replayed = False
 
@@ -94,6 +98,10 @@ class Body:
             if message["type"] != "http.request":
                 return message
 
+    def take(self) -> None:
+        """Its message is in good hands: nothing of it is held here any more."""
+        self._replayed, self.content, self.message = True, b"", None
+
     def glance(self) -> Glance:
         """A first look for a good answer at the HTTP level; the tool's own check does not rely on it."""
         try:
@@ -102,6 +110,7 @@ class Body:
             return Glance()
         if not isinstance(message, dict):
             return Glance()
+        self.message = message
         method = message.get("method")
         if not isinstance(method, str):
             return Glance(is_request="result" not in message and "error" not in message)

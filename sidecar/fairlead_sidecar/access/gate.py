@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from fairlead_sidecar import audit
 from fairlead_sidecar.access import checks, departure, page, responses, wellknown
 from fairlead_sidecar.access.addresses import client_address
-from fairlead_sidecar.access.body import Body, Disconnected
+from fairlead_sidecar.access.body import BODY_KEY, Body, Disconnected
 from fairlead_sidecar.access.budget import LEASE_KEY, Budget, Lease
 from fairlead_sidecar.access.checks import Place, Refused, Route
 from fairlead_sidecar.access.grants import AddressRefused, Caller, Unauthenticated, refused_address
@@ -136,7 +136,7 @@ class Gate:
     async def _streamable(
         self, request: Request, active: Active, caller: Caller, body: Body, response: responses.Response
     ) -> None:
-        sessions, scope = self._sidecar.sessions, _scope(request, caller)
+        sessions, scope = self._sidecar.sessions, {**_scope(request, caller), BODY_KEY: body}
         if _opens_session(request):
             async with sessions.opening(caller):
                 await self._mcp(scope, body.receive, sessions.noting(caller, response))

@@ -34,6 +34,7 @@ from mcp_types import JSONRPCError, JSONRPCNotification, JSONRPCRequest, JSONRPC
 from starlette.requests import Request
 from starlette.types import Send
 
+from fairlead_sidecar.access.body import Body
 from fairlead_sidecar.access.watching import PING, watching
 
 logger = logging.getLogger(__name__)
@@ -41,17 +42,21 @@ logger = logging.getLogger(__name__)
 _written = json.JSONEncoder(separators=(",", ":"), default=pydantic_core.to_jsonable_python).encode
 
 
-async def well_formed(server: Server[Any], request: Request, content: bytes, state: Any) -> "Exchange | None":
+async def well_formed(server: Server[Any], request: Request, body: Body, state: Any) -> "Exchange | None":
     """The exchange that a request begins; None where the SDK has to look at it, and to say what is wrong.
 
     Args:
+        body: Taken, where it begins one.
         state: What the server's lifespan gave.
     """
     accepted = check_accept_headers(request)
-    try:
-        message = json.loads(content)
-    except (ValueError, RecursionError):
-        return None
+    message: Any = body.message
+    if message is None:
+        # Not what the quicker parser reads, which refuses some text that this one takes.
+        try:
+            message = json.loads(body.content)
+        except (ValueError, RecursionError):
+            return None
     if accepted != (True, True) or not _is_request(message) or message["method"] == "subscriptions/listen":
         return None
     if find_duplicated_routing_header(request.headers.items()) is not None:
@@ -62,6 +67,7 @@ async def well_formed(server: Server[Any], request: Request, content: bytes, sta
     parsed = JSONRPCRequest.model_construct(**message)
     if await _mcp_param_rejection(server, request, parsed, route, state) is not None:
         return None
+    body.take()
     return Exchange(server, request, message, route, state)
 
 

@@ -33,13 +33,12 @@ from mcp_types import (
     jsonrpc_message_adapter,
 )
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS, is_version_at_least
-from pydantic_core import from_json
 from sse_starlette import EventSourceResponse
 from starlette.requests import Request
 from starlette.types import Message, Receive, Scope, Send
 
 from fairlead_sidecar.access import responses
-from fairlead_sidecar.access.body import MAX_BYTES, Body
+from fairlead_sidecar.access.body import BODY_KEY, MAX_BYTES, Body
 from fairlead_sidecar.access.events import Backlog, EventLog, Stream
 from fairlead_sidecar.access.modern import well_formed
 from fairlead_sidecar.access.sse import Events, event
@@ -112,7 +111,7 @@ class ResumableTransport(StreamableHTTPServerTransport):
         return cast("SSEEvent", event(text, str(event_message.event_id)))
 
     async def _handle_post_request(self, scope: Scope, request: Request, receive: Receive, send: Send) -> None:
-        message = await _ordinary(request)
+        message = _ordinary(request)
         try:
             if message is None:
                 await super()._handle_post_request(scope, request, receive, partial(self._primed, scope, send))
@@ -215,15 +214,19 @@ class ResumableTransport(StreamableHTTPServerTransport):
             self._abandoned[stream] = self
 
 
-async def _ordinary(request: Request) -> JSONRPCRequest | None:
+def _ordinary(request: Request) -> JSONRPCRequest | None:
     """A request that a session answers with a stream of events; None: it is another message, or none that is right."""
     if check_accept_headers(request) != (True, True):
         return None
+    body: Body = request.scope[BODY_KEY]
     try:
-        message = jsonrpc_message_adapter.validate_python(from_json(await request.body()), by_name=False)
+        message = jsonrpc_message_adapter.validate_python(body.message, by_name=False)
     except ValueError:
         return None
-    return message if isinstance(message, JSONRPCRequest) and message.method != "initialize" else None
+    if not isinstance(message, JSONRPCRequest) or message.method == "initialize":
+        return None
+    body.take()
+    return message
 
 
 def _priming(stream: Stream) -> bytes:
@@ -246,13 +249,11 @@ class ResumableSessions(StreamableHTTPSessionManager):
         if scope["method"] != "POST" or self._task_group is None or not _is_modern(scope):
             await super().handle_request(scope, receive, send)
             return
-        request = Request(scope, receive)
-        content = await request.body()
-        exchange = await well_formed(self.app, request, content, self._lifespan_state)
+        exchange = await well_formed(self.app, Request(scope, receive), scope[BODY_KEY], self._lifespan_state)
         if exchange is not None:
             await exchange.serve(send)
             return
-        await super().handle_request(scope, Body(content, receive).receive, send)
+        await super().handle_request(scope, receive, send)
 
     def cancel_abandoned(self, grace: float) -> None:
         """Cancel every request whose answer nobody has been waiting for these `grace` seconds."""

@@ -82,11 +82,19 @@ class DirectStream(anyio.abc.ByteStream, asyncssh.SSHTCPSession[bytes]):
         for start in range(0, len(view), _PIECE):
             if self._closed or self._channel is None:
                 raise anyio.ClosedResourceError
-            try:
-                self._channel.write(bytes(view[start : start + _PIECE]))
-            except OSError as error:
-                raise anyio.BrokenResourceError from self.lost or error
+            self._write(self._channel, bytes(view[start : start + _PIECE]))
             await self._out.drain()
+
+    def send_at_once(self, item: bytes) -> bool:
+        """Send something small where nothing waits before it; whether that was so.
+
+        Raises:
+            As `send` does.
+        """
+        if len(item) > _PIECE or self._out.paused or self._closed or self._channel is None:
+            return False
+        self._write(self._channel, item)
+        return True
 
     async def send_eof(self) -> None:
         """Nothing more will be sent; what comes can still be received."""
@@ -140,6 +148,12 @@ class DirectStream(anyio.abc.ByteStream, asyncssh.SSHTCPSession[bytes]):
         self._out.resume()
 
     # --- inside ---
+
+    def _write(self, channel: Channel, data: bytes) -> None:
+        try:
+            channel.write(data)
+        except OSError as error:
+            raise anyio.BrokenResourceError from self.lost or error
 
     def _pause(self) -> None:
         if self._channel is not None:

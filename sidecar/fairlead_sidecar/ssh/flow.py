@@ -100,6 +100,11 @@ class Outflow:
         """Most of it was sent, or nothing can be sent any more."""
         self._may.set()
 
+    @property
+    def paused(self) -> bool:
+        """Whether `drain` would wait."""
+        return not self._may.is_set()
+
     async def drain(self) -> None:
         """Wait until more may be written."""
         await self._may.wait()

@@ -94,6 +94,8 @@ class TunnelStream:
             BrokenOff: The connection broke in another way.
         """
         try:
+            if self._stream is self._connection and self._connection.send_at_once(data):
+                return
             async with asyncio.timeout(_WRITE_SECONDS):
                 await self._stream.send(data)
         except TimeoutError:

@@ -15,11 +15,9 @@ from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.server.lowlevel.server import Server
 from starlette.applications import Starlette
-from starlette.routing import Mount
 
 from fairlead_sidecar import tokens
-from fairlead_sidecar.access.gate import Gate
-from fairlead_sidecar.app import create_app
+from fairlead_sidecar.app import Application, create_app
 from fairlead_sidecar.audit import AuditLog
 from fairlead_sidecar.config import Endpoint as EndpointConfig
 from fairlead_sidecar.config import Permission, SidecarConfig, TokenGrant
@@ -161,10 +159,8 @@ class RunningEndpoint:
 
 def held(endpoint: RunningEndpoint) -> int:
     """The bytes of request bodies that are counted at the moment."""
-    (mount,) = endpoint.app.routes
-    assert isinstance(mount, Mount)
-    assert isinstance(mount.app, Gate)
-    return mount.app._budget._taken.total()
+    assert isinstance(endpoint.app, Application)
+    return endpoint.app.gate._budget._taken.total()
 
 
 async def initialize(http: httpx.AsyncClient, url: str) -> dict[str, str]:
