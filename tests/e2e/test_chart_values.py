@@ -234,7 +234,12 @@ def test_monitors_alerts_and_the_disruption_budget_are_there_only_where_they_are
 
     on = {"enabled": True}
     objects = render(
-        cluster.helm, serviceMonitor=on, prometheusRule=on, podDisruptionBudget=on, watchNamespaces=["shop", "lab"]
+        cluster.helm,
+        serviceMonitor=on,
+        prometheusRule=on,
+        podDisruptionBudget=on,
+        replicas=2,
+        watchNamespaces=["shop", "lab"],
     )
     assert kinds <= {o["kind"] for o in objects}
     service = only(objects, "Service")["metadata"]["labels"]
@@ -306,6 +311,11 @@ def test_placement_and_labels_reach_the_pod(cluster: Description) -> None:
         ({"endpoint": {"urlPrefix": "mcp.example.com"}}, "'/endpoint/urlPrefix'"),
         ({"endpoint": {"urlPrefix": "https://user:secret@mcp.example.com"}}, "'/endpoint/urlPrefix'"),
         ({"endpoint": {"trustedProxies": ["10.42.0.1"]}}, "'/endpoint/trustedProxies/0': '10.42.0.1' does not match"),
+        (
+            {"endpoint": {"trustedProxies": ["10.42.0.0/16", "10.42.0.1/16"]}},
+            "10.42.0.1/16 must be a network without bits",
+        ),
+        ({"podDisruptionBudget": {"enabled": True}}, "podDisruptionBudget.minAvailable must be less than replicas"),
         ({"tokens": {"issuer": "fairlead"}}, "'/tokens/issuer': 'fairlead' does not match pattern"),
         ({"endpoint": {"tls": {"secret": "x"}}}, "additional properties 'secret' not allowed"),
         ({"image": {"operator": {"repository": "example.com/operator:1.0"}}}, "'/image/operator/repository'"),

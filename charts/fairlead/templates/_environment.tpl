@@ -78,6 +78,7 @@
   value: {{ . | quote }}
 {{- end }}
 {{- with .trustedProxies }}
+{{- include "fairlead.checkNetworks" (dict "name" "endpoint.trustedProxies" "networks" .) }}
 - name: FAIRLEAD_ENDPOINT_TRUSTED_PROXIES
   value: {{ join "," . | quote }}
 {{- end }}

@@ -159,6 +159,7 @@ def test_a_taken_endpoint_names_its_owner_in_its_own_namespace_only_and_gives_no
     assert condition(status, "Ready") == ("True", "Ready")
     assert "mcp.example.com" not in status["url"]
     message = by_type(status)["Exposed"]["message"]
+    assert "already has the path /shop/web-01 on mcp.example.com, or on any host name" in message
     assert (winner.name in message, winner.namespace in message.replace("/shop/", "")) == (named, False)
 
 
