@@ -21,7 +21,7 @@ def refusal_hint(host: str, spec: RemoteHostSpec) -> str:
     authority = certificate.authority_ref.name
     principals = ", ".join(certificate.principals or (spec.username,))
     addresses = (
-        f"; and that the host sees Fairlead come from one of {', '.join(certificate.source_addresses)}"
+        f"; that the host sees Fairlead come from one of {', '.join(certificate.source_addresses)}"
         if certificate.source_addresses
         else ""
     )
@@ -29,5 +29,5 @@ def refusal_hint(host: str, spec: RemoteHostSpec) -> str:
         f"Check on the host that TrustedUserCAKeys in sshd_config has status.trustedUserCAKeys of the"
         f" SSHCertificateAuthority {authority!r}; that {spec.username} may be logged in to as one of the certificate's"
         f" principals ({principals}): its own name, or with AuthorizedPrincipalsFile one that is listed there"
-        f"{addresses}. Its sshd log says which it was."
+        f"{addresses}; and that the file of RevokedKeys, if that is set, is there. Its sshd log says which it was."
     )

@@ -28,7 +28,7 @@ def test_a_generated_key_belongs_into_authorized_keys_and_nobody_is_sent_to_its_
 
 def test_a_certificate_names_what_the_host_has_to_know() -> None:
     told = hint(certificate())
-    for word in ("TrustedUserCAKeys", "'fleet'", "(deploy)", "AuthorizedPrincipalsFile"):
+    for word in ("TrustedUserCAKeys", "'fleet'", "(deploy)", "AuthorizedPrincipalsFile", "RevokedKeys"):
         assert word in told
     assert "come from" not in told
 
