@@ -7,7 +7,7 @@ from typing import Any
 from mcp.server.lowlevel.server import Server
 from starlette.applications import Starlette
 from starlette.responses import Response
-from starlette.types import Lifespan, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Lifespan, Message, Receive, Scope, Send
 
 from fairlead_sidecar.access import responses
 from fairlead_sidecar.access.gate import Gate
@@ -62,12 +62,18 @@ class Application(Starlette):
         super().__init__(lifespan=lifespan)
         self.gate = gate
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """See `Starlette`; an error of ours is answered where nothing was, and then logged by the server."""
+    def build_middleware_stack(self) -> ASGIApp:
+        """See `Starlette`: what was added stands before the gate, and nothing else."""
+        app: ASGIApp = self._pass_on
+        for added, args, kwargs in reversed(self.user_middleware):
+            app = added(app, *args, **kwargs)
+        return app
+
+    async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Give it to the gate; an error of ours is answered where nothing was, and then logged by the server."""
         if scope["type"] != "http":
-            await super().__call__(scope, receive, send)
+            await self.router(scope, receive, send)
             return
-        scope["app"] = self
         begun = False
 
         async def noted(message: Message) -> None:
