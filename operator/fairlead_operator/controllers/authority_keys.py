@@ -222,7 +222,8 @@ def _load(secret: str, key: str, text: str, passphrase: str | None) -> Signer:
     try:
         return load_signer(text, passphrase.rstrip("\r\n") if passphrase is not None else None)
     except ValueError as error:
-        message = f"{key} in the Secret {secret!r} {error}. Mend it."
+        where = NEXT_PASSPHRASE if key == NEXT_PRIVATE_KEY else PASSPHRASE
+        message = f"{key} in the Secret {secret!r} {error}. Mend it; {where} holds the passphrase of an encrypted key."
         raise NoKeys(Problem(AuthorityReason.KEY_INVALID, message)) from None
 
 

@@ -36,12 +36,17 @@ def load_private_key(text: str, passphrase: str | None = None) -> SSHPrivateKeyT
     """
     if len(text) > MOST_CHARACTERS:
         raise ValueError(f"is longer than {MOST_CHARACTERS} characters, as no key is")
+    if "PRIVATE KEY-----" not in text:
+        raise ValueError("is no private key, which begins with -----BEGIN ... PRIVATE KEY-----")
     openssh = _OPENSSH.match(text)
-    if openssh is not None and _rounds(openssh["body"]) > MOST_ROUNDS:
+    rounds = 0 if openssh is None else _rounds(openssh["body"])
+    if rounds > MOST_ROUNDS:
         raise ValueError(f"asks for more than {MOST_ROUNDS} rounds: write it anew with `ssh-keygen -p -a 100`")
     if _PKCS8_ENCRYPTED.search(text):
         # Its derivation may ask for any time and any memory.
         raise ValueError("is encrypted in another format than OpenSSH's: rewrite it with `ssh-keygen -p`")
+    if rounds and not passphrase:
+        raise ValueError("is encrypted, and its passphrase is not there")
     load = load_ssh_private_key if openssh is not None else load_pem_private_key
     password = passphrase.encode() if passphrase else None
     try:

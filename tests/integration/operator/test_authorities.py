@@ -394,7 +394,12 @@ def test_a_users_own_key_is_used_and_never_written(fleet: Fleet, operator: Runni
     fleet.cluster.plane.apply(own)
     fleet.until("False", "SecretNotFound")
     private, public = _encrypted(tmp_path, "correct horse")
+    _users(fleet, **{"ssh-privatekey": private})
+    fleet.until("False", "KeyInvalid")
+    message = fleet.status()["conditions"][0]["message"]
+    assert "is encrypted, and its passphrase is not there. Mend it; passphrase holds" in message
     _users(fleet, **{"ssh-privatekey": private, "passphrase": "battery staple"})
+    until(lambda: "with this passphrase" in fleet.status()["conditions"][0]["message"], "the passphrase is wrong")
     fleet.until("False", "KeyInvalid")
     assert "battery" not in json.dumps(fleet.status())
     _users(fleet, **{"ssh-privatekey": private, "passphrase": "correct horse\n"})

@@ -81,14 +81,15 @@ def _pem(key: Any) -> str:
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("", "can't be read"),
-        ("nonsense", "can't be read"),
+        ("", "is no private key"),
+        ("nonsense", "is no private key"),
+        ("-----BEGIN OPENSSH PRIVATE KEY-----\nnonsense\n-----END OPENSSH PRIVATE KEY-----\n", "can't be read"),
         (_pem(ec.generate_private_key(ec.SECP256K1())), "nistp256"),
         (_pem(ed448.Ed448PrivateKey.generate()), "take Ed25519"),
         (_pem(dsa.generate_private_key(1024)), "take Ed25519"),
         (_pem(rsa.generate_private_key(65537, 1024)), "1024 bits"),
     ],
-    ids=["nothing", "no key", "unknown curve", "Ed448", "DSA", "short RSA"],
+    ids=["nothing", "no key", "nothing within", "unknown curve", "Ed448", "DSA", "short RSA"],
 )
 def test_a_key_that_can_not_sign_says_why(text: str, why: str) -> None:
     with pytest.raises(ValueError, match=why) as refused:

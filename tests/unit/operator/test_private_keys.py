@@ -110,5 +110,10 @@ def test_a_passphrase_opens_what_ssh_keygen_makes() -> None:
     assert opened.public_key() == KEY.public_key()
     with pytest.raises(ValueError, match="with this passphrase"):
         load_private_key(encrypted, "another")
-    with pytest.raises(ValueError, match="without a passphrase"):
+    with pytest.raises(ValueError, match="is encrypted, and its passphrase is not there"):
         load_private_key(encrypted)
+
+
+def test_a_public_key_is_told_apart_from_a_broken_private_one() -> None:
+    with pytest.raises(ValueError, match="is no private key, which begins with -----BEGIN"):
+        load_private_key("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl")
