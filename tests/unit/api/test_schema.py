@@ -98,7 +98,7 @@ def test_a_kind_is_namespaced_with_a_status_of_its_own_and_a_short_name(kind: Ki
 @pytest.mark.parametrize(
     ("kind", "columns"),
     [
-        (KINDS[0], ["Ready", "Reason", "URL", "Age"]),
+        (KINDS[0], ["Ready", "Reason", "Exposed", "URL", "Age"]),
         (KINDS[1], ["Ready", "Reason", "Subject", "Hosts", "Expires", "Age"]),
         (KINDS[2], ["Ready", "Reason", "Certificates", "Revoked", "Age"]),
     ],
