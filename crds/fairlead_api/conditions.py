@@ -281,8 +281,10 @@ class AuthorityReason(Documented):
     )
     KEY_LOST = (
         "KeyLost",
-        "The Secret with the generated key is gone. Restore it from a backup; or delete this object and create it anew,"
-        " which makes another key that the hosts have to trust.",
+        (
+            "The Secret with the generated key is gone. Restore it from a backup; or delete this object and create it"
+            " anew, which makes another key that the hosts have to trust."
+        ),
     )
     KEY_INVALID = (
         "KeyInvalid",

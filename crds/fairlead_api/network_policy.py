@@ -33,8 +33,8 @@ class NetworkPolicy(ApiModel):
         Field(
             min_length=1,
             max_length=8,
-            description="TCP ports that the first server's pod listens on, where its address is that of a Service of this"
-            " cluster with another port. Absent: the port of the address.",
+            description="TCP ports that the first server's pod listens on, where its address is that of a Service of"
+            " this cluster with another port. Absent: the port of the address.",
         ),
         ListType("set"),
     ] = None

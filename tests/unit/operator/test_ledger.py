@@ -91,9 +91,15 @@ def test_a_record_is_read_back_as_it_was_written() -> None:
         "{}",
         "[]",
         "null",
-        '{"list":{"digest":"","version":0,"changed":0},"keys":[["one","no key"]],"former":[],"generated":false,"certificates":[]}',
+        (
+            '{"list":{"digest":"","version":0,"changed":0},"keys":[["one","no key"]],"former":[],"generated":false,'
+            '"certificates":[]}'
+        ),
         '{"list":{"digest":"","version":0,"changed":0},"keys":[],"former":["?"],"generated":false,"certificates":[]}',
-        '{"list":{"digest":"","version":0,"changed":0},"keys":[["",""]],"former":[],"generated":false,"certificates":[[0,"","",0,0,1]]}',
+        (
+            '{"list":{"digest":"","version":0,"changed":0},"keys":[["",""]],"former":[],"generated":false,'
+            '"certificates":[[0,"","",0,0,1]]}'
+        ),
         '{"list":{"digest":"","version":0,"changed":0},"keys":[],"former":[],"generated":false,"certificates":[[1,"","",0,0,1]]}',
         '{"list":{"digest":"","version":0,"changed":0},"keys":[],"former":[],"generated":false,"certificates":[[1]]}',
     ],
