@@ -21,7 +21,7 @@ from fairlead_operator.credentials.keys import public_line
 from fairlead_operator.credentials.private_keys import MOST_CHARACTERS, load_private_key
 
 AT_ONCE = 1.0
-"""Seconds; what is refused, or read, here took minutes or forever before there were bounds."""
+"""Seconds of processor time; what is refused, or read, here took minutes or forever before there were bounds."""
 KEY = ed25519.Ed25519PrivateKey.generate()
 BEGIN, END = "-----BEGIN OPENSSH PRIVATE KEY-----", "-----END OPENSSH PRIVATE KEY-----"
 
@@ -56,26 +56,26 @@ def with_rounds(rounds: int, *, disguise: str = "") -> str:
 
 @pytest.mark.parametrize("form", [PrivateFormat.OpenSSH, PrivateFormat.TraditionalOpenSSL, PrivateFormat.PKCS8])
 def test_a_huge_rsa_key_is_refused_at_once(form: PrivateFormat) -> None:
-    huge, before = text(mersenne(4423, 9689), form), time.monotonic()
+    huge, before = text(mersenne(4423, 9689), form), time.process_time()
     with pytest.raises(ValueError, match="14112 bits"):
         load_private_key(huge)
     with pytest.raises(ValueError, match="no unencrypted"):
         public_line(huge, "")
-    assert time.monotonic() - before < AT_ONCE
+    assert time.process_time() - before < AT_ONCE
 
 
 def test_a_large_rsa_key_is_read_without_proving_it() -> None:
-    large, before = text(mersenne(2203, 4423), PrivateFormat.OpenSSH), time.monotonic()
+    large, before = text(mersenne(2203, 4423), PrivateFormat.OpenSSH), time.process_time()
     assert public_line(large, "comment").startswith("ssh-rsa ")
-    assert time.monotonic() - before < AT_ONCE
+    assert time.process_time() - before < AT_ONCE
 
 
 @pytest.mark.parametrize("disguise", ["", "-----", "!?"], ids=["plain", "dashes within", "noise"])
 def test_a_passphrase_with_millions_of_rounds_is_refused_at_once(disguise: str) -> None:
-    before = time.monotonic()
+    before = time.process_time()
     with pytest.raises(ValueError, match="rounds"):
         load_private_key(with_rounds(2**31, disguise=disguise), "secret")
-    assert time.monotonic() - before < AT_ONCE
+    assert time.process_time() - before < AT_ONCE
 
 
 def test_a_derivation_that_nobody_bounds_is_refused() -> None:
