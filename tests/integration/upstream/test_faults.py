@@ -46,6 +46,10 @@ class Host:
         """How many of the servers' processes there are on the host."""
         return len([each for each in self.sshd.processes() if _is_server(each)])
 
+    def calling(self, *tools: str) -> bool:
+        """Whether calls of all these tools are under way."""
+        return {item.tool for item in self.endpoint.sidecar.work._items} >= set(tools)
+
     def status(self, server: str) -> Any:
         return next(each for each in self.endpoint.sidecar.status().mcp_servers if each.name == server)
 
@@ -138,7 +142,8 @@ async def test_a_lost_link_fails_the_calls_by_name_leaves_no_second_server_and_a
     async with host(sshd_factory, difficult("one"), difficult("deaf", "deaf")) as there:
         async with neighbours(there, "one", "deaf", undisturbed=False):
             waiting = [asyncio.create_task(there.call(f"{name}__sleep", mode, seconds=60)) for name in ("one", "deaf")]
-            await asyncio.sleep(0.5)
+            await until(lambda: there.calling("one__sleep", "deaf__sleep"), "both calls to be under way")
+            await asyncio.sleep(0.2)
             there.sshd.drop_connections()
             for call in waiting:
                 text, code = await call
