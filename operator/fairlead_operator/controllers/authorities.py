@@ -17,7 +17,7 @@ from fairlead_operator.reconcile import authority as desired
 from fairlead_operator.reconcile.authority import AuthorityObservation, Problem
 from fairlead_operator.reconcile.host_status import differs
 from fairlead_operator.reconcile.ledger import CLOCKS_DIFFER
-from fairlead_operator.reconcile.objects import Authority, Host, Key, read_authority
+from fairlead_operator.reconcile.objects import Authority, Host, Key, read_authority, status_manifest
 
 logger = logging.getLogger(__name__)
 
@@ -124,7 +124,7 @@ class AuthorityController:
         if not differs(authority.status, status, desired.FIELDS):
             return
         try:
-            written = await self._objects.apply_status(desired.status_manifest(authority, status))
+            written = await self._objects.apply_status(status_manifest("SSHCertificateAuthority", authority, status))
         except (NotFound, Conflict):
             return
         self._store.put_authority(read_authority(written))

@@ -31,13 +31,13 @@ from fairlead_operator.reconcile.grants import Told, revokes, with_tokens
 from fairlead_operator.reconcile.host_config import sidecar_config
 from fairlead_operator.reconcile.host_credentials import HostCredentials
 from fairlead_operator.reconcile.host_keys import HOST_KEY_FIELDS, HostKeyState
-from fairlead_operator.reconcile.host_status import announcements, differs, host_status, status_manifest
+from fairlead_operator.reconcile.host_status import announcements, differs, host_status
 from fairlead_operator.reconcile.jumps import Hop, NoWay, way
 from fairlead_operator.reconcile.jwt_claims import jwt_trust
 from fairlead_operator.reconcile.mounts import Mounted, mounted, withheld
 from fairlead_operator.reconcile.names import child_name
 from fairlead_operator.reconcile.network_policy import network_policy
-from fairlead_operator.reconcile.objects import Host, Key, read_host
+from fairlead_operator.reconcile.objects import Host, Key, read_host, status_manifest
 from fairlead_operator.reconcile.observed import GRACE, HostObservation, Obstacle
 from fairlead_operator.reconcile.placement import drain_timeout, placed
 from fairlead_operator.reconcile.routing import route_manifest
@@ -375,7 +375,7 @@ class HostController:
         if not differs(host.status, status):
             return
         try:
-            written = await self._objects.apply_status(status_manifest(host, status))
+            written = await self._objects.apply_status(status_manifest("RemoteHost", host, status))
         except (NotFound, Conflict):
             # Deleted meanwhile, or deleted and created anew: the event about it is on its way.
             return

@@ -19,7 +19,7 @@ from fairlead_operator.credentials.owned import NotWritten
 from fairlead_operator.credentials.signing_keys import SigningKeysUnavailable
 from fairlead_operator.reconcile import token as desired
 from fairlead_operator.reconcile.host_status import differs
-from fairlead_operator.reconcile.objects import Host, Key, Token, expiration, read_token
+from fairlead_operator.reconcile.objects import Host, Key, Token, expiration, read_token, status_manifest
 from fairlead_operator.reconcile.observed import GRACE
 from fairlead_operator.reconcile.token_rotation import Minted, wake
 from fairlead_operator.reconcile.transitions import by_type
@@ -224,7 +224,7 @@ class TokenController:
         if not differs(token.status, status, desired.FIELDS):
             return
         try:
-            written = await self._objects.apply_status(desired.status_manifest(token, status))
+            written = await self._objects.apply_status(status_manifest("McpToken", token, status))
         except (NotFound, Conflict):
             return
         self._store.put_token(read_token(written))

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from fairlead_api.authority import MAX_LISTED, AuthorityState
-from fairlead_api.base import API_VERSION
 from fairlead_api.conditions import AuthorityCondition, AuthorityReason
 from fairlead_api.meta import ConditionStatus
 from fairlead_operator.credentials.krl import SERIAL_BYTES, revocation_list
@@ -229,16 +228,6 @@ def _certificate_fields(authority: Authority, seen: AuthorityObservation) -> dic
     if seen.revoked:
         fields["revokedSerials"] = sorted(seen.revoked)[-MAX_LISTED:]
     return fields
-
-
-def status_manifest(authority: Authority, status: Mapping[str, Any]) -> dict[str, Any]:
-    """The status as it is applied. The UID keeps it off a new object of the same name."""
-    return {
-        "apiVersion": API_VERSION,
-        "kind": "SSHCertificateAuthority",
-        "metadata": {"name": authority.key.name, "namespace": authority.key.namespace, "uid": authority.uid},
-        "status": dict(status),
-    }
 
 
 def announcements(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Announcement]:

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-from fairlead_api.base import API_VERSION
 from fairlead_api.conditions import HostCondition, HostReason
 from fairlead_api.meta import ConditionStatus
 from fairlead_operator.reconcile.conditions import Findings
@@ -108,16 +107,6 @@ def _addresses(host: Host, endpoint: Endpoint, *, taken: bool) -> dict[str, Any]
     if public:
         addresses.append({"type": "External", "url": public})
     return {"url": public or internal, "addresses": addresses}
-
-
-def status_manifest(host: Host, status: Mapping[str, Any]) -> dict[str, Any]:
-    """The status as it is applied. The UID keeps it off a new object of the same name."""
-    return {
-        "apiVersion": API_VERSION,
-        "kind": "RemoteHost",
-        "metadata": {"name": host.key.name, "namespace": host.key.namespace, "uid": host.uid},
-        "status": dict(status),
-    }
 
 
 def differs(before: Mapping[str, Any], after: Mapping[str, Any], fields: tuple[str, ...] = FIELDS) -> bool:

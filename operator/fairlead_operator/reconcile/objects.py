@@ -8,7 +8,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from pydantic import ValidationError
 
 from fairlead_api.authority import SSHCertificateAuthoritySpec
-from fairlead_api.base import ApiModel
+from fairlead_api.base import API_VERSION, ApiModel
 from fairlead_api.mcptoken import DEFAULT_TTL, McpTokenSpec
 from fairlead_api.meta import ObjectMeta
 from fairlead_api.remotehost import RemoteHostSpec
@@ -71,6 +71,16 @@ class ApiObject(Generic[Spec]):
         It does not block the owner's deletion: that would need the permission to update its finalizers.
         """
         return {"apiVersion": api_version, "kind": kind, "name": self.key.name, "uid": self.uid, "controller": True}
+
+
+def status_manifest(kind: str, some: ApiObject[Any], status: Mapping[str, Any]) -> dict[str, Any]:
+    """An object's status as it is applied. The UID keeps it off a new object of the same name."""
+    return {
+        "apiVersion": API_VERSION,
+        "kind": kind,
+        "metadata": {"name": some.key.name, "namespace": some.key.namespace, "uid": some.uid},
+        "status": dict(status),
+    }
 
 
 Host = ApiObject[RemoteHostSpec]

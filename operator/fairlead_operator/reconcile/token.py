@@ -219,16 +219,6 @@ def last_used(before: str | None, seen: datetime | None, now: datetime) -> str |
     return timestamp(hour)
 
 
-def status_manifest(token: Token, status: Mapping[str, Any]) -> dict[str, Any]:
-    """The status as it is applied. The UID keeps it off a new object of the same name."""
-    return {
-        "apiVersion": API_VERSION,
-        "kind": "McpToken",
-        "metadata": {"name": token.key.name, "namespace": token.key.namespace, "uid": token.uid},
-        "status": dict(status),
-    }
-
-
 def announcements(before: Mapping[str, Any], after: Mapping[str, Any], minted: Minted | None) -> list[Announcement]:
     """The Events that the step from one status to the next deserves."""
     result = []
