@@ -112,7 +112,7 @@ def test_helm_test_fails_where_a_permission_is_missing(stranger: Path, ready_url
         ("create", "pods", "exec"),
         ("get", "nodes", ""),
         ("list", "namespaces", ""),
-        ("get", "configmaps", ""),
+        ("delete", "configmaps", ""),
         ("create", "serviceaccounts", "token"),
         ("update", "remotehosts.fairlead.dev", ""),
         ("delete", "mcptokens.fairlead.dev", ""),
