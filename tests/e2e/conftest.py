@@ -19,6 +19,15 @@ def cluster() -> Description:
 
 
 @pytest.fixture(scope="session")
+def gateway(cluster: Description) -> Object:
+    """A reference to the cluster's Gateway, as routes name it; the own cluster always has one."""
+    if not cluster.gateway:
+        pytest.skip("this cluster has no Gateway: set FAIRLEAD_GATEWAY")
+    namespace, _, name = cluster.gateway.partition("/")
+    return {"name": name, "namespace": namespace}
+
+
+@pytest.fixture(scope="session")
 def kube(cluster: Description) -> Kube:
     """kubectl for that cluster."""
     return Kube(cluster.kubectl, cluster.kubeconfig)

@@ -12,15 +12,6 @@ from tests.e2e.support.kube import Object, condition
 from tests.e2e.support.waiting import wait_until
 
 
-@pytest.fixture
-def gateway(cluster: Description) -> Object:
-    """A reference to the cluster's Gateway."""
-    if not cluster.gateway:
-        pytest.skip("this cluster has no Gateway: set FAIRLEAD_GATEWAY")
-    namespace, _, name = cluster.gateway.partition("/")
-    return {"name": name, "namespace": namespace}
-
-
 def _endpoint(shop: Shop, **endpoint: Any) -> None:
     absent = {"ingress": None, "httpRoute": None, "service": None, "url": None}
     shop.kube.patch("rh", "web-01", shop.namespace, {"spec": {"endpoint": absent | endpoint}})

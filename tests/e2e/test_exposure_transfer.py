@@ -9,9 +9,9 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from tests.cluster.state import Description
 from tests.e2e.support.agent import agent, call, initialize
 from tests.e2e.support.hosts import Shop
+from tests.e2e.support.kube import Object
 from tests.e2e.support.objects import mcp_token, remote_host
 
 LONGER_THAN_A_MINUTE = 66
@@ -22,17 +22,14 @@ HOSTS = ("by-ingress", "by-gateway")
 
 
 @pytest.fixture(scope="module")
-def published(shared_shop: Shop, cluster: Description) -> Iterator[Shop]:
+def published(shared_shop: Shop, gateway: Object) -> Iterator[Shop]:
     """One SSH server behind an Ingress and behind a Gateway."""
     kube, namespace = shared_shop.kube, shared_shop.namespace
-    if not cluster.gateway:
-        pytest.skip("this cluster has no Gateway: set FAIRLEAD_GATEWAY")
-    in_namespace, _, name = cluster.gateway.partition("/")
     ingress = {"type": "Ingress"}
-    gateway = {"type": "HTTPRoute", "httpRoute": {"parentRefs": [{"name": name, "namespace": in_namespace}]}}
+    route = {"type": "HTTPRoute", "httpRoute": {"parentRefs": [gateway]}}
     server, auth = shared_shop.ssh_host, shared_shop.host()["spec"]["auth"]
     limits = {"foregroundTimeout": "5m", "outputBytes": "16Mi"}
-    for host, endpoint in zip(HOSTS, (ingress, gateway), strict=True):
+    for host, endpoint in zip(HOSTS, (ingress, route), strict=True):
         published = {"auth": auth, "endpoint": endpoint, "limits": limits}
         kube.apply(remote_host(namespace, host, server.address, server.public_host_key, **published))
     kube.apply(mcp_token(namespace, "transfer", list(HOSTS)))
