@@ -10,7 +10,7 @@ export PYTHONDONTWRITEBYTECODE ?= 1
 INTEGRATION_PROCESSES ?= 4
 E2E_PROCESSES ?= 3
 
-.PHONY: help venv lock lint fmt typecheck generate check-generated unit integration conformance e2e test demo bench lock-peers bench-cluster
+.PHONY: help venv lock lint fmt typecheck generate check-generated unit integration conformance e2e static test demo bench lock-peers bench-cluster
 
 help: ## list the tasks
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort -u | awk -F ':.*## ' '{printf "  \033[36m%-18s\033[0m %s\n", $$1, $$2}'
@@ -71,17 +71,19 @@ conformance: venv ## the official MCP conformance suite, both protocol eras
 	@FAIRLEAD_NODE_MODULES="$(NPM_CACHE)/node_modules" $(PYTHON) -m pytest tests/conformance -n 3
 
 e2e: cluster images ## the whole path on the real cluster
-	@$(PYTHON) -m pytest tests/e2e -m "not alone" -n $(E2E_PROCESSES) --dist loadfile
-	@$(PYTHON) -m pytest tests/e2e -m alone
+	@failed=""; \
+	$(PYTHON) -m pytest tests/e2e -m "not alone" -n $(E2E_PROCESSES) --dist loadfile || failed=yes; \
+	$(PYTHON) -m pytest tests/e2e -m alone || failed=yes; \
+	test -z "$$failed"
 
-test: ## everything, as CI runs it: static checks, unit, integration, conformance, end to end
-	@$(MAKE) --no-print-directory lint typecheck check-generated
-	@$(MAKE) --no-print-directory unit
-	@$(MAKE) --no-print-directory integration
-	@$(MAKE) --no-print-directory conformance
-	@if [ "$$($(PYTHON) -m tests.cluster choice)" = own ]; then $(MAKE) --no-print-directory cluster-test; fi
-	@$(MAKE) --no-print-directory e2e
-	@if [ -n "$${CI:-}" ]; then $(MAKE) --no-print-directory cluster-down; fi
+static: lint typecheck check-generated ## static checks and generated files
+
+test: venv ## everything, as CI runs it: static checks, unit, integration, conformance, end to end
+	@stages="static unit integration conformance"; \
+	if [ "$$($(MAKE) --no-print-directory -s cluster-choice)" = own ]; then stages="$$stages cluster-test"; fi; \
+	failed=""; for stage in $$stages e2e; do $(MAKE) --no-print-directory $$stage || failed="$$failed $$stage"; done; \
+	if [ -n "$${CI:-}" ]; then $(MAKE) --no-print-directory cluster-down || failed="$$failed cluster-down"; fi; \
+	if [ -n "$$failed" ]; then echo "==> failed:$$failed"; exit 1; fi
 
 demo: venv ## from nothing to an agent's first command, through the Ingress of a real cluster
 	@$(PYTHON) -m tests.demo

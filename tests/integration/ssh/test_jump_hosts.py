@@ -85,7 +85,8 @@ async def test_the_way_outlives_the_connection_that_it_was_made_for(servers: lis
     link = start_link(target.sidecar_config(jump_hosts=way_through(bastion)))
     await link.until_connected()
     first = target.connection_processes()
-    tasks = [asyncio.create_task(link.run("sleep 3.5; echo done")) for _ in range(30)]
+    # Until told to go on: those of the first connection must not have ended when a slow machine has the second one.
+    tasks = [asyncio.create_task(link.run("until test -e go-on; do sleep 1; done; echo done")) for _ in range(30)]
 
     def more_than_one_carries() -> bool:
         running = 0
@@ -97,6 +98,7 @@ async def test_the_way_outlives_the_connection_that_it_was_made_for(servers: lis
     await eventually(more_than_one_carries, "a further connection")
     for process in first:
         process.kill()
+    (target.home / "go-on").touch()
     results = await asyncio.gather(*tasks, return_exceptions=True)
     assert any(isinstance(result, ConnectionLost) for result in results)
     assert any(not isinstance(result, BaseException) and result.stdout == b"done\n" for result in results)
