@@ -137,7 +137,7 @@ class EventLog(EventStore):
         stream.newest += 1
         if isinstance(message, JSONRPCResponse | JSONRPCError) and stream.name != GET_STREAM_KEY:
             stream.answer, stream.abandoned_at = stream.newest, None
-            asyncio.get_running_loop().call_later(RETENTION_SECONDS, self._forget, stream)
+            asyncio.get_running_loop().call_later(RETENTION_SECONDS, self.forget, stream)
         if not self._closed:
             text = message.model_dump_json(by_alias=True, exclude_unset=True)
             self._backlog.add(self._owner, Event(stream, stream.newest, text))
@@ -196,6 +196,14 @@ class EventLog(EventStore):
             if not missed:
                 await stream.changed.wait()
 
+    def forget(self, stream: Stream) -> None:
+        """Nobody can take it up again."""
+        for event in list(stream.events.values()):
+            self._backlog.drop(self._owner, event)
+        self._by_number.pop(stream.number, None)
+        if self._by_name.get(stream.name) is stream:
+            del self._by_name[stream.name]
+
     def take_over(self, name: str) -> None:
         """End whoever follows the stream of that name."""
         stream = self._by_name.get(name)
@@ -209,12 +217,12 @@ class EventLog(EventStore):
         for stream in list(self._by_number.values()):
             stream.reader = None
             stream.wake()
-            self._forget(stream)
+            self.forget(stream)
 
     def _begin(self, name: str) -> Stream:
         old = self._by_name.get(name)
         if old is not None and old.answer is None:
-            self._forget(old)
+            self.forget(old)
         stream = self._by_name[name] = Stream(name, next(self._numbers))
         self._by_number[stream.number] = stream
         return stream
@@ -226,13 +234,6 @@ class EventLog(EventStore):
     def _bound(self, stream: Stream) -> None:
         while len(stream.events) > STREAM_EVENTS or (stream.size > STREAM_BYTES and len(stream.events) > 1):
             self._backlog.drop(self._owner, next(iter(stream.events.values())))
-
-    def _forget(self, stream: Stream) -> None:
-        for event in list(stream.events.values()):
-            self._backlog.drop(self._owner, event)
-        self._by_number.pop(stream.number, None)
-        if self._by_name.get(stream.name) is stream:
-            del self._by_name[stream.name]
 
 
 def _number(event_id: str) -> int:

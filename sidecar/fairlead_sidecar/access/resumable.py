@@ -142,22 +142,25 @@ class ResumableTransport(StreamableHTTPServerTransport):
         self._request_streams[name] = streams
         passed_on = self._create_session_message(message, request, name, version)
         stream: Stream = request.scope[_STREAM_KEY]
-        answer = Events(request.scope, send, {b"mcp-session-id": (self.mcp_session_id or "").encode()})
+        headers = {b"mcp-session-id": (self.mcp_session_id or "").encode()}
+        answer = Events(request.scope, send, headers, first=_priming(stream) if stream.primed else None)
         try:
-            await answer.begin(_priming(stream) if stream.primed else None)
             with contextlib.suppress(anyio.EndOfStream, anyio.ClosedResourceError, anyio.BrokenResourceError):
                 # Also where its client leaves now: it may come back for the answer.
                 await writer.send(passed_on)
                 with watching(request.receive, answer.ping):
-                    await self._pass_back(streams[1], answer)
+                    await self._pass_back(stream, streams[1], answer)
             await answer.end()
         finally:
+            answer.close()
             if self._request_streams.get(name) is streams:
                 del self._request_streams[name]
             for end in streams:
                 end.close()
 
-    async def _pass_back(self, incoming: MemoryObjectReceiveStream[EventMessage], answer: Events) -> None:
+    async def _pass_back(
+        self, stream: Stream, incoming: MemoryObjectReceiveStream[EventMessage], answer: Events
+    ) -> None:
         answered = False
         while not answered:
             item = await incoming.receive()
@@ -168,7 +171,10 @@ class ResumableTransport(StreamableHTTPServerTransport):
                 text = item.message.model_dump_json(by_alias=True, exclude_unset=True)
             # The text alone is held while the client reads.
             del item
-            await answer.send(text, number)
+            if not answered:
+                await answer.send(text, number)
+            elif await answer.answer(text, number):
+                self._events.forget(stream)
 
     async def _handle_get_request(self, request: Request, send: Send) -> None:
         if "last-event-id" not in request.headers:

@@ -12,6 +12,7 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp_types import CallToolResult, TextContent
 
 from fairlead_sidecar.access import events as log
+from fairlead_sidecar.access import sse
 from fairlead_sidecar.access.resumable import RETRY_MILLISECONDS, ResumableSessions
 from tests.integration.app.endpoint import RunningEndpoint, call, initialize, processes, request, until
 from tests.integration.app.streams import Events, events, sleeper
@@ -328,6 +329,7 @@ async def test_what_is_kept_is_bounded_in_bytes_and_time(
 ) -> None:
     monkeypatch.setattr(log, "TOTAL_BYTES", 300_000)
     monkeypatch.setattr(log, "RETENTION_SECONDS", 1.0)
+    monkeypatch.setattr(sse, "OPENING_SECONDS", 0.0)
     backlog = manager(endpoint).backlog
     async with endpoint.http() as http:
         session = await initialize(http, endpoint.url)
@@ -395,3 +397,28 @@ async def test_the_sdks_client_resumes_by_itself(endpoint: RunningEndpoint, gate
     assert result.structured_content is not None
     assert result.structured_content["stdout"] == "late\n"
     assert isinstance(result.content[0], TextContent)
+
+
+async def test_an_answer_that_comes_soon_and_by_itself_is_json_and_not_kept(endpoint: RunningEndpoint) -> None:
+    async with endpoint.http() as http:
+        session = await initialize(http, endpoint.url)
+        before = manager(endpoint).backlog.size
+        answer = await http.post(endpoint.url, headers=session, json=call("execute_command", command="echo soon"))
+        assert answer.headers["content-type"] == "application/json"
+        assert answer.headers["mcp-session-id"] == session["Mcp-Session-Id"]
+        assert stdout(answer.json()) == "soon\n"
+        assert manager(endpoint).backlog.size == before
+
+
+async def test_an_answer_that_comes_late_is_a_stream_that_has_begun_long_before(
+    endpoint: RunningEndpoint, gate: Gate
+) -> None:
+    async with endpoint.http() as http:
+        session = await initialize(http, endpoint.url)
+        async with events(http, "POST", endpoint.url, session, call("execute_command", command=gate.command)) as stream:
+            await until(lambda: bool(stream.ids), "the stream to begin")
+            assert stream.headers["content-type"] == "text/event-stream"
+            assert not stream.messages
+            gate.open()
+            await until(partial(has_ended, stream), "the answer")
+            assert [stdout(message) for message in stream.messages] == ["late\n"]
