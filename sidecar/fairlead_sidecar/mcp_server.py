@@ -38,6 +38,11 @@ class HostServer(Server[Any]):
     subscriptions: Subscriptions
     """Who watches which resources of upstream servers."""
 
+    @property
+    def server_info_stamp(self) -> dict[str, Any]:
+        """See `Server`, which copies it deeply for each answer; ours holds nothing but texts."""
+        return dict(self._server_info_stamp_source)
+
     def get_capabilities(
         self,
         notification_options: NotificationOptions | None = None,  # noqa: ARG002 - it is always the same

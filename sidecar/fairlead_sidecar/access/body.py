@@ -1,8 +1,8 @@
 """A request's body, read ahead within limits and then handed on."""
 
+import asyncio
 from typing import Any, NamedTuple
 
-import anyio
 import pydantic_core
 from starlette.types import Message, Receive
 
@@ -74,18 +74,20 @@ class Body:
                 raise TooLarge
             lease.check(int(declared))
         content = bytearray()
-        with anyio.move_on_after(SECONDS):
-            while True:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise Disconnected
-                content += message.get("body", b"")
-                if len(content) > limit:
-                    raise TooLarge
-                lease.grow(len(content))
-                if not message.get("more_body", False):
-                    return cls(bytes(content), receive)
-        raise TooSlow
+        try:
+            async with asyncio.timeout(SECONDS):
+                while True:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        raise Disconnected
+                    content += message.get("body", b"")
+                    if len(content) > limit:
+                        raise TooLarge
+                    lease.grow(len(content))
+                    if not message.get("more_body", False):
+                        return cls(bytes(content), receive)
+        except TimeoutError:
+            raise TooSlow from None
 
     async def receive(self) -> Message:
         """An ASGI `receive` for what comes behind."""

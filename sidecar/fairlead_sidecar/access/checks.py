@@ -31,6 +31,7 @@ class Route(StrEnum):
     """Where that takes messages."""
 
 
+_ROUTES: dict[str, Route] = {str(route): route for route in Route}
 METHODS = {Route.MCP: ("GET", "POST", "DELETE"), Route.SSE: ("GET",), Route.MESSAGES: ("POST",)}
 """The HTTP methods that they answer; HEAD where there is GET."""
 SERVERS = "/servers/"
@@ -90,7 +91,7 @@ def find_place(request: Request, active: Active, caller: Caller) -> Place:
     """
     base = active.mcp_path.removesuffix(Route.MCP)
     path = request.scope["path"].removesuffix("/")
-    route = next((route for route in Route if path == base + route), None)
+    route = _ROUTES.get(path.removeprefix(base)) if path.startswith(base) else None
     server = None
     if route is None and path.startswith(base + SERVERS) and path.endswith(Route.MCP):
         route, server = Route.MCP, path.removeprefix(base + SERVERS).removesuffix(Route.MCP)

@@ -61,7 +61,8 @@ async def well_formed(server: Server[Any], request: Request, body: Body, state: 
         return None
     if find_duplicated_routing_header(request.headers.items()) is not None:
         return None
-    route = classify_inbound_request(message, headers=dict(request.headers))
+    # Of a header that comes twice the first one counts, as when it is looked up.
+    route = classify_inbound_request(message, headers=dict(reversed(request.headers.items())))
     if not isinstance(route, InboundModernRoute):
         return None
     parsed = JSONRPCRequest.model_construct(**message)

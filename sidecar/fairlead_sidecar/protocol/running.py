@@ -171,7 +171,9 @@ class Runner:
             yield
         finally:
             self._under_way[caller.owner] -= 1
-            self._under_way += Counter()  # else every owner there ever was would stay
+            if not self._under_way[caller.owner]:
+                # Else every owner there ever was would stay.
+                del self._under_way[caller.owner]
 
     def _check_unchanged(self, turn: Turn, tool: Tool) -> None:
         """See that a call may still do what it may have done when it began: a person takes minutes to agree.

@@ -141,10 +141,11 @@ class Commands:
             TooBusy: As many run as may at a time.
             RateLimited: Its token began as many within the hour as it may.
         """
-        running = sum(command.running for command in self._by_id.values())
-        if limits.concurrent_commands is not None and running >= limits.concurrent_commands:
-            msg = f"{running} commands run on this host, as many as may at a time."
-            raise TooBusy(msg, hint="Wait until one has ended, or end one with command_cancel.")
+        if limits.concurrent_commands is not None:
+            running = sum(command.running for command in self._by_id.values())
+            if running >= limits.concurrent_commands:
+                msg = f"{running} commands run on this host, as many as may at a time."
+                raise TooBusy(msg, hint="Wait until one has ended, or end one with command_cancel.")
         if limits.commands_per_hour is None:
             return
         limit = share(limits.commands_per_hour, caller.rate_percent)
