@@ -8,6 +8,7 @@ from typing import Any, cast
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from fairlead_sidecar.access.responses import HELD_KEY
+from fairlead_sidecar.joined_writes import JoinedWrites
 
 HEAD_BYTES = 64 * 1024
 """What a request line and its headers may take, give or take one read from the socket."""
@@ -49,7 +50,7 @@ class BoundedHttp(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """See `asyncio.Protocol`."""
         has_room = self._make_room()
-        super().connection_made(transport)
+        super().connection_made(cast("asyncio.Transport", JoinedWrites(transport, self.loop)))
         transport.set_write_buffer_limits(high=UNSENT_BYTES)
         if has_room:
             self._end_in(HEAD_SECONDS)
