@@ -38,7 +38,7 @@ def insufficient_scope(scope: str, message: str) -> JSONResponse:
 FLUSH_SECONDS = 0.001
 """How long the beginning of an answer waits for what comes next, to be written with it: each write is a system call
 and a packet, and a stream as the SDK sends it begins and ends with several."""
-OPENING_SECONDS = 0.25
+OPENING_SECONDS = 0.5
 """How long a beginning waits that says nothing yet (see `MAY_WAIT`): most answers follow it within that, and a client
 then wakes up once for each instead of twice."""
 MAY_WAIT = "fairlead.may_wait"
