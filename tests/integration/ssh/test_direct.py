@@ -1,8 +1,8 @@
 """TCP connections through the link, to where the host can reach."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 
 import anyio
 import asyncssh
@@ -13,6 +13,8 @@ from fairlead_sidecar.errors import ConnectionLost, LinkError
 from fairlead_sidecar.upstream.errors import ForwardingRefused, NotListening
 from tests.integration.ssh.running import StartLink
 from tests.integration.sshd import Sshd, SshdFactory, eventually, free_port
+
+Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -28,12 +30,23 @@ async def hang_up(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
 
 
 @asynccontextmanager
-async def listening(handler: object = echo) -> AsyncIterator[int]:
-    server = await asyncio.start_server(handler, "127.0.0.1", port := free_port())  # type: ignore[arg-type]  # one of the above
+async def listening(handler: Handler = echo) -> AsyncIterator[int]:
+    writers: list[asyncio.StreamWriter] = []
+
+    async def noted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+        with suppress(ConnectionError):
+            await handler(reader, writer)
+
+    server = await asyncio.start_server(noted, "127.0.0.1", port := free_port())
     try:
         yield port
     finally:
         server.close()
+        for writer in writers:
+            writer.close()
+            with suppress(OSError):
+                await writer.wait_closed()
 
 
 async def receive_all(stream: anyio.abc.ByteStream) -> bytes:
