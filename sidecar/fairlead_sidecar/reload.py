@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from fairlead_sidecar.access.grants import Grants
 from fairlead_sidecar.config import SidecarConfig, digest
+from fairlead_sidecar.narrowing import narrowed
 from fairlead_sidecar.policy import ClosedPolicy, CompiledPolicy, HostPolicy, PolicyInvalid
 from fairlead_sidecar.tools.catalogue import host_tools
 from fairlead_sidecar.tools.spec import Tool
@@ -67,6 +68,12 @@ def activate(raw: bytes) -> Active:
         tools=host_tools(config),
         fault=fault,
     )
+
+
+def less(active: Active, raw: bytes) -> Active:
+    """What stays in force of a configuration when a file that was refused shows that tokens were revoked."""
+    config = narrowed(active.config, raw)
+    return active if config is None else replace(active, config=config, grants=Grants(config))
 
 
 class ConfigSource(Protocol):

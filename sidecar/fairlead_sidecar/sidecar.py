@@ -19,7 +19,7 @@ from fairlead_sidecar.config import McpServer
 from fairlead_sidecar.head_start import HeadStart
 from fairlead_sidecar.leaving import leave
 from fairlead_sidecar.metrics import Metrics
-from fairlead_sidecar.reload import Active, ConfigRefused, ConfigSource, activate
+from fairlead_sidecar.reload import Active, ConfigRefused, ConfigSource, activate, less
 from fairlead_sidecar.ssh.link import Link
 from fairlead_sidecar.statusz import LinkState, LinkStatus, Statusz
 from fairlead_sidecar.tools.command_result import command_facts
@@ -224,17 +224,25 @@ class Sidecar:
     def _load(self) -> None:
         try:
             raw = self._source.poll()
-            if raw is None:
-                return
+        except OSError as error:
+            self._refuse(str(error))
+            return
+        if raw is None:
+            return
+        try:
             active = activate(raw)
-        except (OSError, ConfigRefused) as error:
-            message = str(error)
-            if message != self._config_error:
-                self._config_error = message
-                logger.warning("The configuration was refused: %s", message)
-                self._bump()
+        except ConfigRefused as error:
+            if self.active is not None:
+                self.active = less(self.active, raw)
+            self._refuse(str(error))
             return
         self._accept(active)
+
+    def _refuse(self, message: str) -> None:
+        if message != self._config_error:
+            self._config_error = message
+            logger.warning("The configuration was refused: %s", message)
+            self._bump()
 
     def _look_for_values(self) -> None:
         """Notice values that appear or vanish: a Secret may be mended without any change of the configuration."""

@@ -33,6 +33,23 @@ class SecretMount:
             self.file.symlink_to("..data/config.json")
 
 
+async def test_a_token_that_a_newer_version_s_file_no_longer_has_is_let_in_no_longer(
+    unreachable: SidecarConfig, tmp_path: Path
+) -> None:
+    mount = SecretMount(tmp_path)
+    async with running(unreachable, source=FileSource(mount.file), connected=False) as endpoint:
+        mount.write(endpoint.config.render())
+        await endpoint.settled()
+        digest_before = endpoint.sidecar.status().config_digest
+        revoked = endpoint.config.model_copy(update={"tokens": ()})
+        mount.write(_merged(revoked.render(), '{"flavour": "new"}'))
+        async with endpoint.http() as http:
+            await until(lambda: endpoint.sidecar.status().config_error is not None, "the refusal")
+            answer = await http.post(endpoint.url, json=INITIALIZE)
+            assert (answer.status_code, answer.json()["error"]) == (401, "unauthorized")
+        assert endpoint.sidecar.status().config_digest == digest_before
+
+
 async def test_a_file_that_comes_late_is_waited_for(unreachable: SidecarConfig, tmp_path: Path) -> None:
     mount = SecretMount(tmp_path)
     async with (
