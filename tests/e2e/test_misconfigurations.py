@@ -29,6 +29,7 @@ def _auth(name: str) -> Object:
     return {"auth": {"type": "Secret", "secret": {"name": name}}}
 
 
+_ABSENT = {"name": "absent-app", "key": "token"}
 _STRANGERS_KEY = public_line(new_key())
 MISTAKES = (
     Mistake("wrong-name", "Unreachable", ("no-such-host.invalid", "address"), {"address": "no-such-host.invalid"}),
@@ -62,6 +63,12 @@ MISTAKES = (
         "AuthorityNotFound",
         ("'fleet-ca'", "SSHCertificateAuthority"),
         {"auth": {"type": "Certificate", "certificate": {"authorityRef": {"name": "fleet-ca"}}}},
+    ),
+    Mistake(
+        "no-variable",
+        "SecretNotFound",
+        ("absent-app/token", "spec.environment"),
+        {"environment": {"variables": [{"name": "TOKEN", "valueFrom": {"secretKeyRef": _ABSENT}}]}},
     ),
     Mistake(
         "nowhere-to-run",

@@ -11,6 +11,7 @@ from fairlead_api.remotehost import RemoteHostSpec
 from fairlead_operator.reconcile.endpoint import Endpoint
 from fairlead_operator.reconcile.host_credentials import made_finding
 from fairlead_operator.reconcile.mcp_server_status import passing_since
+from fairlead_operator.reconcile.mounts import needed_by_every_call
 from fairlead_operator.reconcile.objects import Host, Key
 from fairlead_operator.reconcile.observed import GRACE, REACHED, HostObservation, Obstacle, SidecarView
 from fairlead_operator.reconcile.transitions import Finding, by_type, false, true, unknown
@@ -167,6 +168,19 @@ def _credentials(case: _Case) -> Finding | None:
     return finding
 
 
+def _lacking(case: _Case) -> Finding | None:
+    """That no call can do anything for lack of values, if so."""
+    statusz = _statusz(case)
+    lacking = needed_by_every_call(case.spec).intersection(statusz.missing_values if statusz is not None else ())
+    if not lacking:
+        return None
+    return false(
+        HostReason.SECRET_NOT_FOUND,
+        "Agents are refused for lack of values that spec.environment or spec.policy.redact names. Missing, written as"
+        f" <secret>/<key>: {', '.join(sorted(lacking))}.",
+    )
+
+
 def _host_key(case: _Case) -> Finding | None:
     not_seen = unknown(HostReason.HOST_KEY_NOT_SEEN, "No connection got far enough yet to see the host's key.")
     if (refused := _refused(case)) is not None:
@@ -313,4 +327,6 @@ def _ready(case: _Case, connected: Finding | None) -> Finding | None:
         return None if case.holds(HostCondition.READY) else under_way
     if not handshake.ok:
         return false(HostReason.HANDSHAKE_FAILED, f"The MCP handshake through the Service failed: {handshake.message}")
+    if (lacking := _lacking(case)) is not None:
+        return lacking
     return true(HostReason.READY, "SSH login and MCP handshake succeeded: agents can work.")

@@ -36,6 +36,9 @@ def secret_value(reference: SecretKeyRef) -> SecretValue:
     return SecretValue(file=VALUES_DIRECTORY / reference.name / reference.key, name=f"{reference.name}/{reference.key}")
 
 
+_FOR_EVERY_CALL = ("spec.environment", "spec.policy.redact")
+
+
 def _value_references(spec: RemoteHostSpec) -> Iterator[tuple[str, SecretKeyRef]]:
     """The keys of Secrets that variables, headers, the sudo password and redaction name, each with the field."""
     for variable in spec.environment.variables or ():
@@ -62,6 +65,12 @@ def value_keys(spec: RemoteHostSpec) -> Mapping[str, list[str]]:
     for _, reference in _value_references(spec):
         keys[reference.name].add(reference.key)
     return {name: sorted(keys[name]) for name in sorted(keys)}
+
+
+def needed_by_every_call(spec: RemoteHostSpec) -> frozenset[str]:
+    """The values (`<secret>/<key>`) without which no command runs: those of its variables and of what is masked."""
+    references = _value_references(spec)
+    return frozenset(secret_value(reference).name for field, reference in references if field in _FOR_EVERY_CALL)
 
 
 def _value_uses(spec: RemoteHostSpec) -> Mapping[str, str]:

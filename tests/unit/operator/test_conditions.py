@@ -1,4 +1,5 @@
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -69,6 +70,24 @@ def test_a_missing_key_of_a_secret_is_named_while_the_host_stays_ready() -> None
     assert "app/token, app/salt" in by_type(status)["CredentialsReady"]["message"]
     assert condition(status, "Ready") == ("True", "Ready")
     assert condition(observe(host(status=status), WORKING), "CredentialsReady") == ("True", "CredentialsFound")
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"environment": {"variables": [{"name": "T", "valueFrom": {"secretKeyRef": {"name": "app", "key": "token"}}}]}},
+        {"policy": {"redact": [{"secretKeyRef": {"name": "app", "key": "token"}}]}},
+    ],
+    ids=["environment", "redact"],
+)
+def test_a_host_that_has_to_refuse_every_call_for_lack_of_a_value_is_not_ready(spec: dict[str, Any]) -> None:
+    assert WORKING.statusz is not None
+    lacking = replace(WORKING, statusz=WORKING.statusz.model_copy(update={"missing_values": ("app/salt", "app/token")}))
+    status = observe(host(**spec), lacking)
+    assert condition(status, "Ready") == ("False", "SecretNotFound")
+    assert by_type(status)["Ready"]["message"].endswith("written as <secret>/<key>: app/token.")
+    assert condition(status, "Connected") == ("True", "Connected")
+    assert condition(observe(host(**spec, status=status), WORKING), "Ready") == ("True", "Ready")
 
 
 def test_the_hosts_key_is_not_trusted_on_the_word_of_a_jump_host_that_refused_the_login() -> None:
