@@ -52,7 +52,7 @@ def test_a_secret_variable_is_found_follows_its_secret_and_shows_in_no_list_of_p
     assert "-value" not in logs
 
 
-def test_a_missing_secret_and_a_missing_key_are_named_while_the_host_stays_ready(shop: Shop) -> None:
+def test_a_missing_secret_and_a_missing_key_are_named_and_the_host_is_ready_once_they_are_there(shop: Shop) -> None:
     def wait_credentials(status: str, reason: str) -> str:
         found = wait_condition(
             shop.kube, "rh", "web-01", shop.namespace, "CredentialsReady", status, reason=reason, timeout=60
@@ -63,7 +63,8 @@ def test_a_missing_secret_and_a_missing_key_are_named_while_the_host_stays_ready
     assert "'app'" in wait_credentials("False", "SecretNotFound")
     shop.kube.apply(secret(shop.namespace, "app", other="x"))
     wait_until(lambda: "app/token" in wait_credentials("False", "SecretNotFound"), timeout=60, what="the key is named")
-    shop.wait_ready()
+    shop.wait_not_ready("SecretNotFound")
     shop.kube.apply(secret(shop.namespace, "app", token="here"))
     wait_credentials("True", "CredentialsFound")
+    shop.wait_ready()
     wait_until(lambda: output(shop, "echo $TOKEN") == "here\n", timeout=60, what="the value is found")
