@@ -151,7 +151,7 @@ class Operator:
             secrets=self._caches[SECRETS],
             credentials=self._credentials,
             host_keys=self._host_keys,
-            routing=Routing(self._objects, self._applier, self._caches[HTTP_ROUTES]),
+            routing=Routing(self._objects, self._applier, secrets=secrets, http_routes=self._caches[HTTP_ROUTES]),
             runtimes=self._runtimes,
             probe_key=probe_key,
             signing_keys=self._signing_keys,

@@ -56,6 +56,13 @@ def test_service_alone_has_no_route_and_says_so(shop: Shop) -> None:
     wait_until(lambda: initialize(url, shop.token()).status_code == 404, timeout=20, what="nothing answers outside")
 
 
+def test_a_certificate_that_does_not_exist_is_named_and_gates_nothing(shop: Shop) -> None:
+    _endpoint(shop, type="Ingress", ingress={"host": "web-01.example.invalid", "tls": {"secretName": "absent-tls"}})
+    found = _wait_exposed(shop, "SecretNotFound")
+    assert "'absent-tls'" in found["message"]
+    assert condition(shop.host(), "Ready")["status"] == "True"
+
+
 def test_a_gateway_that_does_not_exist_is_named_and_gates_nothing(shop: Shop) -> None:
     _endpoint(shop, type="HTTPRoute", httpRoute={"parentRefs": [{"name": "nowhere"}]})
     found = _wait_exposed(shop, "RouteNotAccepted")
