@@ -77,6 +77,11 @@ class Conversation:
         self._outbound = ctx.session._request_outbound  # noqa: SLF001 - the public ways take only what the SDK models
         self._level = level
 
+    @property
+    def may_outlive_request(self) -> bool:
+        """Whether a question may be the request's answer, so that another request goes on with it."""
+        return False
+
     async def progress(self, params: Json) -> None:
         """See `spec.Interaction`."""
         await self._tell(PROGRESS, self._voice.mask(params))
@@ -132,6 +137,11 @@ class DeferredConversation(Conversation):
         self.on_asked: Callable[[], None] | None = None
         """Called when there is a question to answer."""
         self._count = 0
+
+    @property
+    def may_outlive_request(self) -> bool:
+        """See the base class; a client that can answer nothing is asked nothing."""
+        return any(self.capabilities.get(needed) is not None for needed in NEEDED.values())
 
     async def _answer(self, method: str, params: Json | None) -> Json:
         self._count += 1

@@ -7,8 +7,9 @@ import asyncio
 import contextlib
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import anyio
 import mcp_types as types
@@ -143,7 +144,13 @@ class UpstreamCalls:
         call = self._resumed(turn, subject, params)
         if isinstance(call, PendingCall):
             return await self._next(call)
-        return await self._next(self._begun(turn, target, call, subject, upstream, work=work))
+        conversation, run = self._begun(turn, target, call, subject, upstream, work=work)
+        if work is None and not conversation.may_outlive_request:
+            return await run()
+        task = asyncio.create_task(run())
+        # Nobody may come again for one that waits for answers.
+        task.add_done_callback(lambda done: None if done.cancelled() else done.exception())
+        return await self._next(PendingCall(subject, conversation, task))
 
     def _resumed(self, turn: Turn, subject: Subject, params: Json) -> PendingCall | Json:
         """The call that the request goes on with; else the parameters of a new one."""
@@ -183,7 +190,8 @@ class UpstreamCalls:
         upstream: Upstream,
         *,
         work: Work | None,
-    ) -> PendingCall:
+    ) -> tuple[Conversation, Callable[[], Coroutine[Any, Any, Json]]]:
+        """The conversation with the call's client, and what makes the call."""
         ctx, masks = turn.ctx, turn.record.redactor
         clock = CallClock(turn.active.config.limits.command_timeout)
         voice = Voice(target.server, alone(ctx) is not None, masks.structure if masks else lambda value: value)
@@ -212,10 +220,7 @@ class UpstreamCalls:
                         return await (ask(session) if work is None else work())
                 raise self._runner.cut(turn.caller, Permission.CALL, target.selected_by)
 
-        task = asyncio.create_task(run())
-        # Nobody may come again for one that waits for answers.
-        task.add_done_callback(lambda done: None if done.cancelled() else done.exception())
-        return PendingCall(subject, conversation, task)
+        return conversation, run
 
     @contextlib.contextmanager
     def _counted(self, target: Target) -> Iterator[None]:
