@@ -2,8 +2,8 @@
 
 import base64
 import time
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
+from functools import partial
 from importlib.metadata import version
 
 import httpx2
@@ -45,11 +45,8 @@ class HttpClient:
         self._cookies = httpx2.Cookies()
         self._closed = False
 
-    @asynccontextmanager
-    async def request(
-        self, method: str, url: str, headers: Mapping[str, str], content: bytes | None = None
-    ) -> AsyncIterator[Response]:
-        """Send a request, give its answer while its body is read.
+    async def send(self, method: str, url: str, headers: Mapping[str, str], content: bytes | None = None) -> Response:
+        """Send a request; its answer, whose body is still to be read, and which is then to be released.
 
         Args:
             headers: Names in lower case and values; they come before what is sent by default.
@@ -68,10 +65,11 @@ class HttpClient:
             response = await connection.send(method, url, place.target, sent, content or b"")
             if "set-cookie" in response.headers:
                 self._take_cookies(response, method)
-            yield response
-        finally:
-            connection.done()
+        except BaseException:
             self._release(place.origin, connection)
+            raise
+        response.on_release = partial(self._release, place.origin, connection)
+        return response
 
     def close(self) -> None:
         """Close what is idle now, and what is under way once it is done."""
@@ -92,6 +90,7 @@ class HttpClient:
         return Connection(await self._tunnels.open(place.url))
 
     def _release(self, origin: _Origin, connection: Connection) -> None:
+        connection.done()
         idle = self._idle.setdefault(origin, [])
         now = connection.idle_since = time.monotonic()
         while idle and (len(idle) >= _MAX_IDLE or now - idle[0].idle_since >= _IDLE_SECONDS):

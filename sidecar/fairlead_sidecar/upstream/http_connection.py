@@ -6,7 +6,8 @@ of them here is a parser in C, uvicorn's own.
 
 import re
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Self
 
 import httptools
 
@@ -22,7 +23,7 @@ _FIELDS = re.compile(rb"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+: [\t\x20-\x7e\x80-\xff]*
 
 
 class Response:
-    """An answer, whose body is read while it comes."""
+    """An answer, whose body is read while it comes; at the end of its block it is released."""
 
     def __init__(self, connection: "Connection", url: str, status_code: int, fields: list[tuple[str, str]]) -> None:
         self.url = url
@@ -32,7 +33,21 @@ class Response:
         self.headers: dict[str, str] = {}
         for name, value in fields:
             self.headers[name] = f"{self.headers[name]}, {value}" if name in self.headers else value
+        self.on_release: Callable[[], None] | None = None
+        """Called once, when nothing more is wanted of it."""
         self._connection = connection
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+    def release(self) -> None:
+        """Want nothing more of it."""
+        released, self.on_release = self.on_release, None
+        if released is not None:
+            released()
 
     @property
     def is_success(self) -> bool:

@@ -1,7 +1,6 @@
 """Requests to one server: with its configured headers, within its origin, with errors that have a name."""
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 
 import httpx2
 from mcp_types import JSONRPCError
@@ -35,27 +34,29 @@ class Endpoint:
         self._client = client
         self._headers = read_headers(server.headers)
 
-    @asynccontextmanager
-    async def request(
+    async def send(
         self, method: str, headers: Mapping[str, str], content: bytes | None = None, *, url: str | None = None
-    ) -> AsyncIterator[Response]:
-        """Send a request, give its response while its body is read.
+    ) -> Response:
+        """Send a request; its response, whose body is still to be read and which is then to be released.
 
         A 401 or 403 is tried once more where a header has changed in its Secret since. Redirects are followed where
         they stay at the origin and keep the method, as for a missing `/` at the end.
 
         Raises:
-            UpstreamError: There is no response, or it broke off while it was read.
+            UpstreamError: There is no response; reading it raises the same where it breaks off.
         """
-        url = url or self.url
-        for again in (True, False):
-            # Ours last: they make it a message of the protocol. No compression, which would only cost time.
-            sent = {**self._headers, **headers, "accept-encoding": "identity"}
-            async with self._response(method, url, sent, content) as response:
-                if again and response.status_code in (401, 403) and self._has_new_headers():
-                    continue
-                yield response
-                return
+        response = await self._response(method, url or self.url, headers, content)
+        if response.status_code not in (401, 403):
+            return response
+        try:
+            changed = self._has_new_headers()
+        except UpstreamError:
+            response.release()
+            raise
+        if not changed:
+            return response
+        response.release()
+        return await self._response(method, url or self.url, headers, content)
 
     async def problem(self, response: Response, *, in_session: bool) -> JSONRPCError | UpstreamError:
         """See `http_failures.meaning`; reads the body."""
@@ -66,19 +67,22 @@ class Endpoint:
         """A server's own words, without the secrets that it was given."""
         return Redactor(secret_parts(self._headers)).text(text)
 
-    @asynccontextmanager
-    async def _response(
-        self, method: str, url: str, headers: Mapping[str, str], content: bytes | None
-    ) -> AsyncIterator[Response]:
+    async def _response(self, method: str, url: str, headers: Mapping[str, str], content: bytes | None) -> Response:
+        # Ours last: they make it a message of the protocol. No compression, which would only cost time.
+        sent = {**self._headers, **headers, "accept-encoding": "identity"}
         for _ in range(_REDIRECTS):
-            async with self._client.request(method, url, headers, content) as response:
+            response = await self._client.send(method, url, sent, content)
+            try:
                 following = _following(response, method)
-                if following is None:
-                    if response.is_success:
-                        check_encoding(response)
-                    yield response
-                    return
+                if following is None and response.is_success:
+                    check_encoding(response)
+            except UpstreamError:
+                response.release()
+                raise
+            if following is None:
+                return response
             # What a redirect has for a body is not read.
+            response.release()
             url = str(following)
         raise ProtocolError(f"{shown(url)} redirects again and again.")
 

@@ -51,7 +51,7 @@ class SseWire(HttpWire):
         url = self._post_url.result()
         try:
             with anyio.fail_after(_SEND_SECONDS):
-                async with self._endpoint.request("POST", _JSON, render(message), url=url) as response:
+                with await self._endpoint.send("POST", _JSON, render(message), url=url) as response:
                     if response.is_success:
                         await beginning(response)
                         return
@@ -68,7 +68,7 @@ class SseWire(HttpWire):
 
     async def _run(self) -> None:
         try:
-            async with self._endpoint.request("GET", {"accept": "text/event-stream"}) as response:
+            with await self._endpoint.send("GET", {"accept": "text/event-stream"}) as response:
                 if not response.is_success:
                     refusal = await self._endpoint.problem(response, in_session=False)
                     raise refusal if isinstance(refusal, UpstreamError) else _no_stream(response, refusal)

@@ -7,7 +7,7 @@ behind one general error, and opens a new connection for each answer that comes 
 import asyncio
 import logging
 from collections.abc import Mapping
-from contextlib import AsyncExitStack, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import anyio
@@ -40,7 +40,7 @@ from fairlead_sidecar.upstream.http_events import Event, EventDecoder
 from fairlead_sidecar.upstream.http_failures import BrokenOff, content_type, no_mcp
 from fairlead_sidecar.upstream.http_headers import sendable
 from fairlead_sidecar.upstream.http_wire import HttpWire
-from fairlead_sidecar.upstream.messages import is_answer, is_notification, parse, render
+from fairlead_sidecar.upstream.messages import Answer, cancellation, is_answer, is_notification, parse, render
 
 _logger = logging.getLogger(__name__)
 
@@ -108,7 +108,7 @@ class StreamableWire(HttpWire):
         elif not self._cancelled(message):
             await self._tell(message, headers)
 
-    async def ask(self, request: JSONRPCRequest, headers: Mapping[str, str]) -> JSONRPCMessage:
+    async def ask(self, request: JSONRPCRequest, headers: Mapping[str, str]) -> Answer:
         """See `spec.Asking`."""
         self.check()
         sent = self._headers(SessionMessage(request, ClientMessageMetadata(headers=dict(headers))))
@@ -126,13 +126,8 @@ class StreamableWire(HttpWire):
         return answer
 
     async def _cancel(self, request_id: RequestId, headers: dict[str, str]) -> None:
-        note = JSONRPCNotification(
-            jsonrpc="2.0",
-            method="notifications/cancelled",
-            params={"requestId": request_id, "reason": "caller cancelled"},
-        )
         with anyio.move_on_after(_CANCEL_SECONDS, shield=True), suppress(anyio.BrokenResourceError):
-            await self._tell(note, headers)
+            await self._tell(cancellation(request_id), headers)
 
     async def aclose(self) -> None:
         """End whatever goes on, and tell the server that the session is over."""
@@ -141,8 +136,7 @@ class StreamableWire(HttpWire):
         if self._session_id is None or not goes_on:
             return
         with anyio.move_on_after(_GOODBYE_SECONDS, shield=True), suppress(UpstreamError):
-            async with self._endpoint.request("DELETE", self._common()):
-                pass
+            (await self._endpoint.send("DELETE", self._common())).release()
 
     # --- sending ---
 
@@ -181,7 +175,7 @@ class StreamableWire(HttpWire):
     async def _tell(self, message: JSONRPCMessage, headers: dict[str, str]) -> None:
         try:
             with anyio.move_on_after(_SEND_SECONDS):
-                async with self._endpoint.request("POST", headers, render(message)) as response:
+                with await self._endpoint.send("POST", headers, render(message)) as response:
                     if response.is_success:
                         await beginning(response)
                     else:
@@ -204,12 +198,13 @@ class StreamableWire(HttpWire):
             if self._posts.get(message.id) is post:
                 del self._posts[message.id]
 
-    async def _ask(self, message: JSONRPCRequest, headers: dict[str, str]) -> JSONRPCMessage:
+    async def _ask(self, message: JSONRPCRequest, headers: dict[str, str]) -> Answer:
         """The answer to a request; what comes before it is delivered."""
         position = _Position()
+        streamed = None
         try:
-            async with AsyncExitStack() as stack:
-                response = await stack.enter_async_context(self._endpoint.request("POST", headers, render(message)))
+            response = await self._endpoint.send("POST", headers, render(message))
+            try:
                 if not response.is_success:
                     answer = await self._endpoint.problem(response, in_session=_SESSION_ID in headers)
                     return self._answer(_raise(answer), message)
@@ -220,14 +215,15 @@ class StreamableWire(HttpWire):
                 if content_type(response) != "text/event-stream":
                     raise no_mcp(response)
                 if (streamed := await self._read_events(response, position, message)) is not None:
-                    self._let_end(response, stack)
                     return streamed
+            finally:
+                self._let_go(response, answered=streamed is not None)
             broken_off = BrokenOff("The server ended its response without an answer.")
         except BrokenOff as error:
             broken_off = error
         return await self._resume(message, position, broken_off)
 
-    async def _resume(self, message: JSONRPCRequest, position: _Position, error: BrokenOff) -> JSONRPCMessage:
+    async def _resume(self, message: JSONRPCRequest, position: _Position, error: BrokenOff) -> Answer:
         """Get the rest of a stream that broke off, or that the server ended to be asked for it again."""
         while position.last_id is not None and position.fruitless < _RESUMPTIONS:
             position.fruitless += 1
@@ -237,21 +233,22 @@ class StreamableWire(HttpWire):
                     return answer
         raise error
 
-    async def _stream(self, position: _Position, message: JSONRPCRequest | None) -> JSONRPCMessage | None:
+    async def _stream(self, position: _Position, message: JSONRPCRequest | None) -> Answer | None:
         """Ask for a stream, from where it was read to; the answer to `message`, if it came."""
         headers = {"accept": "text/event-stream", **self._common()}
         if position.last_id is not None:
             headers[_LAST_EVENT_ID] = position.last_id
-        async with AsyncExitStack() as stack:
-            response = await stack.enter_async_context(self._endpoint.request("GET", headers))
+        answer = None
+        response = await self._endpoint.send("GET", headers)
+        try:
             if not response.is_success:
                 _raise(await self._endpoint.problem(response, in_session=_SESSION_ID in headers))
             if content_type(response) != "text/event-stream":
                 raise no_mcp(response)
             answer = await self._read_events(response, position, message)
-            if answer is not None:
-                self._let_end(response, stack)
             return answer
+        finally:
+            self._let_go(response, answered=answer is not None)
 
     async def _listen(self) -> None:
         """The stream of what belongs to no request, asked for again and again while the session lasts."""
@@ -278,7 +275,7 @@ class StreamableWire(HttpWire):
 
     async def _read_events(
         self, response: Response, position: _Position, message: JSONRPCRequest | None
-    ) -> JSONRPCMessage | None:
+    ) -> Answer | None:
         """Deliver what comes until the answer to `message`; None: it did not come."""
         decoder = EventDecoder()
         while piece := await response.read():
@@ -292,34 +289,35 @@ class StreamableWire(HttpWire):
                 await self.deliver(received)
         return None
 
-    def _let_end(self, response: Response, stack: AsyncExitStack) -> None:
+    def _let_go(self, response: Response, *, answered: bool) -> None:
         """Have a stream end by itself behind its answer, so that its connection serves other requests too."""
-        if not response.complete:
-            self.spawn(_read_to_end(response, stack.pop_all()))
+        if answered and not response.complete:
+            self.spawn(_read_to_end(response))
+        else:
+            response.release()
 
-    def _answer(self, answer: JSONRPCMessage, message: JSONRPCRequest) -> JSONRPCMessage:
+    def _answer(self, answer: JSONRPCMessage, message: JSONRPCRequest) -> Answer:
         if not is_answer(answer):
             raise ProtocolError("The server answered a request with something that is no answer.")
         # It came as the answer to this request, whatever it calls it; null is for requests that could not be read.
-        answer.id = message.id  # type: ignore[union-attr]  # `is_answer` leaves only those that have one
+        answer.id = message.id
         if message.method == "initialize":
             self._note_version(answer)
         self._posts.pop(message.id, None)
         self.succeeded()
         return answer
 
-    def _note_version(self, answer: JSONRPCMessage) -> None:
+    def _note_version(self, answer: Answer) -> None:
         result = getattr(answer, "result", None)
         version = result.get("protocolVersion") if isinstance(result, dict) else None
         if isinstance(version, str) and version.isascii() and version.isprintable():
             self._version = version
 
 
-async def _read_to_end(response: Response, stack: AsyncExitStack) -> None:
-    async with stack:
-        with anyio.move_on_after(_DRAIN_SECONDS), suppress(UpstreamError):
-            while await response.read():
-                pass
+async def _read_to_end(response: Response) -> None:
+    with response, anyio.move_on_after(_DRAIN_SECONDS), suppress(UpstreamError):
+        while await response.read():
+            pass
 
 
 def _session_id(response: Response) -> str | None:

@@ -67,11 +67,9 @@ class KeyServerClient:
         headers = {"accept-encoding": "identity", **({} if body is None else {"content-type": "application/json"})}
         client = HttpClient(self._connect)
         try:
-            async with (
-                asyncio.timeout(TIMEOUT_SECONDS),
-                client.request(method, url, headers, content) as response,
-            ):
-                said = await beginning(response)
+            async with asyncio.timeout(TIMEOUT_SECONDS):
+                with await client.send(method, url, headers, content) as response:
+                    said = await beginning(response)
         except TimeoutError:
             raise not_taken(url) from None
         except NotListening as error:

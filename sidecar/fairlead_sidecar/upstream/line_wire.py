@@ -4,11 +4,15 @@ Its ends do their work in the task that reads or sends, so a message takes no fu
 """
 
 import asyncio
+from collections.abc import Mapping
+from contextlib import suppress
 from typing import Protocol, Self
 
 import anyio
 from mcp.shared._stream_protocols import ReadStream, WriteStream
+from mcp.shared.dispatcher import coerce_request_id
 from mcp.shared.message import SessionMessage
+from mcp_types import JSONRPCMessage, JSONRPCRequest, RequestId
 
 from fairlead_sidecar.errors import LinkError
 from fairlead_sidecar.ssh.failures import quoted
@@ -16,7 +20,7 @@ from fairlead_sidecar.ssh.result import CommandEnd
 from fairlead_sidecar.tools.redact import Redactor
 from fairlead_sidecar.upstream.errors import CommandNotFound, Exited, LinkDown, ProtocolError, UpstreamError
 from fairlead_sidecar.upstream.lines import Lines
-from fairlead_sidecar.upstream.messages import MAX_MESSAGE_BYTES, parse, render
+from fairlead_sidecar.upstream.messages import MAX_MESSAGE_BYTES, Answer, cancellation, is_answer, parse, render
 from fairlead_sidecar.upstream.stderr import StandardError
 
 MAX_UNREADABLE = 1000
@@ -27,6 +31,8 @@ _AT_ONCE = 64 * 1024
 """Bytes of a message that are handed over in one step, which can't be cancelled halfway."""
 _SHOWN_BYTES = 16 * 1024
 """Far more than is shown: a secret in it must be whole to be masked."""
+_CANCEL_SECONDS = 5.0
+"""For a server to be told that a request was cancelled."""
 _NOT_FOUND, _NOT_EXECUTABLE = 127, 126
 
 Item = SessionMessage | Exception
@@ -67,6 +73,28 @@ class StdioWire:
         """The first line that was no message, where none was before."""
         self._spoke = False
         self._unreadable = 0
+        self._asked: dict[RequestId, asyncio.Future[Answer]] = {}
+
+    async def ask(
+        self,
+        request: JSONRPCRequest,
+        headers: Mapping[str, str],  # noqa: ARG002 - of HTTP
+    ) -> Answer:
+        """See `spec.Asking`."""
+        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._asked[request.id] = answer
+        try:
+            await self.write.send(SessionMessage(request))
+            return await answer
+        except asyncio.CancelledError:
+            with (
+                anyio.move_on_after(_CANCEL_SECONDS, shield=True),
+                suppress(anyio.BrokenResourceError, anyio.ClosedResourceError),
+            ):
+                await self.write.send(SessionMessage(cancellation(request.id)))
+            raise
+        finally:
+            del self._asked[request.id]
 
     def fault(self) -> UpstreamError | None:
         """Why it ended; before that, what it says instead of MCP."""
@@ -93,7 +121,18 @@ class StdioWire:
         except ProtocolError as error:
             return self._no_message(start, error)
         self._spoke, self._unreadable = True, 0
-        return SessionMessage(message)
+        return None if self._is_taken(message) else SessionMessage(message)
+
+    def _is_taken(self, message: JSONRPCMessage) -> bool:
+        """Give an answer to who has asked here; whether somebody has."""
+        if not is_answer(message) or message.id is None:
+            return False
+        asked = self._asked.get(coerce_request_id(message.id))
+        if asked is None:
+            return False
+        if not asked.done():
+            asked.set_result(message)
+        return True
 
     def over_long(self) -> None:
         """A line never ended."""

@@ -6,7 +6,7 @@ Results of 10 MB and more pass, so no step here makes a copy that it can do with
 import json
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeGuard
 
 from mcp.shared.exceptions import MCPError
 from mcp_types import (
@@ -26,6 +26,8 @@ from pydantic_core import from_json
 from fairlead_sidecar.ssh.failures import quoted
 from fairlead_sidecar.upstream.errors import ProtocolError, UpstreamError
 
+Answer = JSONRPCResponse | JSONRPCError
+"""To a request."""
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 """Of one message from a server; a longer one is an error, before it is all held."""
 MAX_CONTAINERS, MAX_MEMBERS = 1_000_000, 8_000_000
@@ -113,9 +115,15 @@ def request_id_of(message: JSONRPCMessage) -> RequestId | None:
     return message.id if isinstance(message, JSONRPCRequest) else None
 
 
-def is_answer(message: JSONRPCMessage) -> bool:
+def is_answer(message: JSONRPCMessage) -> TypeGuard[Answer]:
     """Whether it answers a request."""
     return isinstance(message, (JSONRPCResponse, JSONRPCError))
+
+
+def cancellation(request_id: RequestId) -> JSONRPCNotification:
+    """What tells a server that nobody waits for an answer any more."""
+    params = {"requestId": request_id, "reason": "caller cancelled"}
+    return JSONRPCNotification(jsonrpc="2.0", method="notifications/cancelled", params=params)
 
 
 def is_notification(message: JSONRPCMessage, method: str) -> bool:

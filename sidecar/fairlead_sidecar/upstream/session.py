@@ -261,11 +261,11 @@ class UpstreamSession:
         request = JSONRPCRequest(jsonrpc="2.0", id=request_id, method=method, **members)
         try:
             answer = await self._asking.ask(request, options.get("headers") or {})
-        except anyio.BrokenResourceError:
+        except (anyio.BrokenResourceError, anyio.ClosedResourceError):
             raise MCPError(code=CONNECTION_CLOSED, message="Connection closed") from None
         if isinstance(answer, JSONRPCResponse):
             return answer.result
-        error = answer.error  # type: ignore[union-attr]  # an answer is one or the other
+        error = answer.error
         raise MCPError(code=error.code, message=error.message, data=error.data)
 
     async def _send(self, method: str, params: Json | None, options: CallOptions, way: _Way | None = None) -> Json:

@@ -11,7 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from mcp.shared._stream_protocols import ReadStream, WriteStream
 from mcp.shared.message import SessionMessage
-from mcp_types import JSONRPCMessage, JSONRPCRequest
+from mcp_types import JSONRPCError, JSONRPCRequest, JSONRPCResponse
 
 from fairlead_sidecar.config import McpServer
 from fairlead_sidecar.statusz import McpServerStatus
@@ -51,7 +51,7 @@ class Wire(Protocol):
 class Asking(Protocol):
     """A wire that knows by itself which answer belongs to which request."""
 
-    async def ask(self, request: JSONRPCRequest, headers: Mapping[str, str]) -> JSONRPCMessage:
+    async def ask(self, request: JSONRPCRequest, headers: Mapping[str, str]) -> JSONRPCResponse | JSONRPCError:
         """Send a request, give its answer once everything was read that came before it.
 
         Cancelled, it tells the server so.
@@ -61,7 +61,7 @@ class Asking(Protocol):
 
         Raises:
             UpstreamError: There is no answer.
-            anyio.BrokenResourceError: The wire has ended.
+            anyio.BrokenResourceError, anyio.ClosedResourceError: The wire has ended.
         """
 
 
