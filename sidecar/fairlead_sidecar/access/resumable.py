@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from functools import partial
 from typing import Any, cast
 from uuid import uuid4
@@ -21,8 +21,9 @@ from mcp.server.streamable_http import (
     check_accept_headers,
 )
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+from mcp.shared._stream_protocols import ReadStream, WriteStream
 from mcp.shared.inbound import MCP_PROTOCOL_VERSION_HEADER
-from mcp.shared.message import SessionMessage
+from mcp.shared.message import ServerMessageMetadata, SessionMessage
 from mcp_types import (
     DEFAULT_NEGOTIATED_VERSION,
     JSONRPCError,
@@ -41,6 +42,7 @@ from fairlead_sidecar.access import responses
 from fairlead_sidecar.access.body import BODY_KEY, MAX_BYTES, Body
 from fairlead_sidecar.access.events import Backlog, EventLog, Stream
 from fairlead_sidecar.access.modern import well_formed
+from fairlead_sidecar.access.session_streams import Outlet
 from fairlead_sidecar.access.sse import Events, event
 from fairlead_sidecar.access.watching import watching
 
@@ -57,6 +59,7 @@ CANCEL_TIMEOUT = 5.0
 """Seconds for a session to take a cancellation; one that does not is ended."""
 
 _STREAM_KEY = "fairlead.stream"
+_Read = ReadStream[SessionMessage | Exception]
 _MODERN = frozenset(version.encode() for version in MODERN_PROTOCOL_VERSIONS)
 
 
@@ -72,6 +75,32 @@ class ResumableTransport(StreamableHTTPServerTransport):
         )
         self._events = events
         self._abandoned = abandoned
+
+    @contextlib.asynccontextmanager
+    async def connect(self) -> AsyncGenerator[tuple[_Read, WriteStream[SessionMessage]], None]:
+        """See the base class, which passes on what the server writes in a task of its own."""
+        async with super().connect() as (read, write):
+            yield read, Outlet(self._pass_on, write)
+
+    async def _pass_on(self, item: SessionMessage) -> None:
+        """Keep what the server sends, and give it to the exchange that it belongs to, or to the standing stream."""
+        if self.is_terminated:
+            raise anyio.ClosedResourceError
+        message, about = item.message, item.metadata
+        related = about.related_request_id if isinstance(about, ServerMessageMetadata) else None
+        if isinstance(message, JSONRPCResponse | JSONRPCError) and message.id is not None:
+            related = message.id
+        name = GET_STREAM_KEY if related is None else str(related)
+        number = await self._events.store_event(name, message)
+        streams = self._request_streams.get(name)
+        if streams is None:
+            return
+        try:
+            await streams[0].send(EventMessage(message, number))
+        except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+            # Nobody reads any more; the client may come back for what is kept.
+            if self._request_streams.get(name) is streams:
+                del self._request_streams[name]
 
     async def terminate(self) -> None:
         """See the base class; nothing is kept."""
