@@ -14,10 +14,10 @@ from typing import Any
 
 import anyio
 import pydantic_core
-from mcp.server._streamable_http_modern import _SSE_HEADERS, _mcp_param_rejection, _sse_event
+from mcp.server._streamable_http_modern import _SSE_HEADERS, _sse_event
 from mcp.server.connection import Connection
 from mcp.server.lowlevel.server import Server
-from mcp.server.runner import modern_error_data, serve_one
+from mcp.server.runner import ServerRunner, aclose_shielded, modern_error_data
 from mcp.server.streamable_http import check_accept_headers
 from mcp.shared.dispatcher import CallOptions
 from mcp.shared.exceptions import NoBackChannelError
@@ -30,7 +30,7 @@ from mcp.shared.inbound import (
 from mcp.shared.jsonrpc_dispatcher import progress_token_from_params
 from mcp.shared.message import ServerMessageMetadata
 from mcp.shared.transport_context import TransportContext
-from mcp_types import JSONRPCError, JSONRPCNotification, JSONRPCRequest, JSONRPCResponse
+from mcp_types import JSONRPCError, JSONRPCNotification, JSONRPCResponse
 from starlette.requests import Request
 from starlette.types import Send
 
@@ -42,8 +42,11 @@ logger = logging.getLogger(__name__)
 _written = json.JSONEncoder(separators=(",", ":"), default=pydantic_core.to_jsonable_python).encode
 
 
-async def well_formed(server: Server[Any], request: Request, body: Body, state: Any) -> "Exchange | None":
+def well_formed(server: Server[Any], request: Request, body: Body, state: Any) -> "Exchange | None":
     """The exchange that a request begins; None where the SDK has to look at it, and to say what is wrong.
+
+    Headers that repeat arguments are not compared with them, as the SDK would: our server tells it of no such tool
+    (`get_tool_input_schema`).
 
     Args:
         body: Taken, where it begins one.
@@ -59,14 +62,12 @@ async def well_formed(server: Server[Any], request: Request, body: Body, state: 
             return None
     if accepted != (True, True) or not _is_request(message) or message["method"] == "subscriptions/listen":
         return None
-    if find_duplicated_routing_header(request.headers.items()) is not None:
+    headers = request.headers.items()
+    if find_duplicated_routing_header(headers) is not None:
         return None
     # Of a header that comes twice the first one counts, as when it is looked up.
-    route = classify_inbound_request(message, headers=dict(reversed(request.headers.items())))
+    route = classify_inbound_request(message, headers=dict(reversed(headers)))
     if not isinstance(route, InboundModernRoute):
-        return None
-    parsed = JSONRPCRequest.model_construct(**message)
-    if await _mcp_param_rejection(server, request, parsed, route, state) is not None:
         return None
     body.take()
     return Exchange(server, request, message, route, state)
@@ -143,12 +144,14 @@ class Exchange:
         """The result, or the error that stands for it."""
         route = self._route
         connection = Connection.from_envelope(route.protocol_version, route.client_info, route.client_capabilities)
+        runner = ServerRunner(self._server, connection, self._state)
         try:
-            return await serve_one(
-                self._server, self, self._method, self._params, connection=connection, lifespan_state=self._state
-            )
+            return await runner.on_request(self, self._method, self._params)
         except Exception as error:  # noqa: BLE001 - as the SDK does: what is unforeseen is logged there
             return JSONRPCError(jsonrpc="2.0", id=self.request_id, error=modern_error_data(error))
+        finally:
+            if connection.exit_stack._exit_callbacks:  # type: ignore[attr-defined]  # noqa: SLF001 - most have nothing to end
+                await aclose_shielded(connection)
 
     async def _answer(self, outcome: dict[str, Any] | JSONRPCResponse | JSONRPCError) -> None:
         if self._streams:

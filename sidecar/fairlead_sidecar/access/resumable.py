@@ -284,7 +284,7 @@ class ResumableSessions(StreamableHTTPSessionManager):
         if scope["method"] != "POST" or self._task_group is None or not _is_modern(scope):
             await super().handle_request(scope, receive, send)
             return
-        exchange = await well_formed(self.app, Request(scope, receive), scope[BODY_KEY], self._lifespan_state)
+        exchange = well_formed(self.app, Request(scope, receive), scope[BODY_KEY], self._lifespan_state)
         if exchange is not None:
             await exchange.serve(send)
             return
