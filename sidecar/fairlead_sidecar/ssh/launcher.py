@@ -14,7 +14,7 @@ from typing import Protocol
 
 import asyncssh
 
-from fairlead_sidecar.ssh.lean import LeanConnection
+from fairlead_sidecar.ssh.lean import LateCommand, LeanConnection
 from fairlead_sidecar.ssh.marker import MARKER, RemoteProcess
 from fairlead_sidecar.ssh.program import WORDS, Program, in_lines, in_size, prompt, say, sudo_ready, waiting_loop
 from fairlead_sidecar.ssh.result import Sink, Stream
@@ -38,14 +38,13 @@ _FLOOD_BYTES = 8 * 1024 * 1024
 # line that says it is ready (start-up files may have written something before it). An incomplete text (the connection
 # broke) is never run.
 _BEGIN = f"set +vx; export {MARKER}=@call@.$$.$PPID SHLVL=2; {WORDS}; IFS= read -r fl_stat 2>/dev/null </proc/$$/stat; "
-_POSIX_SCRIPT = _BEGIN + waiting_loop()
 # `read -N` takes what is there in one system call, where `read` takes byte by byte. It counts characters.
-_BASH_SCRIPT = _BEGIN + (
+_BASH_LOOP = (
     "while IFS= read -rN 8 fl_size; do case $fl_size in "
     'u*) IFS= LC_ALL=C read -rN "${fl_size#u}" fl_text || exit 255;; '
     '*) IFS= read -rN "$fl_size" fl_text || exit 255;; esac; eval "$fl_text"; done; exit 255'
 )
-_BASH_AT_ONCE = _BEGIN + 'IFS= @locale@read -rN @size@ fl_text && eval "$fl_text"; exit 255'
+_BASH_AT_ONCE = 'IFS= @locale@read -rN @size@ fl_text && eval "$fl_text"; exit 255'
 
 
 class Holder(Protocol):
@@ -68,10 +67,17 @@ class Holder(Protocol):
         """There is room again."""
 
 
-class Launcher(asyncssh.SSHClientSession[bytes]):
+class Launcher(LateCommand):
     """One channel: first the waiting shell, then the command."""
 
     holder: Holder | None = None
+    _asked = False
+    """Whether it is decided what the request for the shell says."""
+    _requested = False
+    """Whether the shell was asked for, so that data may be sent."""
+    _let_in = False
+    """Whether sudo let its shell start: what is written from then on is the command's, whatever it looks like."""
+    _eof = False
 
     def __init__(
         self,
@@ -106,24 +112,21 @@ class Launcher(asyncssh.SSHClientSession[bytes]):
         self._on_closed = on_closed
         self._boot_id = boot_id
         self._environment = environment.encode("utf-8", "surrogateescape")
-        self._public = public
+        self._public = public and shell is not None and shell.waits
         self.ordered = ordered
         self._bash = shell is not None and shell.is_bash
         self._frame = in_size if self._bash else in_lines
-        self._unsent = self._frame(self._environment + say(self.nonce, "ready").encode())
+        # With the command; what a shell reads byte by byte goes ahead of need.
+        self._unsent = self._frame(self._environment) if environment and not self._bash else b""
         self._at_once: bytes | None = None
         """What the shell is told, where the command is known before the shell is asked for."""
         self._in_request = False
         """Whether that stands in the request itself."""
         self._channel: asyncssh.SSHClientChannel[bytes] | None = None
-        self._requested = False
-        """Whether the shell was asked for, so that data may be sent."""
         self._early: dict[Stream, bytearray] = {"stdout": bytearray(), "stderr": bytearray()}
         self._passing: dict[Stream, bool] = {"stdout": False, "stderr": False}
         self._program: Program | None = None
         self._passwords = 0
-        self._let_in = False
-        """Whether sudo let its shell start: what is written from then on is the command's, whatever it looks like."""
         self._sink: Sink | None = None
         self._received = 0
         self.active_at = 0.0
@@ -145,25 +148,23 @@ class Launcher(asyncssh.SSHClientSession[bytes]):
         """Whether we closed the channel."""
         self.refused = False
         """Whether the server gave a channel but ran nothing on it."""
-        self._eof = False
         # Watches what holds the output open after the command's end.
         self._look: asyncio.TimerHandle | asyncio.Task[None] | None = None
 
     @property
     def command_line(self) -> str:
         """What sshd is asked to execute."""
-        at_once = ""
-        if self._in_request and self._at_once is not None:
-            script, at_once = _BEGIN, self._at_once.decode()
-        elif not self._bash:
-            script = _POSIX_SCRIPT
-        elif self._at_once is None:
-            script = _BASH_SCRIPT
-        else:
+        if self._at_once is None:
+            script = say(self.nonce, "ready") + (_BASH_LOOP if self._bash else waiting_loop())
+        elif self._in_request:
+            script = self._at_once.decode()
+        elif self._bash:
             locale = "" if self._at_once.isascii() else "LC_ALL=C "
             script = _BASH_AT_ONCE.replace("@locale@", locale).replace("@size@", str(len(self._at_once)))
+        else:
+            script = waiting_loop()
         # Only what is our own: a command may hold these words too.
-        script = script.replace("@call@", self.call_id) + at_once
+        script = _BEGIN.replace("@call@", self.call_id) + script
         # Any shell understands this: one line, no backslash outside printf's formats, no quote inside.
         return script if self.shell is not None and self.shell.waits else f"exec sh -c '{script}'"
 
@@ -203,17 +204,13 @@ class Launcher(asyncssh.SSHClientSession[bytes]):
         self._sink = sink
         self._program = program
         self.active_at = asyncio.get_running_loop().time()
-        if self._channel is None:
-            self._at_once = self._environment + program.text
+        text = self._environment + program.text
+        if not self._asked:
             # A server takes no input before the shell runs, which costs a round trip more.
-            self._in_request = program.public and self._public and len(self._at_once) <= _IN_REQUEST
-            self._in_request = self._in_request and self.shell is not None and self.shell.waits
-            # A request is UTF-8, which a command that names an old file may not be.
-            self._in_request = self._in_request and _is_utf8(self._at_once)
-            self._unsent = self._at_once if self._bash else self._frame(self._at_once)
-            self._unsent = b"" if self._in_request else self._unsent
+            self._at_once, self._in_request = text, program.public and self._fits_request(text)
+            self._unsent = b"" if self._in_request else text if self._bash else self._frame(text)
         else:
-            self._unsent += self._frame(program.text)
+            self._unsent += self._frame(text if self._bash else program.text)
         if program.password is None:
             self._unsent += (program.inner or b"") + program.stdin
         if self._requested:
@@ -231,6 +228,7 @@ class Launcher(asyncssh.SSHClientSession[bytes]):
         """The channel is open; right after this the shell is asked for."""
         self._channel = chan
         self._on_open(self)
+        self._asked = True
         asyncio.get_running_loop().call_soon(self._send)
 
     def data_received(self, data: bytes, datatype: asyncssh.DataType) -> None:
@@ -285,8 +283,19 @@ class Launcher(asyncssh.SSHClientSession[bytes]):
 
     # --- inside ---
 
+    def _fits_request(self, text: bytes) -> bool:
+        """Whether the shell may be told this in the request, where it shows in a process list."""
+        if not self._public or len(text) > _IN_REQUEST:
+            return False
+        try:
+            # A request is UTF-8, which a command that names an old file may not be.
+            text.decode()
+        except UnicodeDecodeError:
+            return False
+        return True
+
     def _send(self) -> None:
-        """Send what is due: variables ahead of need, the command with its input."""
+        """Send what is due: the command with its input, or variables ahead of it."""
         self._requested = True
         if self._channel is None or self.closed:
             return
@@ -414,14 +423,6 @@ class Launcher(asyncssh.SSHClientSession[bytes]):
             self.ended.set()
             self.close()
         return at_exit, rounds
-
-
-def _is_utf8(text: bytes) -> bool:
-    try:
-        text.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def _process(call_id: str, boot_id: str, line: bytes) -> RemoteProcess:

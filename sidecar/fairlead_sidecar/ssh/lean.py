@@ -5,10 +5,13 @@ packet before each and writes every one on its own, so that a host's sshd wakes 
 """
 
 import asyncio
+from typing import AnyStr
 
 import asyncssh
+from asyncssh.channel import SSHChannel
 from asyncssh.constants import MSG_IGNORE
-from asyncssh.packet import SSHPacketLogger
+from asyncssh.logging import SSHLogger
+from asyncssh.packet import SSHPacketLogger, String
 
 _ANSWER_SECONDS = 10.0
 
@@ -21,6 +24,54 @@ class _Unlogged(SSHPacketLogger):
 
 
 _UNLOGGED = _Unlogged()
+
+
+class _Silent(SSHLogger):
+    """Says nothing of channels: what happens on them, commands among it, is nobody's to log."""
+
+    def log(self, level: int, msg: object, *args: object, **kwargs: object) -> None:
+        """See the base class."""
+
+
+_SILENT = _Silent()
+
+
+class LateCommand(asyncssh.SSHClientSession[bytes]):
+    """A session that decides only when it is open what the server is asked to execute."""
+
+    WAITS = "exit 255"
+    """To be given to `create_session` as the command; it is never sent."""
+
+    @property
+    def command_line(self) -> str:
+        """What the server is asked to execute; read once, right after `connection_made`."""
+        raise NotImplementedError
+
+
+class _LeanChannel(asyncssh.SSHClientChannel[bytes]):
+    @property
+    def logger(self) -> SSHLogger:
+        return _SILENT
+
+    def log_received_packet(self, pkttype: int, pktid: int | None, packet: object, note: str = "") -> None:
+        """See the base class."""
+
+    async def _make_request(self, request: bytes, *args: bytes) -> bool | None:
+        if request == b"exec" and isinstance(self._session, LateCommand):
+            args = (String(self._session.command_line),)
+        return await super()._make_request(request, *args)
+
+
+class _LeanTCPChannel(asyncssh.SSHTCPChannel[bytes]):
+    @property
+    def logger(self) -> SSHLogger:
+        return _SILENT
+
+    def log_received_packet(self, pkttype: int, pktid: int | None, packet: object, note: str = "") -> None:
+        """See the base class."""
+
+
+_LEAN: dict[type, type] = {asyncssh.SSHClientChannel: _LeanChannel, asyncssh.SSHTCPChannel: _LeanTCPChannel}
 
 
 class LeanConnection(asyncssh.SSHClientConnection):
@@ -43,6 +94,15 @@ class LeanConnection(asyncssh.SSHClientConnection):
         # They hide what the next block is encrypted with, which only CBC gives away (RFC 4251, section 9.3.1).
         if pkttype != MSG_IGNORE or str(self.get_extra_info("send_cipher")).endswith("-cbc"):
             super().send_packet(pkttype, *args, handler=_UNLOGGED)
+
+    def add_channel(self, chan: SSHChannel[AnyStr]) -> int:
+        """See the base class."""
+        # It is just being made, in a place where nobody can choose its class either.
+        chan.__class__ = _LEAN.get(type(chan), type(chan))
+        return super().add_channel(chan)
+
+    def log_received_packet(self, pkttype: int, pktid: int | None, packet: object, note: str = "") -> None:
+        """See the base class."""
 
     async def settle(self) -> None:
         """Return once the server has done, and we have received, what it had to do before.

@@ -20,6 +20,7 @@ from fairlead_sidecar.ssh.direct import DirectChannels
 from fairlead_sidecar.ssh.environment import HostFacts, configured, preamble, secrets_version
 from fairlead_sidecar.ssh.growth import Growth
 from fairlead_sidecar.ssh.launcher import WINDOW, Launcher
+from fairlead_sidecar.ssh.lean import LateCommand
 from fairlead_sidecar.ssh.limit import SessionLimit
 from fairlead_sidecar.ssh.login import Login
 from fairlead_sidecar.ssh.marker import new_call_id
@@ -388,9 +389,7 @@ class Pool:
     async def _launch(self, launcher: Launcher, member: Member) -> None:
         """Never cancelled by a caller: a channel that is half open could not be closed again."""
         try:
-            await member.connection.create_session(
-                lambda: launcher, launcher.command_line, encoding=None, window=WINDOW
-            )
+            await member.connection.create_session(lambda: launcher, LateCommand.WAITS, encoding=None, window=WINDOW)
         except asyncssh.ChannelOpenError:
             launcher.refused = True
             if not launcher.opened and member in self._members:

@@ -8,6 +8,7 @@ import pytest
 from asyncssh.constants import MSG_CHANNEL_CLOSE, MSG_CHANNEL_DATA, MSG_CHANNEL_OPEN, MSG_CHANNEL_REQUEST
 
 from fairlead_sidecar.ssh.lean import LeanConnection
+from fairlead_sidecar.ssh.pool import BESIDE, WARM
 from fairlead_sidecar.ssh.request import CommandRequest
 from tests.integration.ssh.running import StartLink
 from tests.integration.sshd import SshdFactory, eventually
@@ -62,4 +63,32 @@ async def test_a_session_with_what_it_is_to_read_is_asked_for_in_one_write(
     assert watched.packets.count(MSG_CHANNEL_DATA) > 0
     # The session; the request and all input; the session's end.
     assert watched.writes == 3
+    await link.stop()
+
+
+async def test_a_shell_that_starts_ahead_of_need_is_told_nothing_before_its_command(
+    sshd_factory: SshdFactory, start_link: StartLink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = start_link(sshd_factory(username="deploy").sidecar_config())
+    await link.run("true")
+    await asyncio.sleep(0.5)  # what follows the login
+    watched = Watched(monkeypatch)
+    await link.run("true")
+    # The one that takes its place is there as soon as the request went out.
+    await eventually(lambda: MSG_CHANNEL_REQUEST in watched.packets, "the next shell")
+    assert sorted(watched.packets) == [MSG_CHANNEL_OPEN, MSG_CHANNEL_DATA, MSG_CHANNEL_CLOSE, MSG_CHANNEL_REQUEST]
+    await link.stop()
+
+
+async def test_a_session_that_opens_while_a_command_waits_is_asked_for_that_command(
+    sshd_factory: SshdFactory, start_link: StartLink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = start_link(sshd_factory(username="deploy").sidecar_config())
+    await link.run("true")
+    await asyncio.sleep(0.5)  # what follows the login
+    watched = Watched(monkeypatch)
+    # One more than there are shells that wait, and those that start beside that one.
+    rans = await asyncio.gather(*[link.run(f"echo {number}") for number in range(WARM + 1 + BESIDE)])
+    assert [ran.stdout for ran in rans] == [f"{number}\n".encode() for number in range(len(rans))]
+    assert watched.packets.count(MSG_CHANNEL_DATA) == WARM
     await link.stop()

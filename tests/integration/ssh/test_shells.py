@@ -76,7 +76,7 @@ def seen(ran: Ran) -> tuple[bytes, bytes, int | None, str | None]:
 def settled(outcome: tuple[bytes, bytes, int | None, str | None]) -> tuple[bytes, bytes, int | None, str | None]:
     """An outcome without process numbers and names of temporary files."""
     stdout, stderr, code, signal = outcome
-    return stdout, re.sub(rb"\d+ (?=Segmentation)|(?<=/tmp/sh)\w+", b"", stderr), code, signal
+    return stdout, re.sub(rb" *\d+ (?=Segmentation)|(?<=/tmp/sh)\w+", b"", stderr), code, signal
 
 
 @pytest.mark.parametrize("shell", POSIX)
