@@ -21,6 +21,8 @@ TIMEOUT = 300.0
 MAX_OF_OWNER = 64
 """Questions of one owner that wait for an answer at most; beyond that its oldest are forgotten, and asked anew."""
 
+_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
+
 
 @dataclass(frozen=True)
 class Subject:
@@ -33,8 +35,7 @@ class Subject:
     @classmethod
     def of(cls, owner: str, tool: str, arguments: Mapping[str, Any] | None) -> "Subject":
         """The subject of one call."""
-        canonical = json.dumps(arguments or {}, sort_keys=True, separators=(",", ":"))
-        return cls(owner, tool, hashlib.sha256(canonical.encode()).hexdigest())
+        return cls(owner, tool, hashlib.sha256(_canonical(arguments or {}).encode()).hexdigest())
 
 
 @dataclass(frozen=True)

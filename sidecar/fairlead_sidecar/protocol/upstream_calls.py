@@ -232,7 +232,9 @@ class UpstreamCalls:
             yield
         finally:
             self._changing[target.selected_by] -= 1
-            self._changing += Counter()  # else every tool there ever was would stay
+            if not self._changing[target.selected_by]:
+                # Else every tool there ever was would stay.
+                del self._changing[target.selected_by]
 
     def _enforce(self, active: Active) -> None:
         """End what a host does no more that has become read-only, or whose policy can't be used."""

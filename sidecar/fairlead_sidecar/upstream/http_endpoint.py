@@ -119,8 +119,8 @@ async def beginning(response: Response) -> bytes:
 
 def _location(response: Response) -> httpx2.URL | None:
     """Where it redirects to; None: it does not."""
-    said = response.headers.get("location")
-    if said is None or response.status_code not in _REDIRECTING:
+    said = response.headers.get("location") if response.status_code in _REDIRECTING else None
+    if said is None:
         return None
     try:
         return httpx2.URL(response.url).join(said)

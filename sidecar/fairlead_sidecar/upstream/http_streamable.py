@@ -101,7 +101,8 @@ class StreamableWire(HttpWire):
         """See `Outlet.send`."""
         self.check()
         message = item.message
-        headers = self._headers(item)
+        given = item.metadata.headers if isinstance(item.metadata, ClientMessageMetadata) else None
+        headers = self._headers(message, given or {})
         if isinstance(message, JSONRPCRequest):
             post = self._posts[message.id] = _Post(_is_modern(headers))
             self.spawn(self._request(message, headers, post))
@@ -111,7 +112,7 @@ class StreamableWire(HttpWire):
     async def ask(self, request: JSONRPCRequest, headers: Mapping[str, str]) -> Answer:
         """See `spec.Asking`."""
         self.check()
-        sent = self._headers(SessionMessage(request, ClientMessageMetadata(headers=dict(headers))))
+        sent = self._headers(request, headers)
         try:
             answer = await self._ask(request, sent)
         except UpstreamError as error:
@@ -140,14 +141,13 @@ class StreamableWire(HttpWire):
 
     # --- sending ---
 
-    def _headers(self, item: SessionMessage) -> dict[str, str]:
-        given = item.metadata.headers if isinstance(item.metadata, ClientMessageMetadata) else None
-        if not isinstance(item.message, JSONRPCRequest):
-            return {**_ACCEPT, **self._common(), **(given or {})}
-        if item.message.method == "initialize":
+    def _headers(self, message: JSONRPCMessage, given: Mapping[str, str]) -> dict[str, str]:
+        if not isinstance(message, JSONRPCRequest):
+            return {**_ACCEPT, **self._common(), **given}
+        if message.method == "initialize":
             # What a former attempt said of another version does not hold for it.
             self._version = None
-        headers = {**_ACCEPT, **self._common(), **(given or {})}
+        headers = {**_ACCEPT, **self._common(), **given}
         if MCP_PROTOCOL_VERSION_HEADER in headers and not _is_modern(headers):
             self._version = headers[MCP_PROTOCOL_VERSION_HEADER]
         return headers
