@@ -91,6 +91,8 @@ class Pool:
         self._secrets = secrets_version(environment)
         self._stale: set[Launcher] = set()
         """Shells that were asked for before something changed that they should know."""
+        self._startups: dict[Launcher, asyncio.TimerHandle] = {}
+        """Until when each shell that was started ahead of need has to be ready."""
         self._starting = 0
         self._warming = True
         """Whether shells start here at all."""
@@ -423,7 +425,8 @@ class Pool:
                 launcher.close()
             return
         self._starting -= 1
-        asyncio.get_running_loop().call_later(STARTUP_SECONDS, self._check_start, launcher)
+        loop = asyncio.get_running_loop()
+        self._startups[launcher] = loop.call_later(STARTUP_SECONDS, self._check_start, launcher)
         self._drop_cancelled()
         stale = launcher in self._stale
         # A kill needs none of what has changed; a command would run with what no longer holds.
@@ -439,6 +442,7 @@ class Pool:
             self._close_if_unused(member)
 
     def _check_start(self, launcher: Launcher) -> None:
+        del self._startups[launcher]
         if not launcher.ready.is_set():
             log.warning("The account's login shell does not become ready")
             self._warming = False
@@ -452,6 +456,9 @@ class Pool:
         member.sessions -= 1
         member.granted -= launcher.opened
         self._stale.discard(launcher)
+        if (startup := self._startups.pop(launcher, None)) is not None:
+            # The timer would keep the command's output in memory.
+            startup.cancel()
         if launcher.process is not None:
             self._warming = True
         elif launcher.opened and not launcher.abandoned and member in self._members:
