@@ -68,6 +68,8 @@ class Gate:
             with self._sidecar.work.track(caller) as request.scope[_ITEM_KEY]:
                 with self._budget.lease(caller.owner) as lease:
                     await self._exchange(request, active, caller, lease, response)
+                # A session that ends with its token may end a stream of events before we get to cut it.
+                await response.end_stream()
                 return
             await self._close_cut(request, active, caller, response)
 
@@ -211,8 +213,8 @@ class Gate:
             elif not response.started:
                 revoked = Unauthenticated(reason, "The token was revoked or has expired.")
                 await responses.unauthorized(revoked, active.config)(scope, receive, response)
-            elif not response.finished:
-                await response({"type": "http.response.body", "body": b"", "more_body": False})
+            else:
+                await response.end_stream()
 
 
 def _unauthorized(request: Request, active: Active, refusal: Unauthenticated) -> Response:

@@ -91,6 +91,11 @@ class Response:
         else:
             self._write_within(unhurried=MAY_WAIT in message)
 
+    async def end_stream(self) -> None:
+        """End an answer that has begun and was not ended, as its client expects."""
+        if self.started and not self.finished:
+            await self({"type": "http.response.body", "body": b"", "more_body": False})
+
     def close(self) -> None:
         """Nothing more will come; what still waits belongs to an answer that was given up."""
         self._waiting.clear()
