@@ -49,9 +49,7 @@ class LateCommand(asyncssh.SSHClientSession[bytes]):
 
 
 class _LeanChannel(asyncssh.SSHClientChannel[bytes]):
-    @property
-    def logger(self) -> SSHLogger:
-        return _SILENT
+    logger = _SILENT
 
     def log_received_packet(self, pkttype: int, pktid: int | None, packet: object, note: str = "") -> None:
         """See the base class."""
@@ -63,9 +61,7 @@ class _LeanChannel(asyncssh.SSHClientChannel[bytes]):
 
 
 class _LeanTCPChannel(asyncssh.SSHTCPChannel[bytes]):
-    @property
-    def logger(self) -> SSHLogger:
-        return _SILENT
+    logger = _SILENT
 
     def log_received_packet(self, pkttype: int, pktid: int | None, packet: object, note: str = "") -> None:
         """See the base class."""
