@@ -26,7 +26,8 @@ _OWN = frozenset(_OWN_NAMES.split())
 """Variables that belong to a shell, a terminal or a connection, not to the person."""
 
 _PUBLIC = re.compile(
-    r"PATH|MANPATH|LANG|LANGUAGE|LC_[A-Z]+|LS_COLORS|MAIL|EDITOR|PAGER|TZ|NVM_[A-Z_]+|PYENV_ROOT|XDG_[A-Z_]+"
+    r"PATH|MANPATH|LANG|LANGUAGE|LC_[A-Z]+|LS_COLORS|LESSOPEN|LESSCLOSE|MAIL|EDITOR|PAGER|TZ|NVM_[A-Z_]+|PYENV_ROOT|"
+    r"GOPATH|(JAVA|CARGO|RUSTUP|PNPM)_HOME|XDG_[A-Z_]+"
 )
 """Variables that may show in a process list."""
 
