@@ -46,6 +46,14 @@ def within(address: str | None, cidrs: tuple[str, ...]) -> bool:
     return address in networks(cidrs)
 
 
+def is_subnet(cidr: str, other: str) -> bool:
+    """Whether all addresses of a network are in another one; of one that can't be read nothing is known."""
+    inner, outer = _network(cidr), _network(other)
+    if isinstance(inner, ipaddress.IPv4Network):
+        return isinstance(outer, ipaddress.IPv4Network) and inner.subnet_of(outer)
+    return inner is not None and isinstance(outer, ipaddress.IPv6Network) and inner.subnet_of(outer)
+
+
 def client_address(peer: str | None, forwarded: Sequence[str], proxies: Networks) -> str | None:
     """The address of the client itself.
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from fairlead_sidecar.config import (
     SidecarConfig,
     Target,
     TokenGrant,
+    ToolSelection,
 )
 from fairlead_sidecar.narrowing import narrowed
 
@@ -92,6 +94,71 @@ def test_a_token_that_expires_sooner_does_so() -> None:
     config = narrowed(in_force(), newer(expires, FIRST, SECOND))
     assert config is not None
     assert [token.expires_at is None for token in config.tokens] == [True, False]
+
+
+def test_a_token_is_let_do_no_more_than_before() -> None:
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    bounded = FIRST.model_copy(
+        update={
+            "tools": ToolSelection(allow=("read_*", "list_files"), deny=("read_secret",)),
+            "source_cidrs": ("10.1.0.0/16", "192.0.2.1"),
+            "rate_percent": 50,
+            "expires_at": now,
+        }
+    )
+    wider = bounded.model_copy(
+        update={
+            "tools": ToolSelection(allow=("*",)),
+            "source_cidrs": ("10.0.0.0/8", "192.0.2.0/24"),
+            "rate_percent": 200,
+            "expires_at": now + timedelta(days=1),
+        }
+    )
+    assert narrowed(configuration(bounded), newer(nothing, wider)) in (None, configuration(bounded))
+    assert narrowed(configuration(bounded), newer(nothing, FIRST)) in (None, configuration(bounded))
+    # A version may call a bound by another name.
+    assert narrowed(configuration(bounded), newer(lambda data: data["tokens"][0].pop("tools"), bounded)) is None
+
+
+def test_a_token_is_let_do_only_what_both_configurations_allow() -> None:
+    former = FIRST.model_copy(
+        update={
+            "tools": ToolSelection(allow=("read_*", "list_files", "job_?", "job_id_?"), deny=("a",)),
+            "source_cidrs": ("10.0.0.0/8", "192.0.2.1"),
+            "rate_percent": 100,
+        }
+    )
+    after = FIRST.model_copy(
+        update={
+            "tools": ToolSelection(allow=("read_file", "list_*", "job_*", "job_id_7", "execute_command"), deny=("b",)),
+            "source_cidrs": ("10.2.0.0/16", "192.0.2.0/24", "fd00::/8"),
+            "rate_percent": 20,
+        }
+    )
+    config = narrowed(configuration(former), newer(nothing, after))
+    assert config is not None
+    (token,) = config.tokens
+    assert set(token.tools.allow or ()) == {"read_file", "list_files", "job_?", "job_id_?", "job_id_7"}
+    assert set(token.tools.deny) == {"a", "b"}
+    assert set(token.source_cidrs or ()) == {"10.2.0.0/16", "192.0.2.1"}
+    assert token.rate_percent == 20
+
+
+def test_what_has_nothing_in_common_lets_nothing_through() -> None:
+    former = FIRST.model_copy(update={"tools": ToolSelection(allow=("job_?",)), "source_cidrs": ("10.0.0.0/8",)})
+    after = FIRST.model_copy(update={"tools": ToolSelection(allow=("read_*",)), "source_cidrs": ("fd00::/8",)})
+    config = narrowed(configuration(former), newer(nothing, after))
+    assert config is not None
+    assert (config.tokens[0].tools.allow, config.tokens[0].source_cidrs) == ((), ())
+
+
+def test_tokens_of_another_kind_keep_nobody_in_force() -> None:
+    def other_kind(data: dict[str, Any]) -> None:
+        data["tokens"] += [{"id": "dddddddddddd", "certificate": "c"}, {"id": [], "secret_sha256": None}, 3]
+
+    config = narrowed(in_force(), newer(other_kind, SECOND))
+    assert config is not None
+    assert config.tokens == (SECOND,)
 
 
 def test_a_token_whose_bounds_can_not_be_read_is_let_in_no_longer() -> None:
