@@ -66,6 +66,8 @@ class Stream:
     abandoned_at: float | None = None
     """Since when (the loop's clock) nobody has been listening, although the answer is still to come."""
     changed: asyncio.Event = field(default_factory=asyncio.Event)
+    expiry: asyncio.TimerHandle | None = None
+    """Forgets it a while after its answer."""
 
     def event_id(self, number: int) -> str:
         """The id of its event `number`; 0 stands for its beginning."""
@@ -137,7 +139,7 @@ class EventLog(EventStore):
         stream.newest += 1
         if isinstance(message, JSONRPCResponse | JSONRPCError) and stream.name != GET_STREAM_KEY:
             stream.answer, stream.abandoned_at = stream.newest, None
-            asyncio.get_running_loop().call_later(RETENTION_SECONDS, self.forget, stream)
+            stream.expiry = asyncio.get_running_loop().call_later(RETENTION_SECONDS, self.forget, stream)
         if not self._closed:
             text = message.model_dump_json(by_alias=True, exclude_unset=True)
             self._backlog.add(self._owner, Event(stream, stream.newest, text))
@@ -198,6 +200,9 @@ class EventLog(EventStore):
 
     def forget(self, stream: Stream) -> None:
         """Nobody can take it up again."""
+        if stream.expiry is not None:
+            # It would keep every request of the last minute in memory.
+            stream.expiry.cancel()
         for event in list(stream.events.values()):
             self._backlog.drop(self._owner, event)
         self._by_number.pop(stream.number, None)

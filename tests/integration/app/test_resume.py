@@ -1,6 +1,7 @@
 """Handshake-era clients that lose a stream: they can take it up again, and their commands die when they don't."""
 
 import asyncio
+import gc
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -408,6 +409,18 @@ async def test_an_answer_that_comes_soon_and_by_itself_is_json_and_not_kept(endp
         assert answer.headers["mcp-session-id"] == session["Mcp-Session-Id"]
         assert stdout(answer.json()) == "soon\n"
         assert manager(endpoint).backlog.size == before
+
+
+async def test_nothing_is_left_of_requests_that_were_answered_with_json(hostless: RunningEndpoint) -> None:
+    async with hostless.http() as http:
+        session = await initialize(http, hostless.url)
+        gc.collect()
+        before = sum(isinstance(each, log.Stream) for each in gc.get_objects())
+        for number in range(20):
+            answer = await http.post(hostless.url, headers=session, json=request("ping") | {"id": f"quick-{number}"})
+            assert answer.headers["content-type"] == "application/json"
+        gc.collect()
+        assert sum(isinstance(each, log.Stream) for each in gc.get_objects()) <= before + 1
 
 
 async def test_an_answer_that_comes_late_is_a_stream_that_has_begun_long_before(
