@@ -163,6 +163,11 @@ class EventLog(EventStore):
         stream.request = request
         return stream
 
+    def is_taken(self, name: str) -> bool:
+        """Whether another request's stream has the name, whose answer is still to come."""
+        stream = self._by_name.get(name)
+        return name == GET_STREAM_KEY or (stream is not None and stream.request is not None and stream.answer is None)
+
     def prime(self, name: str) -> None:
         """The client of this stream understands an event that only names it."""
         self._by_name[name].primed = True

@@ -26,6 +26,8 @@ from mcp.shared.inbound import MCP_PROTOCOL_VERSION_HEADER
 from mcp.shared.message import ServerMessageMetadata, SessionMessage
 from mcp_types import (
     DEFAULT_NEGOTIATED_VERSION,
+    INVALID_REQUEST,
+    ErrorData,
     JSONRPCError,
     JSONRPCNotification,
     JSONRPCRequest,
@@ -36,6 +38,7 @@ from mcp_types import (
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS, is_version_at_least
 from sse_starlette import EventSourceResponse
 from starlette.requests import Request
+from starlette.responses import JSONResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from fairlead_sidecar.access import responses
@@ -165,6 +168,9 @@ class ResumableTransport(StreamableHTTPServerTransport):
         name, writer = str(message.id), self._read_stream_writer
         if writer is None:
             return
+        if self._events.is_taken(name):
+            await _taken(message.id)(request.scope, request.receive, send)
+            return
         version = request.headers.get(MCP_PROTOCOL_VERSION_HEADER, DEFAULT_NEGOTIATED_VERSION)
         await self._mint_priming_event(name, version)
         streams = anyio.create_memory_object_stream[EventMessage](REQUEST_STREAM_BUFFER_SIZE)
@@ -262,6 +268,13 @@ def _ordinary(request: Request) -> JSONRPCRequest | None:
         return None
     body.take()
     return message
+
+
+def _taken(request: RequestId) -> JSONResponse:
+    """The refusal of an id that a session uses twice at a time: nobody could tell the answers apart."""
+    message = "A request with this id is under way in this session: give each request an id of its own."
+    error = JSONRPCError(jsonrpc="2.0", id=request, error=ErrorData(code=INVALID_REQUEST, message=message))
+    return JSONResponse(error.model_dump(by_alias=True, exclude_none=True), status_code=400)
 
 
 def _priming(stream: Stream) -> bytes:

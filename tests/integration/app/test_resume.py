@@ -400,6 +400,32 @@ async def test_the_sdks_client_resumes_by_itself(endpoint: RunningEndpoint, gate
     assert isinstance(result.content[0], TextContent)
 
 
+@pytest.mark.parametrize("again", [1, "1"])
+async def test_an_id_that_is_under_way_is_refused_until_it_was_answered(
+    endpoint: RunningEndpoint, gate: Gate, again: int | str
+) -> None:
+    async with endpoint.http() as http:
+        session = await initialize(http, endpoint.url)
+        first, second = (call("execute_command", command=command) for command in (gate.command, "echo second"))
+        async with events(http, "POST", endpoint.url, session, first | {"id": 1}) as stream:
+            await until(lambda: bool(processes(str(gate.file))) and bool(stream.ids), "the command to run")
+            refused = await http.post(endpoint.url, headers=session, json=second | {"id": again})
+            assert (refused.status_code, refused.json()["id"]) == (400, again)
+            assert "under way" in refused.json()["error"]["message"]
+            gate.open()
+            await until(partial(has_ended, stream), "the answer")
+            assert [stdout(message) for message in stream.messages] == ["late\n"]
+        answer = await http.post(endpoint.url, headers=session, json=second | {"id": again})
+        assert stdout(answer.json()) == "second\n"
+
+
+async def test_the_name_of_the_standing_stream_is_no_id(endpoint: RunningEndpoint) -> None:
+    async with endpoint.http() as http:
+        session = await initialize(http, endpoint.url)
+        message = call("connection_status") | {"id": "_GET_stream"}
+        assert (await http.post(endpoint.url, headers=session, json=message)).status_code == 400
+
+
 async def test_an_answer_that_comes_soon_and_by_itself_is_json_and_not_kept(endpoint: RunningEndpoint) -> None:
     async with endpoint.http() as http:
         session = await initialize(http, endpoint.url)
