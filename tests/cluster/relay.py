@@ -51,9 +51,21 @@ async def serve(namespace: Path, routes: dict[int, tuple[str, int]]) -> None:
     """Relay each listening port on 127.0.0.1 to its host and port inside the namespace, until cancelled."""
     listeners = [(socket.create_server(("127.0.0.1", port)), target) for port, target in routes.items()]
     join(namespace, CLONE_NEWNET)
+    # asyncio refers to its tasks weakly: without this, a relay whose one end has finished sending may be collected as
+    # garbage, and its other end be closed in the middle of an answer.
+    relays: set[asyncio.Task[None] | None] = set()
+
+    async def accept(target: tuple[str, int], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        relay = asyncio.current_task()
+        relays.add(relay)
+        try:
+            await _relay(target, reader, writer)
+        finally:
+            relays.discard(relay)
+
     async with contextlib.AsyncExitStack() as stack:
         for listener, target in listeners:
-            server = await asyncio.start_server(partial(_relay, target), sock=listener)
+            server = await asyncio.start_server(partial(accept, target), sock=listener)
             await stack.enter_async_context(server)
         await asyncio.get_running_loop().create_future()
 
