@@ -38,11 +38,14 @@ def insufficient_scope(scope: str, message: str) -> JSONResponse:
 FLUSH_SECONDS = 0.001
 """How long the beginning of an answer waits for what comes next, to be written with it: each write is a system call
 and a packet, and a stream as the SDK sends it begins and ends with several."""
+FIRST_SECONDS = 0.02
+"""The same for the first write, with the head. A proxy in Go (net/http) that passes a head on before it has seen the
+end of the request's body closes that, fails over it, and gives up the rest of the answer."""
 OPENING_SECONDS = 0.5
 """How long a beginning waits that says nothing yet (see `MAY_WAIT`): most answers follow it within that, and a client
 then wakes up once for each instead of twice."""
 MAY_WAIT = "fairlead.may_wait"
-"""A body message with this member tells its client nothing that it could use before it loses the connection."""
+"""A message with this member tells its client nothing that it could use before it loses the connection."""
 HELD_KEY = "fairlead.held"
 """Where the ASGI scope has what tells a connection how many bytes of an answer wait elsewhere for it to take them."""
 FLUSH_BYTES = 16 * 1024
@@ -61,6 +64,8 @@ class Response:
         self._waiting: list[Message] = []
         self._size = 0
         self._timer: asyncio.TimerHandle | None = None
+        self._begun = False
+        """Whether anything went out."""
         self._unhurried = False
         """Whether the timer leaves `OPENING_SECONDS`."""
         self._flush: asyncio.Task[None] | None = None
@@ -108,7 +113,8 @@ class Response:
                 return
             self._timer.cancel()
         self._unhurried = unhurried
-        seconds = OPENING_SECONDS if unhurried else FLUSH_SECONDS
+        hurried = FLUSH_SECONDS if self._begun else FIRST_SECONDS
+        seconds = OPENING_SECONDS if unhurried else hurried
         self._timer = asyncio.get_running_loop().call_later(seconds, self._write_soon)
 
     def _write_soon(self) -> None:
@@ -136,6 +142,7 @@ class Response:
         if self.finished:
             return
         try:
+            self._begun = True
             if waiting and waiting[0]["type"] == "http.response.start":
                 await self._send(waiting[0])
                 waiting = waiting[1:]

@@ -154,9 +154,13 @@ class ResumableTransport(StreamableHTTPServerTransport):
                 self._left(stream)
 
     async def _primed(self, scope: Scope, send: Send, message: Message) -> None:
-        await send(message)
+        if message["type"] != "http.response.start":
+            await send(message)
+            return
+        # A head alone says nothing, and may do harm (see `responses.FIRST_SECONDS`).
+        await send({**message, responses.MAY_WAIT: True})
         stream = scope.get(_STREAM_KEY)
-        if message["type"] == "http.response.start" and stream is not None and stream.primed:
+        if stream is not None and stream.primed:
             priming = {"type": "http.response.body", "body": _priming(stream), "more_body": True}
             await send({**priming, responses.MAY_WAIT: True})
 

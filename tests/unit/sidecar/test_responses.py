@@ -5,7 +5,14 @@ import asyncio
 import pytest
 from starlette.types import Message
 
-from fairlead_sidecar.access.responses import FLUSH_BYTES, FLUSH_SECONDS, MAY_WAIT, OPENING_SECONDS, Response
+from fairlead_sidecar.access.responses import (
+    FIRST_SECONDS,
+    FLUSH_BYTES,
+    FLUSH_SECONDS,
+    MAY_WAIT,
+    OPENING_SECONDS,
+    Response,
+)
 
 START: Message = {"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/event-stream")]}
 
@@ -56,6 +63,16 @@ async def test_a_beginning_without_a_continuation_does_not_wait_for_long() -> No
     await client.written()
     await response(body(b"last", more=False))
     assert client.bodies == [b"first", b"last"]
+
+
+async def test_a_head_waits_a_moment_for_what_comes_soon() -> None:
+    client = Client()
+    response = Response(client)
+    await response(START)
+    await asyncio.sleep(FIRST_SECONDS / 4)
+    assert client.messages == []
+    await response(body(b"answer", more=False))
+    assert client.messages == [START, body(b"answer", more=False)]
 
 
 async def test_a_beginning_that_tells_nothing_waits_for_the_answer() -> None:
