@@ -177,7 +177,7 @@ def _lacking(case: _Case) -> Finding | None:
     return false(
         HostReason.SECRET_NOT_FOUND,
         "Agents are refused for lack of values that spec.environment or spec.policy.redact names. Missing, written as"
-        f" <secret>/<key>: {', '.join(sorted(lacking))}.",
+        f" <secret>/<key>: {', '.join(sorted(lacking))}. Add them to the Secrets, or mend the references.",
     )
 
 

@@ -5,6 +5,7 @@ packet before each and writes every one on its own, so that a host's sshd wakes 
 """
 
 import asyncio
+from abc import ABC, abstractmethod
 from typing import AnyStr
 
 import asyncssh
@@ -36,16 +37,16 @@ class _Silent(SSHLogger):
 _SILENT = _Silent()
 
 
-class LateCommand(asyncssh.SSHClientSession[bytes]):
+class LateCommand(asyncssh.SSHClientSession[bytes], ABC):
     """A session that decides only when it is open what the server is asked to execute."""
 
     WAITS = "exit 255"
     """To be given to `create_session` as the command; it is never sent."""
 
     @property
+    @abstractmethod
     def command_line(self) -> str:
         """What the server is asked to execute; read once, right after `connection_made`."""
-        raise NotImplementedError
 
 
 class _LeanChannel(asyncssh.SSHClientChannel[bytes]):

@@ -85,7 +85,8 @@ def test_a_host_that_has_to_refuse_every_call_for_lack_of_a_value_is_not_ready(s
     lacking = replace(WORKING, statusz=WORKING.statusz.model_copy(update={"missing_values": ("app/salt", "app/token")}))
     status = observe(host(**spec), lacking)
     assert condition(status, "Ready") == ("False", "SecretNotFound")
-    assert by_type(status)["Ready"]["message"].endswith("written as <secret>/<key>: app/token.")
+    message = by_type(status)["Ready"]["message"]
+    assert message.endswith("written as <secret>/<key>: app/token. Add them to the Secrets, or mend the references.")
     assert condition(status, "Connected") == ("True", "Connected")
     assert condition(observe(host(**spec, status=status), WORKING), "Ready") == ("True", "Ready")
 
