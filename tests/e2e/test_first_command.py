@@ -2,6 +2,8 @@
 
 from tests.e2e.support.agent import agent, call, initialize
 from tests.e2e.support.hosts import Shop
+from tests.e2e.support.kube import condition
+from tests.e2e.support.waiting import wait_until
 
 
 async def test_an_agent_lists_the_tools_and_runs_a_command_through_the_ingress(shared_shop: Shop) -> None:
@@ -25,11 +27,16 @@ async def test_what_an_agent_writes_is_on_the_host(shared_shop: Shop) -> None:
 
 
 def test_kubectl_get_shows_what_a_person_needs(shared_shop: Shop) -> None:
-    table = shared_shop.kube.run("get", "rh", "-n", shared_shop.namespace)
-    header, row = table.splitlines()
+    def read() -> tuple[list[str], str, str] | None:
+        """The table, and the reason of `Exposed` where it was the same before and after."""
+        reason = condition(shared_shop.host(), "Exposed")["reason"]
+        table = shared_shop.kube.run("get", "rh", "-n", shared_shop.namespace)
+        same = condition(shared_shop.host(), "Exposed")["reason"] == reason
+        return (table.splitlines(), reason, shared_shop.url()) if same else None
+
+    (header, row), reason, url = wait_until(read, timeout=30, what="status that stands still")
     assert header.split() == ["NAME", "READY", "REASON", "EXPOSED", "URL", "AGE"]
-    exposed = next(c for c in shared_shop.host()["status"]["conditions"] if c["type"] == "Exposed")
-    assert row.split()[:5] == ["web-01", "True", "Ready", exposed["reason"], shared_shop.url()]
+    assert row.split()[:5] == ["web-01", "True", "Ready", reason, url]
 
 
 async def test_every_condition_of_a_ready_host_says_so(shared_shop: Shop) -> None:

@@ -87,8 +87,13 @@ def alone(shop: Shop, name: str = "stock") -> str:
 
 
 def pod(shop: Shop) -> str:
-    (found,) = shop.kube.list("pods", shop.namespace, "fairlead.dev/host=web-01")
-    return str(found["metadata"]["uid"])
+    """The uid of the only pod; a Secret that the operator saw after its host has led to a second one for a moment."""
+
+    def only() -> str | None:
+        found = shop.kube.list("pods", shop.namespace, "fairlead.dev/host=web-01")
+        return str(found[0]["metadata"]["uid"]) if len(found) == 1 else None
+
+    return wait_until(only, timeout=60, what="one pod")
 
 
 def described(shop: Shop) -> str:

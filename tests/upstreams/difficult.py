@@ -27,6 +27,7 @@ class Difficult:
         self._next = 0
         self._answers: dict[str, tuple[threading.Event, list[Json]]] = {}
         self._cancelled: set[object] = set()
+        self._woken = False
         self._added: list[str] = []
         self._tools: dict[str, Callable[[Json, Json], str]] = {
             "echo": lambda given, _: str(given.get("text", "")),
@@ -35,6 +36,7 @@ class Difficult:
             "directory": lambda _given, _: os.getcwd(),  # noqa: PTH109 - pathlib would have to be imported for it
             "big": lambda given, _: "x" * int(given["bytes"]),
             "sleep": self._sleep,
+            "wake": self._wake,
             "die": self._die,
             "malformed": self._malformed,
             "flood": self._flood,
@@ -120,7 +122,7 @@ class Difficult:
 
     def _sleep(self, given: Json, context: Json) -> str:
         until = time.monotonic() + float(given["seconds"])
-        while time.monotonic() < until:
+        while time.monotonic() < until and not self._woken:
             if context["request"] in self._cancelled:
                 if "file" in given:
                     with open(given["file"], "w") as file:  # noqa: PTH123 - as above
@@ -128,6 +130,10 @@ class Difficult:
                 return "cancelled"
             time.sleep(0.02)
         return "slept"
+
+    def _wake(self, _given: Json, _context: Json) -> str:
+        self._woken = True
+        return "woken"
 
     def _die(self, given: Json, _context: Json) -> str:
         sys.stderr.write("difficult: the disk is on fire\n")

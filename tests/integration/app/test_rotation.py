@@ -38,7 +38,7 @@ async def test_what_was_begun_with_the_former_token_goes_on_after_its_time_and_d
             await endpoint.settled()
             assert (await http.post(endpoint.url, json=INITIALIZE)).status_code == 401
             asks = call("command_output", command_id=answer["result"]["structuredContent"]["command_id"])
-            (still,) = lines_of(await later.post(endpoint.url, json=asks, headers=session))
+            (still,) = lines_of(await later.post(endpoint.url, json=asks | {"id": "asks"}, headers=session))
             assert still["result"]["structuredContent"]["status"] == "running"
             assert not calling.ended
             assert not waiting.ended

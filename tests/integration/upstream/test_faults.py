@@ -164,8 +164,8 @@ def _orphans(sshd: Sshd) -> int:
 
 async def test_a_list_that_changes_during_a_call_does_not_touch_the_call(sshd_factory: SshdFactory) -> None:
     async with host(sshd_factory, difficult("one"), difficult("good")) as there, neighbours(there, "one", "good"):
-        waiting = asyncio.create_task(there.call("one__sleep", seconds=1.5))
-        await asyncio.sleep(0.2)
+        waiting = asyncio.create_task(there.call("one__sleep", seconds=60))
+        await until(lambda: there.calling("one__sleep"), "the call")
         await there.call("one__add_tool", name="grown")
 
         async def listed() -> bool:
@@ -175,6 +175,7 @@ async def test_a_list_that_changes_during_a_call_does_not_touch_the_call(sshd_fa
         await until(listed, "the new tool")
         assert await there.call("one__grown") == ("added", None)
         assert not waiting.done()
+        await there.call("one__wake")
         assert await waiting == ("slept", None)
 
 
