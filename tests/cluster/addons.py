@@ -69,7 +69,7 @@ def gateway_crds(kubectl: Path, kubeconfig: Path, source: str, *, version: str) 
     if _run(kubectl, kubeconfig, *query) == f"v{version}":
         return
     _run(kubectl, kubeconfig, *_APPLY, source)
-    _run(kubectl, kubeconfig, "wait", "--for=condition=Established", "--timeout=30s", "-f", source)
+    _run(kubectl, kubeconfig, "wait", "--for=condition=Established", "--timeout=90s", "-f", source)
 
 
 def _run(kubectl: Path, kubeconfig: Path, *arguments: str, stdin: str = "") -> str:

@@ -143,7 +143,7 @@ class Node:
                 [*command, str(self.state.root), str(programs), str(self.program(pause))],
                 born=namespaces.children_in_new_pid_namespace,
             )
-        wait_until(self._is_set_up, "the node's namespaces", timeout=10, explain=lambda: self.processes.tail("init"))
+        wait_until(self._is_set_up, "the node's namespaces", timeout=30, explain=lambda: self.processes.tail("init"))
 
     def program(self, path: Path) -> Path:
         """Return where the node sees a program of the cache."""
@@ -187,7 +187,7 @@ class Node:
         wait_until(
             lambda: self.run("ctr", "version", check=False) is not None,
             "containerd",
-            timeout=30,
+            timeout=90,
             explain=lambda: self.processes.tail("containerd"),
         )
 

@@ -154,16 +154,16 @@ def _install(machine: Node, programs: Mapping[str, Path], ports: Mapping[str, in
         ],
     )
     for arguments in (
-        ("wait", "--for=condition=Ready", f"node/{node.NAME}", "--timeout=60s"),
-        ("-n", "kube-system", "rollout", "status", "deployment/coredns", "--timeout=60s"),
-        ("-n", "traefik", "rollout", "status", "deployment/traefik", "--timeout=60s"),
-        ("-n", "traefik", "wait", "--for=condition=Programmed", "gateway/traefik", "--timeout=60s"),
+        ("wait", "--for=condition=Ready", f"node/{node.NAME}", "--timeout=180s"),
+        ("-n", "kube-system", "rollout", "status", "deployment/coredns", "--timeout=180s"),
+        ("-n", "traefik", "rollout", "status", "deployment/traefik", "--timeout=180s"),
+        ("-n", "traefik", "wait", "--for=condition=Programmed", "gateway/traefik", "--timeout=180s"),
     ):
         done = _kubectl(machine, programs, *arguments)
         if done.returncode:
             logs = machine.processes.tail("kubelet")
             raise ClusterError(f"kubectl {' '.join(arguments)}: {done.stderr.strip()}\nkubelet says:\n{logs}")
-    wait_until(lambda: _dns_answers(machine), "the cluster's DNS", timeout=30)
+    wait_until(lambda: _dns_answers(machine), "the cluster's DNS", timeout=90)
 
 
 def _dns_answers(machine: Node) -> bool:

@@ -13,7 +13,7 @@ from pathlib import Path
 import yaml
 
 NODE = f"node-linux-{'arm64' if platform.machine() == 'aarch64' else 'x64'}/bin/node"
-TIMEOUT = 120.0
+TIMEOUT = 300.0
 """Seconds for one run."""
 
 
@@ -37,7 +37,7 @@ class Set:
         if self.revision is None:
             script = modules() / self.package / "dist" / "index.js"
             command = [str(modules() / NODE), str(script), "list", "--server"]
-            listed = subprocess.run(command, check=True, capture_output=True, text=True, timeout=30).stdout
+            listed = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
             return set(re.findall(r"^  - (\S+)", listed, re.MULTILINE))
         file = modules() / self.package / "requirements" / f"{self.revision}.yaml"
         return set(yaml.safe_load(file.read_text())["server"])

@@ -7,7 +7,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fairlead_sidecar.config import Endpoint
 from tests.conformance import fixture
-from tests.conformance.suite import SETS, Set, run
+from tests.conformance.suite import SETS, TIMEOUT, Set, run
 from tests.integration.app.endpoint import PATH, RunningEndpoint, running
 from tests.integration.app.hosted import HANDSHAKE, MOUNTS, SshdFactory, ready, stdio
 from tests.integration.sshd import Sshd, sshd, sshd_factory
@@ -18,7 +18,7 @@ SERVED = Path(__file__).parent / "served.py"
 """The suite's own server on stdio."""
 
 pytestmark = [
-    pytest.mark.timeout(150),
+    pytest.mark.timeout(TIMEOUT + 60),
     # The suite examines logging and sampling, which new servers shall no longer use.
     pytest.mark.filterwarnings("ignore::mcp.MCPDeprecationWarning"),
 ]

@@ -25,8 +25,11 @@ ENDING_SECONDS = 60.0
 async def serving(
     config: SidecarConfig, *, port: int = 0, token: str | None = None, make_server: Any = fixture.make_server
 ) -> AsyncIterator[RunningEndpoint]:
-    """An endpoint with the tools of the conformance suite, which needs no host; on the port and with the token of one
-    that ran before."""
+    """An endpoint with the tools of the conformance suite, which needs no host.
+
+    One that runs again takes the port and the token of the one before; the port is then one of `free_port`, since
+    others may get one that the system gave while nothing listens on it.
+    """
 
     def prepare(endpoint: RunningEndpoint) -> None:
         if port:
@@ -51,11 +54,6 @@ def fixture_tokens(token: str | None) -> tuple[list[str], Any]:
         return [], None
     keyring = Tokens()
     return [token], keyring.grant(text=token)[1]
-
-
-def port_of(endpoint: RunningEndpoint) -> int:
-    """The port that MCP is served on."""
-    return int(endpoint.origin.rpartition(":")[2])
 
 
 def environment(home: Path, **more: str) -> dict[str, str]:

@@ -192,7 +192,7 @@ class Served:
         """An MCP client with the printed token, or another one."""
         headers = {"Authorization": f"Bearer {token or self.token}"}
         async with (
-            httpx2.AsyncClient(headers=headers, timeout=30, trust_env=False) as http,
+            httpx2.AsyncClient(headers=headers, timeout=ENDING_SECONDS, trust_env=False) as http,
             Client(streamable_http_client(self.url, http_client=http), mode=era) as client,
         ):
             yield client
@@ -209,10 +209,13 @@ def ssh_agent(socket: Path, *keys: Path) -> Iterator[str]:
     """A real ssh-agent that holds the keys; gives the path of its socket."""
     process = subprocess.Popen(["ssh-agent", "-D", "-a", str(socket)], stdout=subprocess.DEVNULL)
     try:
-        until(socket.is_socket, "the agent's socket")
+        until(socket.is_socket, "the agent's socket", seconds=ENDING_SECONDS)
         for key in keys:
             subprocess.run(
-                ["ssh-add", "-q", str(key)], env={**os.environ, "SSH_AUTH_SOCK": str(socket)}, check=True, timeout=10
+                ["ssh-add", "-q", str(key)],
+                env={**os.environ, "SSH_AUTH_SOCK": str(socket)},
+                check=True,
+                timeout=ENDING_SECONDS,
             )
         yield str(socket)
     finally:

@@ -13,7 +13,7 @@ from mcp.client.stdio import StdioServerParameters, stdio_client
 
 from tests.integration.app.endpoint import INITIALIZE, call
 from tests.integration.client.connecting import by_hand
-from tests.integration.client.person import FAIRLEAD, Era, Person
+from tests.integration.client.person import ENDING_SECONDS, FAIRLEAD, Era, Person
 from tests.integration.sshd import Sshd, SshdFactory, eventually
 
 SERVER = "/usr/bin/python3 server.py"
@@ -124,9 +124,9 @@ def test_an_unknown_host_key_is_refused_and_can_be_looked_at_as_the_message_says
     assert "Nothing was sent to it" in result.stderr
     assert f"ssh-keyscan -p {forced.port} {forced.address} > key" in result.stderr
     commands = f"ssh-keyscan -p {forced.port} {forced.address} > key && cat key >> {person.ssh}/known_hosts"
-    subprocess.run(commands, shell=True, check=True, cwd=person.home, timeout=20, capture_output=True)
+    subprocess.run(commands, shell=True, check=True, cwd=person.home, timeout=ENDING_SECONDS, capture_output=True)
     known = f"ssh-keygen -F '[{forced.address}]:{forced.port}' -lf {person.ssh}/known_hosts"
-    listed = subprocess.run(known, shell=True, check=True, text=True, capture_output=True, timeout=20)
+    listed = subprocess.run(known, shell=True, check=True, text=True, capture_output=True, timeout=ENDING_SECONDS)
     assert forced.fingerprint in listed.stdout
     assert person.runs("connect", "--client-key", str(key), url(forced)).returncode == 0
 

@@ -14,7 +14,7 @@ from fairlead_sidecar import tokens
 from fairlead_sidecar.config import SidecarConfig
 from tests.integration.app.endpoint import INITIALIZE, RunningEndpoint, until
 from tests.integration.client.connecting import Lines, by_hand, environment, serving
-from tests.integration.client.person import FAIRLEAD
+from tests.integration.client.person import ENDING_SECONDS, FAIRLEAD
 from tests.integration.client.raw_endpoint import events, raw_endpoint
 
 KEYRING_IN_A_FILE = """
@@ -51,7 +51,7 @@ def run(*arguments: str, env: dict[str, str]) -> subprocess.CompletedProcess[str
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=ENDING_SECONDS,
         check=False,
     )
 
@@ -85,7 +85,7 @@ async def test_the_token_comes_from_the_keyring(unreachable: SidecarConfig, tmp_
         # The command that the message and the documentation name.
         command = [sys.executable, "-m", "keyring", "set", "fairlead", endpoint.url]
         await asyncio.to_thread(
-            subprocess.run, command, env=env, input=endpoint.token, text=True, check=True, timeout=30
+            subprocess.run, command, env=env, input=endpoint.token, text=True, check=True, timeout=ENDING_SECONDS
         )
         async with by_hand(f"{endpoint.url}?x=1", env=env, log=tmp_path / "log") as client:
             assert await greeted(client)
@@ -216,7 +216,7 @@ def certificate(tmp_path: Path) -> Path:
     pem, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
     name = ("-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1")
     command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", *name, "-keyout", str(key), "-out", str(pem)]
-    subprocess.run(command, check=True, capture_output=True, timeout=30)
+    subprocess.run(command, check=True, capture_output=True, timeout=ENDING_SECONDS)
     pem.write_text(key.read_text() + pem.read_text())
     return pem
 

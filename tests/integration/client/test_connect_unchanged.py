@@ -12,6 +12,7 @@ from starlette.responses import Response, StreamingResponse
 
 from tests.integration.app.endpoint import until
 from tests.integration.client.connecting import by_hand, environment
+from tests.integration.client.person import ENDING_SECONDS
 from tests.integration.client.raw_endpoint import events, raw_endpoint
 
 MODERN_META = {
@@ -217,7 +218,7 @@ async def test_a_modern_cancellation_closes_the_response(tmp_path: Path) -> None
         await until(lambda: bool(endpoint.bodies), "the call to arrive")
         cancelled = {"requestId": 1, "reason": "enough"}
         await client.send({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": cancelled})
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(ENDING_SECONDS):
             await gone.wait()
         assert endpoint.methods == ["tools/call"]
 

@@ -10,6 +10,8 @@ from subprocess import PIPE
 import pytest
 from packaging.requirements import Requirement
 
+from tests.integration.client.person import ENDING_SECONDS
+
 REPOSITORY = Path(__file__).parents[3]
 
 
@@ -42,7 +44,7 @@ def base_installation(tmp_path: Path) -> dict[str, str]:
 def fairlead(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
     # -S: without the real site-packages.
     command = [sys.executable, "-S", "-m", "fairlead_client", *arguments]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30, check=False)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=ENDING_SECONDS, check=False)
 
 
 def test_serve_without_the_extra_says_what_to_install(base_installation: dict[str, str]) -> None:
@@ -74,7 +76,7 @@ def test_connecting_to_a_url_needs_no_extra(base_installation: dict[str, str]) -
         process.stdin.write('{"jsonrpc": "2.0", "id": 1, "method": "ping"}\n')
         process.stdin.flush()
         line = process.stdout.readline()
-        _, said = process.communicate(timeout=30)
+        _, said = process.communicate(timeout=ENDING_SECONDS)
     assert "is away" in line, said
     assert process.returncode == 0
 
@@ -119,7 +121,11 @@ def test_it_is_a_kubectl_plugin_too() -> None:
 )
 def test_wrong_usage_is_named_before_anything_is_loaded(arguments: list[str], complaint: str) -> None:
     result = subprocess.run(
-        [sys.executable, "-m", "fairlead_client", *arguments], capture_output=True, text=True, timeout=30, check=False
+        [sys.executable, "-m", "fairlead_client", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=ENDING_SECONDS,
+        check=False,
     )
     assert result.returncode == 2
     assert complaint in " ".join(result.stderr.split())

@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from fairlead_sidecar import tokens
-from tests.integration.client.person import Era, Person
+from tests.integration.client.person import ENDING_SECONDS, Era, Person
 from tests.integration.sshd import Sshd, free_port, until
 
 
@@ -41,7 +41,7 @@ async def test_audit_trail_is_on_standard_output_and_holds_no_token(person: Pers
 @pytest.mark.parametrize("headers", [{}, {"Authorization": f"Bearer {tokens.mint()}"}, {"Authorization": "Bearer x"}])
 def test_request_without_the_token_gets_401(person: Person, sshd: Sshd, headers: dict[str, str]) -> None:
     with person.serves(person.is_at_home_on(sshd)) as served:
-        response = httpx2.post(served.url, headers=headers, json={}, trust_env=False)
+        response = httpx2.post(served.url, headers=headers, json={}, trust_env=False, timeout=ENDING_SECONDS)
     assert response.status_code == 401
     assert response.headers["www-authenticate"].startswith("Bearer ")
 
@@ -53,7 +53,7 @@ def test_name_that_a_web_page_was_rebound_to_is_refused_even_with_the_token(
     with person.serves(person.is_at_home_on(sshd)) as served:
         value = "evil.example" if header == "Host" else "http://evil.example"
         headers = {"Authorization": f"Bearer {served.token}", header: value}
-        response = httpx2.post(served.url, headers=headers, json={}, trust_env=False)
+        response = httpx2.post(served.url, headers=headers, json={}, trust_env=False, timeout=ENDING_SECONDS)
     assert response.status_code == 421
 
 

@@ -9,7 +9,7 @@ import pytest
 from mcp.client import Client
 
 from tests.integration.app.endpoint import until
-from tests.integration.client.person import Era, Person
+from tests.integration.client.person import ENDING_SECONDS, Era, Person
 from tests.integration.sshd import Sshd
 
 SERVER = Path(__file__).with_name("stdio_server.py")
@@ -31,7 +31,7 @@ async def listed(client: Client, name: str) -> bool:
 
 
 async def says(client: Client) -> str:
-    await until(lambda: listed(client, "behind-ssh__whoami"), "the server's tools", seconds=20)
+    await until(lambda: listed(client, "behind-ssh__whoami"), "the server's tools", seconds=ENDING_SECONDS)
     (content,) = (await client.call_tool("behind-ssh__whoami", {})).content
     assert isinstance(content, types.TextContent)
     return content.text

@@ -7,7 +7,7 @@ from pathlib import Path
 import asyncssh
 import pytest
 
-from tests.integration.client.person import Person, Served, ssh_agent
+from tests.integration.client.person import ENDING_SECONDS, Person, Served, ssh_agent
 from tests.integration.ssh.silent import silent_server
 from tests.integration.sshd import PASSWORD, Sshd, SshdFactory, free_port
 
@@ -230,7 +230,7 @@ def test_no_password_ends_it_with_what_was_refused(person: Person, sshd: Sshd) -
     with person.serves_at_a_terminal(f"deploy@127.0.0.1:{sshd.port}") as (served, terminal):
         terminal.shows("Password for ")
         terminal.types("\n")
-        assert served.process.wait(20) == 1
+        assert served.process.wait(ENDING_SECONDS) == 1
     assert "refused the login of user deploy" in served.said
 
 
@@ -259,7 +259,7 @@ def test_no_password_is_asked_for_where_a_jump_host_refuses(person: Person, sshd
         f"Host web\n  HostName 127.0.0.1\n  Port {target.port}\n  ProxyJump deploy@127.0.0.1:{bastion.port}\n"
     )
     with person.serves_at_a_terminal("deploy@web") as (served, _terminal):
-        assert served.process.wait(20) == 1
+        assert served.process.wait(ENDING_SECONDS) == 1
     assert f"jump host 127.0.0.1:{bastion.port} refused the login" in served.said
 
 
@@ -269,5 +269,5 @@ def test_ctrl_c_instead_of_a_passphrase_ends_it(person: Person, sshd: Sshd) -> N
     with person.serves_at_a_terminal(f"deploy@127.0.0.1:{sshd.port}") as (served, terminal):
         terminal.shows("Passphrase for ")
         terminal.types("\x03")
-        assert served.process.wait(20) == 130
+        assert served.process.wait(ENDING_SECONDS) == 130
     assert "Traceback" not in served.said + terminal.text

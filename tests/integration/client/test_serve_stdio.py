@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
@@ -19,6 +20,16 @@ def sleeping(seconds: str) -> bool:
     return False
 
 
+def children(argument: str) -> set[psutil.Process]:
+    """The processes that this one has started and that have the argument; what ends just now is none of them."""
+    found = set()
+    for child in psutil.Process().children():
+        with contextlib.suppress(psutil.Error):
+            if argument in child.cmdline():
+                found.add(child)
+    return found
+
+
 @pytest.mark.parametrize("era", ["legacy", "auto"])
 async def test_client_that_starts_the_server_itself_runs_a_command(person: Person, sshd: Sshd, era: Era) -> None:
     async with person.connects_on_stdio(person.is_at_home_on(sshd), era=era) as client:
@@ -37,13 +48,13 @@ async def test_read_only_holds_on_stdio_too(person: Person, sshd: Sshd) -> None:
 
 async def test_end_of_stdin_ends_running_commands_and_the_process(person: Person, sshd: Sshd) -> None:
     seconds = str(70000 + free_port())
-    before = set(psutil.Process().children())
+    before = children("serve")
     async with person.connects_on_stdio(person.is_at_home_on(sshd)) as client:
         call = asyncio.create_task(client.call_tool("execute_command", {"command": f"sleep {seconds}"}))
         await asyncio.to_thread(until, lambda: sleeping(seconds), "the command to run")
     await asyncio.gather(call, return_exceptions=True)
     until(lambda: not sleeping(seconds), "the command to be dead")
-    assert not [child for child in psutil.Process().children() if child not in before and "serve" in child.cmdline()]
+    assert not children("serve") - before
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -71,7 +82,7 @@ async def test_signal_ends_running_commands_on_the_host(person: Person, sshd: Ss
     async with person.connects_on_stdio(person.is_at_home_on(sshd)) as client:
         call = asyncio.create_task(client.call_tool("execute_command", {"command": f"sleep {seconds}"}))
         await asyncio.to_thread(until, lambda: sleeping(seconds), "the command to run")
-        [server] = [child for child in psutil.Process().children() if "--stdio" in child.cmdline()]
+        [server] = children("--stdio")
         server.send_signal(signal.SIGTERM)
         await asyncio.gather(call, return_exceptions=True)
         until(lambda: not sleeping(seconds), "the command to be dead")
@@ -116,6 +127,6 @@ async def test_client_on_stdio_is_told_when_the_link_is_lost_and_back(person: Pe
         assert not (await client.call_tool("execute_command", {"command": "true"})).is_error
         await client.set_logging_level("notice")
         sshd.stop()
-        await eventually(lambda: ("warning", "Failed") in told, "the loss to be told")
+        await eventually(lambda: ("warning", "Failed") in told, "the loss to be told", seconds=ENDING_SECONDS)
         sshd.start()
-        await eventually(lambda: ("notice", "Connected") in told, "the return to be told", seconds=30)
+        await eventually(lambda: ("notice", "Connected") in told, "the return to be told", seconds=ENDING_SECONDS)
