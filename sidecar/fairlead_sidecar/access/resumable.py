@@ -14,6 +14,7 @@ from mcp.server.auth.middleware.bearer_auth import AuthorizationContext
 from mcp.server.lowlevel.server import Server
 from mcp.server.streamable_http import (
     GET_STREAM_KEY,
+    REQUEST_CANCELLED,
     REQUEST_STREAM_BUFFER_SIZE,
     EventMessage,
     SSEEvent,
@@ -29,6 +30,7 @@ from mcp_types import (
     INVALID_REQUEST,
     ErrorData,
     JSONRPCError,
+    JSONRPCMessage,
     JSONRPCNotification,
     JSONRPCRequest,
     JSONRPCResponse,
@@ -204,13 +206,13 @@ class ResumableTransport(StreamableHTTPServerTransport):
         while not answered:
             item = await incoming.receive()
             answered = isinstance(item.message, JSONRPCResponse | JSONRPCError)
-            number = str(item.event_id)
+            number, streams = str(item.event_id), not answered or _is_cancelled(item.message)
             text = self._events.text(number)
             if text is None:
                 text = item.message.model_dump_json(by_alias=True, exclude_unset=True)
             # The text alone is held while the client reads.
             del item
-            if not answered:
+            if streams:
                 await answer.send(text, number)
             elif await answer.answer(text, number):
                 self._events.forget(stream)
@@ -272,6 +274,14 @@ def _ordinary(request: Request) -> JSONRPCRequest | None:
         return None
     body.take()
     return message
+
+
+def _is_cancelled(message: JSONRPCMessage) -> bool:
+    """Whether this ends a request that its client cancelled.
+
+    Such a client may be leaving, and the Python SDK's trips over JSON that comes then; over an event it does not.
+    """
+    return isinstance(message, JSONRPCError) and message.error.code == REQUEST_CANCELLED
 
 
 def _taken(request: RequestId) -> JSONResponse:

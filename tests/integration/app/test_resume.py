@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from mcp.client.streamable_http import streamable_http_client
+from mcp.server.streamable_http import REQUEST_CANCELLED
 from mcp_types import CallToolResult, TextContent
 
 from fairlead_sidecar.access import events as log
@@ -461,3 +462,18 @@ async def test_an_answer_that_comes_late_is_a_stream_that_has_begun_long_before(
             gate.open()
             await until(partial(has_ended, stream), "the answer")
             assert [stdout(message) for message in stream.messages] == ["late\n"]
+
+
+async def test_a_request_that_was_cancelled_soon_is_ended_by_an_event_all_the_same(
+    endpoint: RunningEndpoint, gate: Gate
+) -> None:
+    cancel = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1}}
+    async with endpoint.http() as http:
+        session = await initialize(http, endpoint.url)
+        message = call("execute_command", command=gate.command)
+        async with events(http, "POST", endpoint.url, session, message) as stream:
+            await until(lambda: bool(endpoint.sidecar.work._items), "the call to be under way")
+            await http.post(endpoint.url, headers=session, json=cancel)
+            await until(partial(has_ended, stream), "the end")
+            assert stream.headers["content-type"] == "text/event-stream"
+            assert [answer["error"]["code"] for answer in stream.answers] == [REQUEST_CANCELLED]
