@@ -47,9 +47,10 @@ def _refusal(cluster: Cluster, manifest: dict[str, Any]) -> str:
         ({"sidecar": {"priorityClassName": "system-node-critical"}}, "neither annotations nor labels"),
         ({"endpoint": {"type": "Ingress", "ingress": {"annotations": {"example.com/a": "b"}}}}, "no annotations here"),
         ({"endpoint": {"type": "HTTPRoute", "httpRoute": {"annotations": {"example.com/a": "b"}}}}, "no annotations"),
+        ({"endpoint": {"type": "Ingress", "ingress": {"tls": {"secretName": "own"}}}}, "no tls here"),
         ({"networkPolicy": {"egressCIDRs": ["0.0.0.0/0"]}}, "spec.networkPolicy is not for hosts"),
     ],
-    ids=["annotations", "labels", "tolerations", "priority", "Ingress", "HTTPRoute", "network"],
+    ids=["annotations", "labels", "tolerations", "priority", "Ingress", "HTTPRoute", "certificate", "network"],
 )
 def test_a_tenants_host_gets_no_power_over_others(tenant: Cluster, spec: dict[str, Any], sentence: str) -> None:
     assert sentence in _refusal(tenant, host(tenant.namespace, **spec))
