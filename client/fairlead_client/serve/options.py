@@ -1,6 +1,7 @@
 """What `fairlead serve` was asked to do, and the sidecar configuration that follows from it."""
 
 import os
+import socket
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -208,7 +209,7 @@ def build_config(
             allowed_hosts=(f"{LISTEN_ADDRESS}:{listen_port}", f"localhost:{listen_port}"),
         )
     return SidecarConfig(
-        instance=str(uuid.uuid4()),
+        instance=_instance(target),
         namespace="local",
         name=options.name,
         endpoint=endpoint,
@@ -222,6 +223,13 @@ def build_config(
         mcp_servers=mcp_servers(described, secrets),
         tokens=tokens,
     )
+
+
+def _instance(target: Target) -> str:
+    # The same each time that this person serves this account from here: by it the next one finds and ends what one
+    # that was killed left running on the host.
+    here = f"{socket.gethostname()}/{os.getuid()}"
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"ssh://{target.username}@{target.address}:{target.port}#{here}"))
 
 
 def _whoami() -> str:
