@@ -136,8 +136,9 @@ class Api:
 async def _refusal(response: aiohttp.ClientResponse, what: str) -> Exception:
     try:
         status = json.loads(await response.read())
-        reason, message = str(status["reason"]), str(status["message"])
-    except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, TypeError):
+        # Some of its answers name no reason.
+        reason, message = str(status.get("reason", response.reason)), str(status["message"])
+    except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, TypeError, AttributeError):
         # Not the API server's own form: something in front of it answered.
         reason, message = response.reason or "", "no details"
     return api_error(response.status, reason, f"{what}: {message}")

@@ -32,7 +32,7 @@ class Terminating(Forbidden):
 
 
 class Invalid(ApiError):
-    """422 or 400: the API server does not accept the object."""
+    """422 or 400, or 500 for a field that is not in the schema: the API server does not accept the object."""
 
 
 class Unavailable(ApiError):
@@ -54,5 +54,8 @@ def api_error(status: int, reason: str, message: str) -> ApiError:
     """The error for an HTTP status."""
     if status == 403 and "because it is being terminated" in message:
         return Terminating(status, reason, message)
+    if status == 500 and "failed to create typed patch object" in message:
+        # So server-side apply says that it does not know a field: trying again would not help.
+        return Invalid(status, reason, message)
     kind = _BY_STATUS.get(status, Unavailable if status == 0 or status >= 500 else ApiError)
     return kind(status, reason, message)

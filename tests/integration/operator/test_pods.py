@@ -44,6 +44,18 @@ def test_a_network_policy_that_somebody_opens_or_deletes_is_put_right(
     until(lambda: not cluster.get("networkpolicy", "rh-web-01"), "it goes with its host")
 
 
+def test_a_peer_that_is_misspelt_in_the_chart_is_told_at_the_host(
+    cluster: Cluster, start_operator: StartOperator
+) -> None:
+    misspelt = {"enabled": True, "ingressFrom": [{"namespaceSelector": {"matchLabel": {"team": "shop"}}}]}
+    start_operator(FAIRLEAD_NETWORK_POLICY=json.dumps(misspelt)).until_working()
+    cluster.plane.apply(host(cluster.namespace))
+    until(lambda: cluster.reason("remotehost", "web-01") == "ApplyFailed", "the host says that it is refused")
+    told = [condition["message"] for condition in cluster.status("remotehost", "web-01")["conditions"]]
+    assert any("namespaceSelector.matchLabel: field not declared in schema" in message for message in told), told
+    assert not cluster.get("deployment", "rh-web-01"), "a pod runs without its policy"
+
+
 def test_switched_off_they_are_taken_away(cluster: Cluster, start_operator: StartOperator) -> None:
     first = start_operator(FAIRLEAD_NETWORK_POLICY=ENABLED)
     first.until_working()
