@@ -33,7 +33,7 @@ import pytest
 from fairlead_sidecar.config import JumpHost, PinnedHostKeys, SecretFiles, SidecarConfig, Target
 
 STARTUP_SECONDS = 60.0
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 60.0
 """How long to wait for what takes a moment: long, since a test waits so long only to fail."""
 PASSWORD = "open sesame 42"
 """The password of accounts that have one."""
@@ -209,12 +209,6 @@ class Sshd:
         until(lambda: self.log.read_text().count("Server listening") > starts, "sshd to listen again")
         until(self._answers, f"sshd on port {self.port}")
 
-    def stop_listening(self) -> None:
-        """End only the listener: connections go on, new ones are refused."""
-        assert self._process is not None
-        self._process.kill()
-        self._process.wait(STARTUP_SECONDS)
-
     def drop_connections(self) -> None:
         """End the processes that serve connections; the listener and the commands stay."""
         for process in self.connection_processes():
@@ -223,13 +217,17 @@ class Sshd:
 
     def freeze(self) -> None:
         """Stop listener and connections without closing anything: a host that has hung."""
-        for process in [*self.connection_processes(), self._listener()]:
-            process.send_signal(signal.SIGSTOP)
+        # The listener first: else it could still take a connection that nobody stops.
+        self._listener().send_signal(signal.SIGSTOP)
+        for process in self.connection_processes():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.send_signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
         """Go on after `freeze`."""
         for process in [*self.connection_processes(), self._listener()]:
-            process.send_signal(signal.SIGCONT)
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.send_signal(signal.SIGCONT)
 
     def processes(self) -> list[psutil.Process]:
         """All processes that run on this "host": in the server's mount namespace, whoever their parent is."""
@@ -237,10 +235,10 @@ class Sshd:
             return [] if self._process is None else [psutil.Process(self._process.pid)]
         mine = os.fstat(self._namespace)
         found = []
-        for process in psutil.process_iter():
+        for pid in psutil.pids():
             with contextlib.suppress(OSError, psutil.Error):
-                if os.path.samestat(Path(f"/proc/{process.pid}/ns/mnt").stat(), mine):
-                    found.append(process)
+                if os.path.samestat(Path(f"/proc/{pid}/ns/mnt").stat(), mine):
+                    found.append(psutil.Process(pid))
         return found
 
     def running(self, argument: str) -> bool:

@@ -13,7 +13,7 @@ from mcp.client.streamable_http import streamable_http_client
 
 from fairlead_sidecar.config import McpServer, StdioServer, Variable
 from tests.integration.app.endpoint import PATH, RunningEndpoint, running, until
-from tests.integration.sshd import Sshd
+from tests.integration.sshd import PATIENCE_SECONDS, Sshd
 
 ROOT = Path(__file__).parents[3]
 PACKAGES = tuple(str(ROOT / directory) for directory in ("", "crds", "sidecar"))
@@ -58,7 +58,7 @@ async def ready(endpoint: RunningEndpoint, *names: str) -> None:
         status = {server.name: server.ready for server in endpoint.sidecar.status().mcp_servers}
         return all(status.get(name) for name in names)
 
-    await until(usable, f"{names} to be ready: {endpoint.sidecar.status().mcp_servers}", seconds=30)
+    await until(usable, f"{names} to be ready: {endpoint.sidecar.status().mcp_servers}", seconds=2 * PATIENCE_SECONDS)
 
 
 @contextlib.asynccontextmanager

@@ -57,7 +57,7 @@ async def sidecar(config: SidecarConfig, directory: Path) -> AsyncIterator[Proce
             stderr=stderr,
         )
     try:
-        await until(running.is_ready, "the process to be ready", seconds=30)
+        await until(running.is_ready, "the process to be ready")
         yield running
     finally:
         if running.process.returncode is None:

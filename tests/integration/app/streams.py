@@ -72,5 +72,5 @@ async def events(
 
 def sleeper() -> tuple[str, str]:
     """A command that runs for long, and what its process can be found by."""
-    marker = f"4{uuid4().int % 10**9}"
+    marker = f"4{uuid4().int % 10**9:09}"
     return f"exec sleep {marker}", marker

@@ -29,6 +29,7 @@ from tests.integration.app.endpoint import (
     request,
     running,
 )
+from tests.integration.sshd import PATIENCE_SECONDS
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 PATHS = (f"{PATH}/mcp", f"{PATH}/mcp/", PATH, "/", "/healthz", "/metrics", "/statusz", "/.well-known/anything")
@@ -302,7 +303,7 @@ async def test_a_connection_that_never_asks_anything_is_closed(
     monkeypatch.setattr("fairlead_sidecar.http1.HEAD_SECONDS", 0.3)
     reader, writer = await asyncio.open_connection(*hostless.public.getsockname())
     writer.write(b"POST / HTTP/1.1\r\n")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         with contextlib.suppress(ConnectionError):
             assert await reader.read() == b""
     writer.close()

@@ -182,7 +182,7 @@ async def test_a_command_in_the_background_dies_with_the_address_that_it_was_beg
             proxied.url, json=call("execute_command", command=command, wait_seconds=0), headers=session
         )
         (answer,) = lines_of(begun)
-        asks = call("command_output", command_id=answer["result"]["structuredContent"]["command_id"])
+        asks = call("command_output", command_id=answer["result"]["structuredContent"]["command_id"], wait_seconds=20)
         await until(lambda: len(processes(mark)) == 1, "the command to run")
         await home.post(proxied.url, json=request("ping"), headers=session)
         await move(proxied, grant, *ONLY_HOME)

@@ -20,6 +20,7 @@ from tests.integration.app.endpoint import (
     request,
     until,
 )
+from tests.integration.sshd import PATIENCE_SECONDS
 
 Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -41,7 +42,7 @@ async def begun(endpoint: RunningEndpoint, token: str, sent: int, declared: int)
 
 
 async def head_of(stream: Stream) -> str:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         return (await stream[0].readuntil(b"\r\n\r\n")).decode()
 
 

@@ -101,7 +101,7 @@ async def test_what_a_client_that_left_sent_takes_room_until_its_call_has_ended(
         assert (answer.status_code, answer.json()["error"]) == (503, "too_busy")
         await http.delete(deployed.url, headers=session)
     await until(lambda: held(deployed) == 0, "the room to be given back")
-    assert not processes(mark)
+    await until(lambda: not processes(mark), "the command to die")
 
 
 async def test_what_was_sent_to_a_command_in_the_background_takes_room_until_it_has_ended(
@@ -130,6 +130,7 @@ async def test_commands_in_the_background_end_once_the_host_offers_none(
     await until(lambda: bool(processes(mark)), "the command to run")
     deployed.reconfigure(**change)
     await until(lambda: not processes(mark), "the command to die", seconds=LIMIT)
+    await until(lambda: bool(deployed.audit("command_end")), "the line of its end")
     assert deployed.audit("command_end")[-1]["outcome"] == "cancelled"
 
 

@@ -145,6 +145,8 @@ async def test_a_session_outlives_the_rotation_of_its_token_and_is_still_told(ho
     await hostless.settled()
     async with hostless.http(token) as http:
         await initialize(http, hostless.url)
+    # A notification is accepted before it is dealt with.
+    await until(lambda: len(kept(hostless)._sessions) == 1, "the session to be known")
     hostless.reconfigure(tokens=(rotated,))
     await hostless.settled()
     (watcher,) = kept(hostless)._sessions.values()

@@ -7,6 +7,7 @@ import pytest
 
 from fairlead_sidecar import http1
 from tests.integration.app.endpoint import INITIALIZE, PATH, RunningEndpoint, until
+from tests.integration.sshd import PATIENCE_SECONDS
 
 Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 STRANGER = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -20,14 +21,14 @@ async def opened(endpoint: RunningEndpoint, data: bytes) -> Stream:
 
 async def answered(stream: Stream) -> str:
     """The next answer's head; its body is taken as well."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         head = (await stream[0].readuntil(b"\r\n\r\n")).decode()
         length = next(line for line in head.lower().splitlines() if line.startswith("content-length:"))
         await stream[0].readexactly(int(length.partition(":")[2]))
     return head
 
 
-async def is_closed(stream: Stream, seconds: float = 5.0) -> bool:
+async def is_closed(stream: Stream, seconds: float = PATIENCE_SECONDS) -> bool:
     with contextlib.suppress(ConnectionError):
         try:
             async with asyncio.timeout(seconds):

@@ -125,7 +125,8 @@ async def test_revoking_the_token_cuts_stream_and_command(endpoint: RunningEndpo
         await until(lambda: stream.ended and not processes(marker), "stream and command to end", seconds=LIMIT)
         assert time.monotonic() - began < LIMIT
         assert (await http.post(url, json=request("ping"))).status_code == 401
-    assert endpoint.sidecar.sessions.count() == 0
+    await until(lambda: endpoint.sidecar.sessions.count() == 0, "the session to end")
+    await until(lambda: bool(endpoint.audit("call")), "the audit line")
     assert endpoint.audit("call")[-1]["outcome"] == "token_revoked"
 
 

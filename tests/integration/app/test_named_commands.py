@@ -30,7 +30,7 @@ COMMANDS = (
     NamedCommand(name="pick", argv=("echo", "{schema}"), parameters={"schema": Parameter(enum=("-a", "b"))}),
     NamedCommand(name="wait", argv=("sleep", "{seconds}"), parameters={"seconds": Parameter(type="Integer")}),
     NamedCommand(
-        name="brief", argv=("sleep", "{seconds}"), parameters={"seconds": Parameter(type="Integer")}, timeout=0.5
+        name="brief", argv=("sleep", "{seconds}"), parameters={"seconds": Parameter(type="Integer")}, timeout=2.0
     ),
 )
 

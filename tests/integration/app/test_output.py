@@ -1,5 +1,6 @@
 """Output of commands: whole, exact, bounded, and with nothing hidden in it."""
 
+import asyncio
 import base64
 import hashlib
 import os
@@ -9,7 +10,7 @@ import psutil
 import pytest
 
 from fairlead_sidecar.config import Limits
-from tests.integration.app.endpoint import ERAS, RunningEndpoint
+from tests.integration.app.endpoint import ERAS, RunningEndpoint, until
 from tests.integration.app.using import deployed, use
 
 __all__ = ["deployed"]
@@ -111,12 +112,12 @@ async def test_live_output_hides_nothing_either(deployed: RunningEndpoint) -> No
     async def take(progress: float, total: float | None, message: str | None) -> None:
         messages.append(message or "")
 
-    async with deployed.client("legacy") as client:
-        await client.call_tool(
-            "execute_command",
-            {"command": "printf 'a\\033[8mb\\342\\200\\256'; sleep 0.5"},
-            progress_callback=take,
-        )
+    # It ends once it was heard: what is left at the end of a command is not reported.
+    command = "printf 'a\\033[8mb\\342\\200\\256'; until [ -e go ]; do sleep 0.02; done"
+    async with deployed.client("legacy") as client, asyncio.TaskGroup() as tasks:
+        tasks.create_task(client.call_tool("execute_command", {"command": command}, progress_callback=take))
+        await until(lambda: "202e" in "".join(messages), "the output to be reported")
+        await use(deployed, "execute_command", command="touch go")
     assert "".join(messages) == "a␛[8mb\\u202e"
 
 

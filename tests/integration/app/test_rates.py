@@ -1,6 +1,7 @@
 """How many requests and commands a token may make."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -91,7 +92,7 @@ async def test_a_cancellation_gets_through_and_so_does_the_end_of_a_session(endp
         message = call("execute_command", command=command)
         async with events(http, "POST", endpoint.url, session, message):
             await until(lambda: len(processes(mark)) == 1, "the command to run")
-            assert (await http.post(endpoint.url, json=request("ping"), headers=session)).status_code == 429
+            assert (await http.post(endpoint.url, json=request("ping") | {"id": 2}, headers=session)).status_code == 429
             cancelled = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1}}
             assert (await http.post(endpoint.url, json=cancelled, headers=session)).status_code == 202
             await until(lambda: not processes(mark), "the command to die")
@@ -152,9 +153,13 @@ async def test_no_more_commands_run_at_a_time_than_may(endpoint: RunningEndpoint
     await until(lambda: not processes(mark), "the commands to die")
 
 
-async def test_calls_at_the_same_time_are_counted_too(endpoint: RunningEndpoint) -> None:
+async def test_calls_at_the_same_time_are_counted_too(endpoint: RunningEndpoint, tmp_path: Path) -> None:
     await limited(endpoint, concurrent_commands=3)
-    results = await asyncio.gather(*(used(endpoint, "execute_command", command="sleep 1") for _ in range(8)))
+    command = f"until [ -e {tmp_path}/go ]; do sleep 0.05; done"
+    calls = [asyncio.create_task(used(endpoint, "execute_command", command=command)) for _ in range(8)]
+    await until(lambda: sum(call.done() for call in calls) == 5, "those too many to be refused")
+    (tmp_path / "go").touch()
+    results = await asyncio.gather(*calls)
     assert [result.get("code") for result in results].count("host_busy") == 5
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fairlead_sidecar.config import Policy, SecretValue
-from tests.integration.app.endpoint import ERAS, RunningEndpoint, running
+from tests.integration.app.endpoint import ERAS, RunningEndpoint, running, until
 from tests.integration.app.using import use
 from tests.integration.sshd import SshdFactory
 
@@ -53,8 +53,9 @@ async def test_kept_output_is_masked_on_its_way_to_the_disk(redacting: RunningEn
 
 
 async def test_reports_on_a_command_in_the_background_are_masked(redacting: RunningEndpoint) -> None:
-    command = f"printf %s '{SECRET[:5]}'; sleep 0.5; printf %s '{SECRET[5:]}'"
-    begun = await use(redacting, "execute_command", command=command, wait_seconds=0.2)
+    command = f"printf %s '{SECRET[:5]}'; until [ -e go ]; do sleep 0.02; done; printf %s '{SECRET[5:]}'"
+    begun = await use(redacting, "execute_command", command=command, wait_seconds=0.5)
+    await use(redacting, "execute_command", command="touch go")
     ended = await use(redacting, "command_output", command_id=begun["command_id"], wait_seconds=10)
     assert begun["stdout"] + ended["stdout"] == "[redacted]"
 
@@ -65,12 +66,13 @@ async def test_live_output_is_masked(redacting: RunningEndpoint) -> None:
     async def take(progress: float, total: float | None, message: str | None) -> None:
         messages.append(message or "")
 
-    async with redacting.client("legacy") as client:
-        await client.call_tool(
-            "execute_command",
-            {"command": f"echo {SECRET}; printf %s '{SECRET[:7]}'; sleep 0.5; echo '{SECRET[7:]}'; sleep 0.5"},
-            progress_callback=take,
-        )
+    halves = f"printf %s '{SECRET[:7]}'; sleep 0.5; echo '{SECRET[7:]}'"
+    # It ends once it was heard: what is left at the end of a command is not reported.
+    command = f"echo {SECRET}; {halves}; until [ -e go ]; do sleep 0.02; done"
+    async with redacting.client("legacy") as client, asyncio.TaskGroup() as tasks:
+        tasks.create_task(client.call_tool("execute_command", {"command": command}, progress_callback=take))
+        await until(lambda: len("".join(messages).split()) == 2, "all of it to be reported")
+        await use(redacting, "execute_command", command="touch go")
     assert "".join(messages).split() == ["[redacted]", "[redacted]"]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from fairlead_sidecar.config import CommandPolicy, Policy
-from tests.integration.app.endpoint import ERAS, RunningEndpoint, processes
+from tests.integration.app.endpoint import ERAS, RunningEndpoint, processes, until
 from tests.integration.app.using import deployed, marker, use
 
 __all__ = ["deployed"]
@@ -64,20 +64,21 @@ async def test_a_script_runs_in_its_interpreter_as_it_is_written(
 
 
 async def test_values_of_variables_and_input_show_nowhere(deployed: RunningEndpoint) -> None:
-    secret, mark = "never-in-a-list-of-processes", marker()
+    secret, mark, other = "never-in-a-list-of-processes", marker(), marker()
     begun = await use(
         deployed,
         "execute_command",
         command=f"sleep {mark}; echo",
         env={"TOKEN": secret},
         stdin=secret,
-        wait_seconds=1,
+        wait_seconds=0,
     )
-    assert processes(mark)
+    await until(lambda: bool(processes(mark)), "the command to run")
     assert not processes(secret)
     script = await use(
-        deployed, "execute_script", script=f"sleep {mark}", env={"TOKEN": secret}, stdin=secret, wait_seconds=1
+        deployed, "execute_script", script=f"sleep {other}", env={"TOKEN": secret}, stdin=secret, wait_seconds=0
     )
+    await until(lambda: bool(processes(other)), "the script to run")
     assert not processes(secret)
     for result in (begun, script):
         await use(deployed, "command_cancel", command_id=result["command_id"])

@@ -15,6 +15,7 @@ import uvloop
 from fairlead_sidecar import http1
 from fairlead_sidecar.sockets import listen
 from tests.integration.app.endpoint import ACCEPT, PATH, RunningEndpoint, call, initialize, modern_headers, until
+from tests.integration.sshd import PATIENCE_SECONDS
 
 LONG = "head -c 900000 /dev/zero | tr '\\0' x"
 """A command whose output no kernel buffer takes."""
@@ -58,13 +59,13 @@ def waiting(connections: list[http1.BoundedHttp]) -> int:
 async def test_a_client_that_never_reads_loses_its_connection_and_holds_nothing(
     endpoint: RunningEndpoint, connections: list[http1.BoundedHttp], monkeypatch: pytest.MonkeyPatch, era: str
 ) -> None:
-    monkeypatch.setattr(http1, "STALLED_SECONDS", 0.5)
+    monkeypatch.setattr(http1, "STALLED_SECONDS", 2.0)
     message = call("execute_command", modern=era == "modern", command=LONG)
     async with endpoint.http() as http:
         headers = modern_headers(message) if era == "modern" else await initialize(http, endpoint.url)
         async with asking(endpoint, message, headers):
             await until(lambda: waiting(connections) == 1, "the answer to wait")
-            await until(lambda: waiting(connections) == 0, "the connection to be closed", seconds=3)
+            await until(lambda: waiting(connections) == 0, "the connection to be closed")
         assert endpoint.audit("call")[-1]["outcome"] == "ok"
         answer = await http.post(
             endpoint.url,
@@ -77,7 +78,7 @@ async def test_a_client_that_never_reads_loses_its_connection_and_holds_nothing(
 async def test_a_client_that_reads_slowly_gets_everything(
     endpoint: RunningEndpoint, connections: list[http1.BoundedHttp], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http1, "STALLED_SECONDS", 0.3)
+    monkeypatch.setattr(http1, "STALLED_SECONDS", 1.5)
     message = call("execute_command", modern=True, command=LONG)
     async with asking(endpoint, message, modern_headers(message)) as client:
         await until(lambda: waiting(connections) == 1, "the answer to wait")
@@ -86,8 +87,8 @@ async def test_a_client_that_reads_slowly_gets_everything(
         began = loop.time()
         while taken < 900_000:
             # Half of it takes longer than a client may take nothing at all.
-            await until(partial(_passed, began + taken / 900_000), "the client to be slow")
-            data = await asyncio.wait_for(loop.sock_recv(client, 20_000), 5)
+            await until(partial(_passed, began + 3.5 * taken / 900_000), "the client to be slow")
+            data = await asyncio.wait_for(loop.sock_recv(client, 20_000), PATIENCE_SECONDS)
             assert data, f"closed after {taken} bytes"
             taken += len(data)
 
@@ -153,7 +154,7 @@ def test_accepted_sockets_send_at_once_and_notice_clients_that_vanish(
         listening = listen("127.0.0.1", 0)
         async with await asyncio.get_running_loop().create_server(Look, sock=listening):
             _, writer = await asyncio.open_connection(*listening.getsockname())
-            await asyncio.wait_for(accepted.wait(), 5)
+            await asyncio.wait_for(accepted.wait(), PATIENCE_SECONDS)
             writer.close()
 
     def run() -> None:
@@ -162,5 +163,5 @@ def test_accepted_sockets_send_at_once_and_notice_clients_that_vanish(
 
     thread = threading.Thread(target=run)
     thread.start()
-    thread.join(20)
+    thread.join(PATIENCE_SECONDS)
     assert found == {"nodelay": 1, "user_timeout": 60_000}

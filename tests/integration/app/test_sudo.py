@@ -86,6 +86,7 @@ async def test_a_command_with_sudo_dies_when_its_token_loses_sudo(
         result = (await call).structured_content
     assert result is not None
     if background:
+        await until(lambda: bool(privileged.audit("command_end")), "the line of its end")
         assert privileged.audit("command_end")[-1]["outcome"] == "cancelled"
     else:
         assert (result["code"], result["stopped"]) == ("permission_denied", "cancelled")

@@ -8,6 +8,7 @@ from mcp import ClientSession
 from mcp.client.sse import sse_client
 
 from fairlead_sidecar.config import Permission
+from fairlead_sidecar.upstream import server as server_module
 from tests.integration.app.endpoint import (
     ERAS,
     PATH,
@@ -215,11 +216,15 @@ async def test_status_and_metrics_tell_how_servers_stand(sshd_factory: SshdFacto
             metrics = (await http.get(f"{endpoint.internal_url}/metrics")).text
             return all(line in metrics for line in wanted)
 
-        await until(measured, "the metrics", seconds=20)
+        await until(measured, "the metrics")
 
 
 @pytest.mark.parametrize("mode", ERAS)
-async def test_clients_are_told_when_tools_vanish_and_return(sshd_factory: SshdFactory, mode: str) -> None:
+async def test_clients_are_told_when_tools_vanish_and_return(
+    sshd_factory: SshdFactory, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    # As long as a slow machine needs to see that they have vanished.
+    monkeypatch.setattr(server_module, "FIRST_PAUSE", 3.0)
     async with hosting(sshd_factory) as endpoint:
         await _watch(endpoint, mode)
 
@@ -241,7 +246,7 @@ async def _watch(endpoint: RunningEndpoint, mode: str) -> None:
                 if subscription is not None:
                     await anext(aiter(stream))
                 else:
-                    await until(lambda: bool(told), "the news", seconds=20)
+                    await until(lambda: bool(told), "the news")
                     told.clear()
 
             async def has(name: str) -> bool:

@@ -18,6 +18,7 @@ from fairlead_sidecar.upstream.session import UpstreamSession
 from fairlead_sidecar.upstream.spec import Json
 from tests.integration.app.endpoint import ERAS, RunningEndpoint, modern_headers, request, until
 from tests.integration.app.hosted import HANDSHAKE, ROOT, SshdFactory, alone, hosting, stdio
+from tests.integration.sshd import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.filterwarnings("ignore::mcp.MCPDeprecationWarning")
 
@@ -137,7 +138,7 @@ async def test_who_may_not_use_a_server_does_not_set_its_log_level(sshd_factory:
 
 
 async def until_level(client: Client, wanted: str) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while (level := text(await client.call_tool("old__level", {}))) != wanted:
             assert level == "none"
 
@@ -187,7 +188,7 @@ async def test_a_revoked_token_that_watched_something_leaves_no_session_behind(
                     await stack.enter_async_context(client.listen(resource_subscriptions=["box://static"]))
                 await until(lambda: len(held) == 1, "the client's session")
                 endpoint.reconfigure(tokens=kept)
-                await until(lambda: not held, "the session to end", seconds=3)
+                await until(lambda: not held, "the session to end")
                 await asyncio.sleep(1)
         assert (len(opened), held) == (1, {})
 

@@ -12,6 +12,7 @@ from pydantic import FileUrl
 from fairlead_sidecar.config import Permission
 from tests.integration.app.endpoint import ERAS, call, lines_of, modern_headers, until
 from tests.integration.app.hosted import HANDSHAKE, SshdFactory, alone, hosting, stdio
+from tests.integration.sshd import PATIENCE_SECONDS
 
 # Subscriptions and levels of the handshake protocols are what some of this is about.
 pytestmark = pytest.mark.filterwarnings("ignore::mcp.MCPDeprecationWarning")
@@ -253,6 +254,6 @@ async def test_a_watched_resource_is_told_of_under_its_name_here(
         else:
             async with client.listen(resource_subscriptions=[uri]) as subscription:
                 await client.call_tool(f"{server}__touch", {"uri": "box://static"})
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(PATIENCE_SECONDS):
                     event = await anext(aiter(subscription))
             assert event == ResourceUpdated(uri)

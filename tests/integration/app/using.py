@@ -8,7 +8,7 @@ import jsonschema
 import pytest
 
 from fairlead_sidecar.config import Permission
-from tests.integration.app.endpoint import RunningEndpoint, running
+from tests.integration.app.endpoint import RunningEndpoint, running, until
 from tests.integration.sshd import SshdFactory
 
 SUDO_OFF = tuple(permission for permission in Permission if permission is not Permission.SUDO)
@@ -29,9 +29,24 @@ async def use(
     return dict(result.structured_content)
 
 
+async def begun(endpoint: RunningEndpoint, command: str, says: str, **arguments: Any) -> dict[str, Any]:
+    """Begin a command in the background, and wait until it has said `says`; the result of the call that began it."""
+    result = await use(endpoint, "execute_command", command=command, wait_seconds=0, **arguments)
+    said = result["stdout"]
+
+    async def has_spoken() -> bool:
+        nonlocal said
+        said += (await use(endpoint, "command_output", command_id=result["command_id"]))["stdout"]
+        return bool(said == says)
+
+    if said != says:
+        await until(has_spoken, f"the command to say {says!r}")
+    return result
+
+
 def marker() -> str:
     """A number of seconds for `sleep` that no other process has."""
-    return f"4{uuid4().int % 10**9}"
+    return f"4{uuid4().int % 10**9:09}"
 
 
 @pytest.fixture

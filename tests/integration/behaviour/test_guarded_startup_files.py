@@ -2,9 +2,10 @@
 
 import pytest
 
+from fairlead_sidecar.ssh import pool
 from tests.integration.app.endpoint import running
 from tests.integration.app.using import use
-from tests.integration.sshd import SshdFactory
+from tests.integration.sshd import PATIENCE_SECONDS, SshdFactory
 
 BASHRC = """\
 case $- in
@@ -20,7 +21,11 @@ PROFILE = 'if [ -n "$BASH_VERSION" ] && [ -f "$HOME/.bashrc" ]; then . "$HOME/.b
 
 
 @pytest.mark.parametrize("files", [{".bashrc": BASHRC, ".profile": PROFILE}, {".bashrc": BASHRC}], ids=" and ".join)
-async def test_node_from_nvm_behind_a_guarded_bashrc_is_found(sshd_factory: SshdFactory, files: dict[str, str]) -> None:
+async def test_node_from_nvm_behind_a_guarded_bashrc_is_found(
+    sshd_factory: SshdFactory, monkeypatch: pytest.MonkeyPatch, files: dict[str, str]
+) -> None:
+    # The first commands wait for the environment; here for as long as a slow machine needs for it.
+    monkeypatch.setattr(pool, "FACTS_SECONDS", PATIENCE_SECONDS)
     sshd = sshd_factory(username="deploy", started=False)
     for name, content in files.items():
         (sshd.home / name).write_text(content)

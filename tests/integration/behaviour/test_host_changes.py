@@ -3,15 +3,20 @@
 import asyncssh
 import pytest
 
+from fairlead_sidecar.ssh import link
 from tests.integration.app.endpoint import ERAS, RunningEndpoint, running
 from tests.integration.app.using import use
-from tests.integration.sshd import Sshd
+from tests.integration.sshd import PATIENCE_SECONDS, Sshd
 
 both_eras = pytest.mark.parametrize("era", ERAS)
 
 
 @both_eras
-async def test_the_first_call_after_a_restart_of_sshd_works(endpoint: RunningEndpoint, sshd: Sshd, era: str) -> None:
+async def test_the_first_call_after_a_restart_of_sshd_works(
+    endpoint: RunningEndpoint, sshd: Sshd, monkeypatch: pytest.MonkeyPatch, era: str
+) -> None:
+    # A call waits for the link; here for as long as a slow machine needs for a login.
+    monkeypatch.setattr(link, "CALL_WAIT_SECONDS", PATIENCE_SECONDS)
     async with endpoint.client(era) as client:
         assert not (await client.call_tool("execute_command", {"command": "true"})).is_error
         sshd.restart()

@@ -14,6 +14,7 @@ import yaml
 from fairlead_operator.cluster.permissions import OWN_NAMESPACE, WATCHED_NAMESPACES, Rule
 from tests.cluster import build
 from tests.cluster.pki import Authority, ensure_signing_key, write_kubeconfig
+from tests.integration.operator.reading import Reader
 from tests.integration.sshd import free_port
 
 OPERATOR_NAMESPACE = "fairlead-system"
@@ -32,6 +33,8 @@ class ControlPlane:
     """Kubeconfig of an administrator."""
     operator: Path
     """Kubeconfig of the operator, who may do what it asks for and nothing else."""
+    reader: Reader
+    """Reads as the administrator."""
 
     def kubectl(self, *arguments: str, stdin: str | None = None, check: bool = True) -> str:
         """Run kubectl as the administrator."""
@@ -94,7 +97,8 @@ def control_plane(directory: Path) -> Iterator[ControlPlane]:
             "service-account-signing-key-file": pki / "service-accounts.key",
         }
         stack.enter_context(_process(directory, programs["kube-apiserver"], api))
-        plane = ControlPlane(directory, programs, port, configs["admin"], configs["operator"])
+        reader = stack.enter_context(contextlib.closing(Reader(configs["admin"], pki)))
+        plane = ControlPlane(directory, programs, port, configs["admin"], configs["operator"], reader)
         _until_ready(plane)
         # Before the garbage collector starts: of kinds that come later it learns only half a minute after.
         plane.kubectl("apply", *(f"--filename={path}" for path in sorted(CRDS.glob("*.yaml"))))

@@ -15,7 +15,7 @@ from typing import Any
 from tests.integration.operator.control_plane import OPERATOR_NAMESPACE, ControlPlane
 from tests.integration.sshd import free_port
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 class RunningOperator:
@@ -98,9 +98,7 @@ class Cluster:
 
     def get(self, kind: str, name: str) -> dict[str, Any] | None:
         """One object, None where there is none."""
-        text = self.plane.kubectl("get", kind, name, "-n", self.namespace, "-o", "json", "--ignore-not-found")
-        found: dict[str, Any] | None = json.loads(text) if text.strip() else None
-        return found
+        return self.plane.reader.one(kind, name, self.namespace)
 
     def found(self, kind: str, name: str) -> dict[str, Any]:
         """One object that must exist."""
@@ -157,9 +155,8 @@ class Cluster:
 
     def events(self, name: str) -> list[tuple[str, str]]:
         """Reason and message of the Events about an object."""
-        text = self.plane.kubectl("get", "events.events.k8s.io", "-n", self.namespace, "-o", "json")
-        items = [item for item in json.loads(text)["items"] if item["regarding"]["name"] == name]
-        return [(item["reason"], item["note"]) for item in items]
+        items = self.plane.reader.all("events", self.namespace)
+        return [(item["reason"], item["note"]) for item in items if item["regarding"]["name"] == name]
 
     def tokens(self, host: str = "web-01") -> list[str]:
         """The ids of the tokens that a host's sidecar is told of."""

@@ -31,6 +31,11 @@ def exposed(cluster: Cluster) -> tuple[str, str]:
     return cluster.condition("remotehost", "web-01", "Exposed")
 
 
+def said(cluster: Cluster, reason: str) -> int:
+    """How often Events tell of it."""
+    return [why for why, _ in cluster.events("web-01")].count(reason)
+
+
 def test_http_routes_wait_for_the_gateway_api_and_all_else_goes_on(
     cluster: Cluster, operator: RunningOperator, gateway_api: str
 ) -> None:
@@ -40,15 +45,16 @@ def test_http_routes_wait_for_the_gateway_api_and_all_else_goes_on(
     until(lambda: exposed(cluster) == ("False", "GatewayAPINotInstalled"), "it is said what is missing")
     until(lambda: not cluster.get("ingress", "rh-web-01"), "the Ingress, whose place is no longer claimed, is gone")
     assert cluster.get("deployment", "rh-web-01")
-    assert [reason for reason, _ in cluster.events("web-01")].count("GatewayAPINotInstalled") == 1
+    until(lambda: said(cluster, "GatewayAPINotInstalled") > 0, "an Event tells of it")
+    assert said(cluster, "GatewayAPINotInstalled") == 1
 
     cluster.plane.kubectl("apply", "--server-side", "-f", gateway_api)
     cluster.plane.kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", gateway_api)
-    until(lambda: cluster.get(HTTP_ROUTES, "rh-web-01"), "the HTTPRoute exists", seconds=60)
+    until(lambda: cluster.get(HTTP_ROUTES, "rh-web-01"), "the HTTPRoute exists")
     route = cluster.found(HTTP_ROUTES, "rh-web-01")
     assert route["metadata"]["ownerReferences"][0]["uid"] == cluster.found("remotehost", "web-01")["metadata"]["uid"]
     assert route["spec"]["rules"][0]["timeouts"] == {"request": "0s", "backendRequest": "0s"}
-    until(lambda: exposed(cluster)[1] != "GatewayAPINotInstalled", "the condition has moved on", seconds=40)
+    until(lambda: exposed(cluster)[1] != "GatewayAPINotInstalled", "the condition has moved on")
 
     # From now on it is watched like every other child.
     cluster.plane.kubectl("delete", HTTP_ROUTES, "rh-web-01", "-n", cluster.namespace)

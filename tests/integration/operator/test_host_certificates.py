@@ -158,7 +158,7 @@ def test_a_missing_authority_is_named_and_its_appearance_heals(cluster: Cluster,
         some["message"] for some in cluster.status("rh", "web-01")["conditions"] if some["type"] == "CredentialsReady"
     )
     assert "is good until 20" in message
-    assert any(reason == "AuthorityNotFound" for reason, _ in cluster.events("web-01"))
+    until(lambda: any(reason == "AuthorityNotFound" for reason, _ in cluster.events("web-01")), "an Event tells of it")
 
 
 def test_a_request_for_new_credentials_renews_at_once_and_revokes_the_former(

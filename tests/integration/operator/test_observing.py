@@ -216,7 +216,7 @@ async def test_a_sidecar_with_many_broken_mcp_servers_that_say_much_is_seen_and_
         servers = observer.view.statusz.mcp_servers if observer.view.statusz else ()
         return {server.name: server.reason for server in servers}
 
-    await until(lambda: reasons() == dict.fromkeys(names, "StartFailed"), "all reasons", seconds=60)
+    await until(lambda: reasons() == dict.fromkeys(names, "StartFailed"), "all reasons")
     assert observer.view.statusz is not None
     assert len(observer.view.statusz.model_dump_json()) > 64 * 1024
     await until(lambda: observer.view.handshake is not None and observer.view.handshake.ok, "the handshake")
@@ -249,9 +249,9 @@ async def test_a_lost_host_is_seen_at_once_and_its_return_too(
 
     await until(lambda: reason() == "Connected", "the link")
     sshd.stop()
-    await until(lambda: reason() == "Unreachable", "the loss", seconds=5)
+    await until(lambda: reason() == "Unreachable", "the loss", seconds=10)
     sshd.start()
-    await until(lambda: reason() == "Connected", "the return", seconds=30)
+    await until(lambda: reason() == "Connected", "the return")
 
 
 async def test_a_sidecar_that_comes_up_is_found_as_soon_as_something_is_expected(tmp_path: Path, watch: Watch) -> None:
@@ -271,7 +271,7 @@ async def test_a_sidecar_that_comes_up_is_found_as_soon_as_something_is_expected
         observer.retarget(there)
         observer.expect()
         await until(lambda: observer.view.answering, "the answer", seconds=1.5)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await until(lambda: not observer.view.answering, "the end")
 
 
@@ -294,7 +294,7 @@ async def test_what_poses_as_a_sidecar_and_never_rests_gets_little_of_the_operat
         url = f"http://127.0.0.1:{port}"
         await watch(Target("uid", f"{url}/statusz", f"{url}/mcp", "rh-web-01.shop.svc", None, "", "1", frozenset()))
         # What changes now and then is seen as it comes.
-        await until(lambda: asked >= 50, "many answers", seconds=2)
+        await until(lambda: asked >= 50, "many answers")
         before = asked
         await asyncio.sleep(2)
         assert asked - before < 30

@@ -12,7 +12,7 @@ def _settle(cluster: Cluster) -> dict[str, str]:
         seen.append(cluster.versions())
         return len(seen) > 20 and all(versions == seen[-1] for versions in seen[-20:])
 
-    until(unchanged, "nothing changes any more", seconds=40)
+    until(unchanged, "nothing changes any more", seconds=100)
     return seen[-1]
 
 

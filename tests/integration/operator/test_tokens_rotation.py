@@ -28,8 +28,8 @@ def _rotate(cluster: Cluster, value: str = "now") -> None:
 
 
 def _events(cluster: Cluster, reason: str) -> list[dict[str, Any]]:
-    found = json.loads(cluster.plane.kubectl("-n", cluster.namespace, "get", "events.events.k8s.io", "-o", "json"))
-    return [event for event in found["items"] if event["reason"] == reason]
+    found = cluster.plane.reader.all("events", cluster.namespace)
+    return [event for event in found if event["reason"] == reason]
 
 
 def _given(cluster: Cluster, **spec: Any) -> str:
@@ -70,7 +70,7 @@ def test_a_former_token_is_gone_after_the_overlap_without_another_write_to_the_s
     _rotate(cluster)
     until(lambda: _token(cluster) != before, "the Secret shows the new token")
     version = cluster.found("secret", "mcpt-agent")["metadata"]["resourceVersion"]
-    until(lambda: len(_grants(cluster)) == 1, "the host knows the new token only", seconds=10)
+    until(lambda: len(_grants(cluster)) == 1, "the host knows the new token only")
     assert cluster.found("secret", "mcpt-agent")["metadata"]["resourceVersion"] == version
 
 
@@ -126,7 +126,7 @@ def test_an_operator_that_dies_in_the_middle_of_a_rotation_leaves_a_good_token(
     assert before.split("_")[1] in cluster.tokens()
     start_operator()
     # The Lease of the dead one has to run out first.
-    until(lambda: _token(cluster) != before, "the rotation is made up for", seconds=60)
+    until(lambda: _token(cluster) != before, "the rotation is made up for")
     until(
         lambda: sorted(cluster.tokens()) == sorted(text.split("_")[1] for text in (before, _token(cluster))),
         "the host knows the former and the present token, and none that nobody has",

@@ -41,7 +41,7 @@ async def probe(config: SidecarConfig, command: str) -> None:
 
     watcher = threading.Thread(target=watch)
     watcher.start()
-    await link.run_command(CommandRequest(command=command), timeout=100, sink=count)
+    await link.run_command(CommandRequest(command=command), timeout=300, sink=count)
     over.set()
     watcher.join()
     print(peak - before, seen)

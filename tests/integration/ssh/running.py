@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from fairlead_sidecar.config import SidecarConfig
+from fairlead_sidecar.ssh import pool
 from fairlead_sidecar.ssh.link import Link
 from fairlead_sidecar.ssh.observer import Direction
 from fairlead_sidecar.ssh.request import CommandRequest
@@ -89,6 +90,20 @@ class RunningLink:
 
     async def until_connected(self, seconds: float = PATIENCE_SECONDS) -> None:
         await self._until(lambda: self.status.state is LinkState.CONNECTED, "a connected link", seconds)
+
+    async def until_at_rest(self, *, refilled: bool = True) -> None:
+        """Wait until all has come to its end that follows a login, and (`refilled`) as many shells wait as should."""
+
+        def rests() -> bool:
+            some = self.link._pool
+            return some is not None and not (
+                self.link._works or some._startups or some._starting or (refilled and len(some._warm) < pool.WARM)
+            )
+
+        await self._until(rests, "a link at rest", PATIENCE_SECONDS)
+        # Not only what was asked for last has been answered, but sessions that have served are closed, too.
+        await asyncio.sleep(0.5)
+        await self._until(rests, "a link at rest", PATIENCE_SECONDS)
 
     async def until_reason(self, reason: str, seconds: float = PATIENCE_SECONDS) -> LinkStatus:
         """The status, once it has this reason."""

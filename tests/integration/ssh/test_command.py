@@ -155,8 +155,8 @@ async def test_a_process_left_in_the_background_does_not_hold_the_call(
     started = time.monotonic()
     result = await link.run("sleep 61.25 & echo x")
     assert (result.stdout, result.exit_code) == (b"x\n", 0)
-    assert time.monotonic() - started < 3
-    assert account_sshd.running("61.25")
+    assert time.monotonic() - started < 15
+    await eventually(lambda: account_sshd.running("61.25"), "what was left to run")
 
 
 async def test_a_background_process_that_goes_on_writing_does_not_hold_the_call(

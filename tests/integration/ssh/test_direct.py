@@ -12,7 +12,7 @@ from fairlead_sidecar.config import Connection
 from fairlead_sidecar.errors import ConnectionLost, LinkError
 from fairlead_sidecar.upstream.errors import ForwardingRefused, NotListening
 from tests.integration.ssh.running import StartLink
-from tests.integration.sshd import Sshd, SshdFactory, eventually, free_port
+from tests.integration.sshd import PATIENCE_SECONDS, Sshd, SshdFactory, eventually, free_port
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -38,9 +38,9 @@ async def listening(handler: Handler = echo) -> AsyncIterator[int]:
         with suppress(ConnectionError):
             await handler(reader, writer)
 
-    server = await asyncio.start_server(noted, "127.0.0.1", port := free_port())
+    server = await asyncio.start_server(noted, "127.0.0.1", 0)
     try:
-        yield port
+        yield int(server.sockets[0].getsockname()[1])
     finally:
         server.close()
         for writer in writers:
@@ -93,7 +93,7 @@ async def test_a_server_that_forbids_forwarding_has_a_name(
             await link.open_connection("127.0.0.1", port)
 
 
-async def test_without_a_link_there_is_no_connection(sshd: Sshd, start_link: StartLink) -> None:
+async def test_without_a_link_there_is_no_connection(sshd: Sshd, start_link: StartLink, usual_calls: None) -> None:
     sshd.stop()
     link = start_link(sshd.sidecar_config()).link
     with pytest.raises(LinkError):
@@ -156,7 +156,7 @@ async def test_an_ssh_server_is_reached_through_the_link(sshd_factory: SshdFacto
         assert (await connection.run("whoami")).stdout == "deploy\n"
         ends = connection.wait_closed()
         outer.stop()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             await ends
 
 
@@ -197,5 +197,5 @@ async def test_another_target_ends_the_streams_to_the_former_one(
         stream = await running.link.open_connection("127.0.0.1", port)
         config = second.sidecar_config()
         await running.link.reconfigure(config)
-        with pytest.raises(anyio.BrokenResourceError), anyio.fail_after(5):
+        with pytest.raises(anyio.BrokenResourceError), anyio.fail_after(PATIENCE_SECONDS):
             await stream.receive()

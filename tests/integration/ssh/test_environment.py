@@ -8,9 +8,10 @@ import pytest
 
 from fairlead_sidecar.config import Environment, SecretValue, Variable
 from fairlead_sidecar.errors import CredentialsInvalid, CredentialsNotFound, InvalidRequest, ProtocolFailure
+from fairlead_sidecar.ssh import pool
 from fairlead_sidecar.ssh.request import CommandRequest
 from tests.integration.ssh.running import RunningLink, StartLink
-from tests.integration.sshd import Sshd, SshdFactory, eventually
+from tests.integration.sshd import PATIENCE_SECONDS, Sshd, SshdFactory, eventually
 
 GUARDED = """\
 # If not running interactively, don't do anything
@@ -21,6 +22,14 @@ export PATH="$NVM_DIR/bin:$PATH"
 export ODD='two
 lines  and '\\''quotes'\\'' $HOME ä'
 """
+
+FACTS_SECONDS = pool.FACTS_SECONDS
+
+
+@pytest.fixture(autouse=True)
+def patient_commands(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first commands wait for the environment: here for as long as a slow machine needs for it."""
+    monkeypatch.setattr(pool, "FACTS_SECONDS", PATIENCE_SECONDS)
 
 
 def with_node(server: Sshd) -> None:
@@ -56,14 +65,15 @@ async def test_other_shells_are_asked_in_their_own_way(
 
 
 async def test_start_up_files_that_never_end_hold_commands_only_for_a_moment(
-    sshd_factory: SshdFactory, start_link: StartLink
+    sshd_factory: SshdFactory, start_link: StartLink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(pool, "FACTS_SECONDS", FACTS_SECONDS)
     server = sshd_factory(username="deploy")
     (server.home / ".bashrc").write_text("case $- in *i*) sleep 97.5;; esac\n")
     link = start_link(server.sidecar_config())
-    ran = await asyncio.wait_for(link.run("echo ok"), 5)
+    ran = await asyncio.wait_for(link.run("echo ok"), 20)
     assert ran.stdout == b"ok\n"
-    await eventually(lambda: not server.running("97.5"), "the end of the start-up files", seconds=20)
+    await eventually(lambda: not server.running("97.5"), "the end of the start-up files")
     assert (await link.run("echo ok")).stdout == b"ok\n"
 
 
@@ -146,7 +156,7 @@ async def test_another_shell_that_start_up_files_put_in_place_takes_no_command(
     (server.home / ".bashrc").write_text("exec dash\n")
     link = start_link(server.sidecar_config())
     with pytest.raises(ProtocolFailure, match="runs no commands"):
-        await link.run(command, timeout=5)
+        await link.run(command)
     assert not (server.home / "here").exists()
 
 

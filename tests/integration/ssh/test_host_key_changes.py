@@ -24,6 +24,8 @@ def connections(server: Sshd) -> int:
 
 async def nothing_comes(server: Sshd, seconds: float = 3.0) -> None:
     """Nobody connects to the server any more."""
+    # Of connections that were made before, the last is written into the log when it ends.
+    await eventually(lambda: not server.connection_processes(), "all connections to end")
     before = connections(server)
     await asyncio.sleep(seconds)
     assert connections(server) == before
@@ -64,8 +66,9 @@ async def test_a_mismatch_that_a_further_connection_meets_ends_the_others(
     await link.until_connected()
     running = asyncio.create_task(link.run("sleep 98.5"))
     await eventually(lambda: server.running("98.5"), "the command to run")
-    files = asyncio.create_task(in_sftp(link))
-    await asyncio.sleep(0.3)
+    begun = asyncio.Event()
+    files = asyncio.create_task(in_sftp(link, begun))
+    await begun.wait()
     # The connections that are there stay with the server that made them.
     server.change_host_keys()
     server.reload()
@@ -96,11 +99,12 @@ async def test_a_mismatch_ends_what_runs_on_former_connections(sshd: Sshd, start
         await running
 
 
-async def in_sftp(link: RunningLink) -> None:
+async def in_sftp(link: RunningLink, begun: asyncio.Event) -> None:
     async with link.link.sftp() as client:
         while True:
             try:
                 await client.stat("/")
+                begun.set()
             except (asyncssh.Error, OSError) as error:
                 raise ConnectionLost("The connection was lost.") from error
             await asyncio.sleep(0.05)
@@ -215,7 +219,9 @@ async def test_a_mismatch_of_a_jump_host_stops_the_target(sshd_factory: SshdFact
     await link.until_connected()
 
 
-async def test_a_first_key_is_reported_and_nothing_is_sent(sshd: Sshd, start_link: StartLink) -> None:
+async def test_a_first_key_is_reported_and_nothing_is_sent(
+    sshd: Sshd, start_link: StartLink, usual_calls: None
+) -> None:
     config = sshd.sidecar_config(host_key=FirstUseHostKey())
     link = start_link(config)
     status = await link.until_reason("HostKeyNotPinned")

@@ -12,6 +12,10 @@ from tests.integration.ssh.running import RunningLink, StartLink
 from tests.integration.sshd import Sshd, SshdFactory, eventually
 
 DEAF = "trap '' TERM HUP INT"
+TIMEOUT = 2.0
+"""Seconds that commands are given which are to be killed: as long as a slow machine needs to begin with them."""
+LIMIT = 3.0
+"""Seconds that a command may live on once it is due: two for the kill, one for a busy machine to notice."""
 
 
 async def start_and_wait(link: RunningLink, server: Sshd, command: str, argument: str) -> asyncio.Task[object]:
@@ -25,10 +29,10 @@ async def test_a_timeout_kills_the_whole_process_group(account_sshd: Sshd, start
     link = start_link(account_sshd.sidecar_config())
     await link.run("true")
     started = time.monotonic()
-    result = await link.run("echo begun; sleep 71.1 | sleep 71.2; echo never", timeout=0.5)
+    result = await link.run("echo begun; sleep 71.1 | sleep 71.2; echo never", timeout=TIMEOUT)
     assert result.stopped == "timeout"
     assert (result.stdout, result.exit_code, result.signal) == (b"begun\n", None, "TERM")
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < TIMEOUT + LIMIT
     assert not account_sshd.running("71.1")
     assert not account_sshd.running("71.2")
 
@@ -39,16 +43,16 @@ async def test_a_command_that_ignores_term_dies_within_two_seconds_of_its_timeou
     link = start_link(account_sshd.sidecar_config())
     await link.run("true")
     started = time.monotonic()
-    result = await link.run(f"{DEAF}; while :; do sleep 72.5; done", timeout=0.5)
+    result = await link.run(f"{DEAF}; while :; do sleep 72.5; done", timeout=TIMEOUT)
     assert (result.stopped, result.signal) == ("timeout", "KILL")
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < TIMEOUT + LIMIT
     assert not account_sshd.running("72.5")
 
 
 async def test_a_command_may_end_in_order_when_it_is_told_to(sshd_factory: SshdFactory, start_link: StartLink) -> None:
     link = start_link(sshd_factory(username="deploy").sidecar_config())
     await link.run("true")
-    result = await link.run("trap 'echo cleaned up; exit 5' TERM; sleep 73.5 & wait", timeout=1)
+    result = await link.run("trap 'echo cleaned up; exit 5' TERM; sleep 73.5 & wait", timeout=TIMEOUT)
     assert (result.stopped, result.stdout, result.exit_code) == ("timeout", b"cleaned up\n", 5)
 
 
@@ -58,7 +62,7 @@ async def test_cancelling_kills_the_whole_process_group(account_sshd: Sshd, star
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    await eventually(lambda: not account_sshd.running("74."), "all processes of the command to die", seconds=3)
+    await eventually(lambda: not account_sshd.running("74."), "all processes of the command to die", seconds=LIMIT)
 
 
 async def test_processes_that_left_the_group_die_too(account_sshd: Sshd, start_link: StartLink) -> None:
@@ -94,9 +98,9 @@ async def test_a_flood_of_output_does_not_stop_the_kill(account_sshd: Sshd, star
     link = start_link(account_sshd.sidecar_config())
     await link.run("true")
     started = time.monotonic()
-    result = await link.run("yes 78.5", timeout=0.5, keep=1000)
+    result = await link.run("yes 78.5", timeout=TIMEOUT, keep=1000)
     assert result.stopped == "timeout"
-    assert time.monotonic() - started < 4
+    assert time.monotonic() - started < TIMEOUT + LIMIT + 0.5
     assert not account_sshd.running("78.5")
 
 
@@ -105,7 +109,7 @@ async def test_a_kill_works_while_all_sessions_are_in_use(sshd_factory: SshdFact
     link = start_link(server.sidecar_config(connection=Connection(max_connections=1)))
     task = await start_and_wait(link, server, "sleep 79.5", "79.5")
     task.cancel()
-    await eventually(lambda: not server.running("79.5"), "the command's end", seconds=5)
+    await eventually(lambda: not server.running("79.5"), "the command's end")
     assert (await link.run("echo free again")).stdout == b"free again\n"
 
 
@@ -117,7 +121,7 @@ async def test_a_cancelled_call_leaves_no_session_behind(sshd_factory: SshdFacto
         task = asyncio.create_task(link.run("sleep 80.5"))
         await asyncio.wait({task}, timeout=delay)
         task.cancel()
-    await eventually(lambda: not server.running("80.5"), "all cancelled commands to die", seconds=10)
+    await eventually(lambda: not server.running("80.5"), "all cancelled commands to die")
     results = await asyncio.gather(*(link.run("echo ok") for _ in range(20)))
     assert {result.stdout for result in results} == {b"ok\n"}
 
@@ -130,12 +134,11 @@ async def test_what_could_not_be_killed_is_killed_on_the_next_connect(
     account_sshd.freeze()
     task.cancel()
     await link.until_reason("Unreachable")
-    for process in account_sshd.connection_processes():
-        process.kill()
+    account_sshd.drop_connections()
     assert account_sshd.running("81.5")
     account_sshd.thaw()
     await link.until_connected()
-    await eventually(lambda: not account_sshd.running("81.5"), "the put-off kill", seconds=20)
+    await eventually(lambda: not account_sshd.running("81.5"), "the put-off kill")
 
 
 async def test_a_command_whose_connection_broke_is_killed_on_the_next_connect(
@@ -146,7 +149,7 @@ async def test_a_command_whose_connection_broke_is_killed_on_the_next_connect(
     account_sshd.drop_connections()
     with pytest.raises(ConnectionLost):
         await task
-    await eventually(lambda: not account_sshd.running("82."), "the kill after the reconnect", seconds=20)
+    await eventually(lambda: not account_sshd.running("82."), "the kill after the reconnect")
     assert (await link.run("echo next")).stdout == b"next\n"
 
 
@@ -158,7 +161,7 @@ async def test_a_command_that_writes_nothing_for_too_long_is_killed(
     talking = await link.run("for i in 1 2 3 4; do echo $i; sleep 0.5; done", idle_timeout=3)
     assert (talking.stopped, talking.exit_code, talking.stdout) == (None, 0, b"1\n2\n3\n4\n")
     started = time.monotonic()
-    silent = await link.run("echo begun; sleep 86.5; true", idle_timeout=1, timeout=60)
+    silent = await link.run("echo begun; sleep 86.5; true", idle_timeout=2, timeout=60)
     assert (silent.stopped, silent.stdout) == ("idle", b"begun\n")
     assert time.monotonic() - started < 10
     assert not server.running("86.5")
@@ -183,7 +186,7 @@ async def test_after_a_reboot_a_number_that_another_process_got_is_left_alone(
         killer = await asyncio.create_subprocess_exec("sh", "-c", script, stdout=asyncio.subprocess.PIPE)
         answer, _ = await killer.communicate()
         assert answer == b"gone\n"
-        assert (await asyncio.wait_for(process.wait(), 5) == -15) if dies else process.returncode is None
+        assert (await asyncio.wait_for(process.wait(), 30) == -15) if dies else process.returncode is None
     finally:
         if process.returncode is None:
             process.kill()

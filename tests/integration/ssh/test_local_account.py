@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import hmac
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,11 +32,16 @@ def agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A running ssh-agent."""
     path = tmp_path / "agent"
     process = subprocess.Popen(["ssh-agent", "-D", "-a", str(path)], stdout=subprocess.DEVNULL)
-    until(path.exists, "the agent")
+    until(lambda: _answers(path), "the agent")
     monkeypatch.setenv("SSH_AUTH_SOCK", str(path))
     yield str(path)
     process.terminate()
     process.wait()
+
+
+def _answers(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(str(path)) == 0
 
 
 def config(
@@ -45,7 +51,7 @@ def config(
         target=Target(address=address, port=port or server.port, username=server.username),
         auth=auth or LocalAccount(),
         host_key=KnownHosts(file=known),
-        connection=Connection(connect_timeout=5),
+        connection=Connection(connect_timeout=20),
     )
 
 

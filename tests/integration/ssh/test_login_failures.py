@@ -39,7 +39,7 @@ async def test_the_cipher_is_the_one_that_hardware_does(sshd: Sshd, start_link: 
 
 
 async def test_a_server_with_too_many_logins_under_way_is_said_and_tried_again(
-    sshd_factory: SshdFactory, start_link: StartLink
+    sshd_factory: SshdFactory, start_link: StartLink, usual_calls: None
 ) -> None:
     server = sshd_factory(options={"MaxStartups": "1"})
     with ExitStack() as open_sockets:
@@ -57,7 +57,7 @@ async def test_a_server_with_too_many_logins_under_way_is_said_and_tried_again(
         with pytest.raises(HostUnreachable, match="before its SSH greeting") as failure:
             await link.run("true")
         assert failure.value.retriable
-        await eventually(lambda: server.log.read_text().count("MaxStartups") >= 2, "further tries", seconds=5)
+        await eventually(lambda: server.log.read_text().count("MaxStartups") >= 2, "further tries")
     await link.until_connected()
 
 
@@ -160,10 +160,13 @@ async def test_refused_logins_are_not_repeated_in_a_hurry(sshd: Sshd, start_link
     sshd.authorize()
     link = start_link(sshd.sidecar_config())
     await link.until_reason("AuthenticationFailed")
+    started = time.monotonic()
     for _ in range(20):
         with pytest.raises(AuthenticationFailed):
             await link.run("true")
-    assert sshd.log.read_text().count("Connection closed by authenticating user") <= 1
+    # The second try comes after a second at the earliest, the next ones later and later.
+    allowed = 1 + int(time.monotonic() - started)
+    assert sshd.log.read_text().count("Connection closed by authenticating user") <= allowed
 
 
 async def test_a_missing_secret_is_named(sshd: Sshd, start_link: StartLink, tmp_path: Path) -> None:
@@ -189,7 +192,7 @@ async def test_a_secret_that_appears_later_is_used_at_once(sshd: Sshd, start_lin
     link = start_link(sshd.sidecar_config())
     await link.until_reason("SecretNotFound")
     (sshd.secret / "ssh-privatekey").write_bytes(key)
-    await link.until_connected(seconds=4)
+    await link.until_connected(seconds=15)
 
 
 async def test_a_user_certificate_logs_in(sshd_factory: SshdFactory, start_link: StartLink, tmp_path: Path) -> None:
@@ -228,18 +231,20 @@ async def test_a_wrong_password_is_named_without_showing_it(sshd_factory: SshdFa
 
 async def test_an_unknown_host_name_is_said(sshd: Sshd, start_link: StartLink) -> None:
     link = start_link(sshd.sidecar_config(target=Target(address="no-such-host.invalid", username="root")))
-    status = await link.until_reason("Unreachable", seconds=20)
+    status = await link.until_reason("Unreachable")
     assert "host name of no-such-host.invalid:22 can't be resolved" in status.message
 
 
-async def test_a_refused_port_is_said_and_the_call_fails_soon(sshd: Sshd, start_link: StartLink) -> None:
+async def test_a_refused_port_is_said_and_the_call_fails_soon(
+    sshd: Sshd, start_link: StartLink, usual_calls: None
+) -> None:
     link = start_link(sshd.sidecar_config(target=Target(address="127.0.0.1", port=closed_port(), username="root")))
     status = await link.until_reason("Unreachable")
     assert "refused the connection" in status.message
     started = time.monotonic()
     with pytest.raises(HostUnreachable, match="refused the connection"):
         await link.run("true")
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 4
 
 
 async def test_a_host_that_never_answers_is_reported_within_five_seconds(sshd: Sshd, start_link: StartLink) -> None:
@@ -248,19 +253,19 @@ async def test_a_host_that_never_answers_is_reported_within_five_seconds(sshd: S
         status = await link.until_reason("Unreachable", seconds=5)
         assert "did not answer within 3 s" in status.message
         assert "Still trying" in status.message
-        await link.until_message("did not answer within 10 s", seconds=15)
+        await link.until_message("did not answer within 10 s")
 
 
 async def test_a_port_that_says_nothing_is_reported_within_five_seconds(sshd: Sshd, start_link: StartLink) -> None:
     with silent_server() as port:
         link = start_link(
             sshd.sidecar_config(
-                target=Target(address="127.0.0.1", port=port, username="root"), connection=Connection(connect_timeout=4)
+                target=Target(address="127.0.0.1", port=port, username="root"), connection=Connection(connect_timeout=6)
             )
         )
         status = await link.until_reason("Unreachable", seconds=5)
         assert "sent no SSH greeting within 3 s" in status.message
-        await link.until_message("no SSH greeting within 4 s")
+        await link.until_message("no SSH greeting within 6 s")
 
 
 async def test_a_server_of_another_protocol_is_said(sshd: Sshd, start_link: StartLink) -> None:

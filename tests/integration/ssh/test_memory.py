@@ -42,9 +42,9 @@ class Kept:
 async def test_nothing_holds_on_to_what_a_command_wrote(sshd_factory: SshdFactory, start_link: StartLink) -> None:
     link = start_link(sshd_factory(username="deploy").sidecar_config())
     await link.run("true")
-    await asyncio.sleep(0.5)  # until shells wait
+    await link.until_at_rest()
     sink = Kept()
-    await link.link.run_command(CommandRequest(command="echo x"), timeout=20, sink=sink)
+    await link.link.run_command(CommandRequest(command="echo x"), timeout=60, sink=sink)
     assert sink.output == b"x\n"
     kept = weakref.ref(sink)
     del sink
@@ -53,5 +53,5 @@ async def test_nothing_holds_on_to_what_a_command_wrote(sshd_factory: SshdFactor
         gc.collect()
         return kept() is None
 
-    await eventually(gone, "the end of all references", seconds=20)
+    await eventually(gone, "the end of all references")
     await link.stop()

@@ -40,7 +40,7 @@ async def test_a_command_that_finds_no_waiting_shell_is_three_packets(
     monkeypatch.setattr("fairlead_sidecar.ssh.pool.WARM", 0)
     link = start_link(sshd_factory(username="deploy").sidecar_config())
     await link.run("true")
-    await asyncio.sleep(0.5)  # what follows the login
+    await link.until_at_rest()
     watched = Watched(monkeypatch)
     await link.run("true")
     # A session, the request that holds the command, the session's end.
@@ -55,7 +55,7 @@ async def test_a_session_with_what_it_is_to_read_is_asked_for_in_one_write(
     monkeypatch.setattr("fairlead_sidecar.ssh.pool.WARM", 0)
     link = start_link(sshd_factory(username="deploy").sidecar_config())
     await link.run("true")
-    await asyncio.sleep(0.5)  # what follows the login
+    await link.until_at_rest()
     watched = Watched(monkeypatch)
     await link.run(CommandRequest(command="cat", stdin=b"hello"))
     await eventually(lambda: MSG_CHANNEL_CLOSE in watched.packets, "the end of the session")
@@ -71,11 +71,12 @@ async def test_a_shell_that_starts_ahead_of_need_is_told_nothing_before_its_comm
 ) -> None:
     link = start_link(sshd_factory(username="deploy").sidecar_config())
     await link.run("true")
-    await asyncio.sleep(0.5)  # what follows the login
+    await link.until_at_rest()
     watched = Watched(monkeypatch)
     await link.run("true")
     # The one that takes its place is there as soon as the request went out.
-    await eventually(lambda: MSG_CHANNEL_REQUEST in watched.packets, "the next shell")
+    await eventually(lambda: len(watched.packets) >= 4, "the next shell, and the end of the session")
+    assert MSG_CHANNEL_REQUEST in watched.packets
     assert sorted(watched.packets) == [MSG_CHANNEL_OPEN, MSG_CHANNEL_DATA, MSG_CHANNEL_CLOSE, MSG_CHANNEL_REQUEST]
     await link.stop()
 
@@ -85,7 +86,7 @@ async def test_a_session_that_opens_while_a_command_waits_is_asked_for_that_comm
 ) -> None:
     link = start_link(sshd_factory(username="deploy").sidecar_config())
     await link.run("true")
-    await asyncio.sleep(0.5)  # what follows the login
+    await link.until_at_rest()
     watched = Watched(monkeypatch)
     # One more than there are shells that wait, and those that start beside that one.
     rans = await asyncio.gather(*[link.run(f"echo {number}") for number in range(WARM + 1 + BESIDE)])

@@ -13,7 +13,7 @@ from fairlead_sidecar.errors import ConnectionLost, LinkError
 from fairlead_sidecar.statusz import LinkState
 from tests.integration.ssh.running import StartLink
 from tests.integration.ssh.silent import silent_server
-from tests.integration.sshd import Sshd, SshdFactory, eventually
+from tests.integration.sshd import PATIENCE_SECONDS, Sshd, SshdFactory, eventually
 
 
 async def test_a_lost_connection_is_an_error_with_a_name_and_the_next_call_works(
@@ -38,8 +38,8 @@ async def test_the_loss_is_published_at_once_and_the_state_after_it(sshd: Sshd, 
     link = start_link(sshd.sidecar_config())
     await link.until_connected()
     sshd.stop()
-    await eventually(lambda: link.status.state is LinkState.FAILED, "the loss", seconds=1)
-    await link.until_reason("Unreachable", seconds=3)
+    await eventually(lambda: link.status.state is LinkState.FAILED, "the loss", seconds=5)
+    await link.until_reason("Unreachable")
     reasons = [status.reason for status in link.history]
     assert reasons[:3] == ["Connected", "ConnectionLost", "Unreachable"]
 
@@ -51,7 +51,7 @@ async def test_a_host_that_comes_back_is_reached_within_seconds(sshd: Sshd, star
         sshd.stop()
         await link.until_reason("Unreachable")
         sshd.start()
-        await link.until_connected(seconds=5)
+        await link.until_connected(seconds=20)
 
 
 async def test_a_host_that_is_up_later_is_reached_without_help(sshd: Sshd, start_link: StartLink) -> None:
@@ -65,10 +65,12 @@ async def test_a_host_that_is_up_later_is_reached_without_help(sshd: Sshd, start
 async def test_a_connection_that_never_lasts_is_not_made_in_a_hurry(sshd: Sshd, start_link: StartLink) -> None:
     link = start_link(sshd.sidecar_config())
     until = time.monotonic() + 4
-    while time.monotonic() < until:
+    losses = 0
+    while time.monotonic() < until or losses < 2:
         await link.until_connected()
         sshd.drop_connections()
         await eventually(lambda: link.status.state is LinkState.FAILED, "the loss")
+        losses += 1
     assert 2 <= sshd.log.read_text().count("Accepted publickey") <= 8
 
 
@@ -81,7 +83,7 @@ async def test_a_hung_host_is_noticed_by_keepalive(
     await eventually(lambda: sshd.running("92.5"), "the command to run")
     sshd.freeze()
     with pytest.raises(ConnectionLost):
-        await asyncio.wait_for(task, 5)
+        await asyncio.wait_for(task, 15)
     assert link.status.state is LinkState.FAILED
     sshd.thaw()
     await link.until_connected()
@@ -97,7 +99,7 @@ async def test_a_timeout_holds_on_a_hung_connection(sshd: Sshd, start_link: Star
     started = time.monotonic()
     result = await link.run("sleep 93.5", timeout=1)
     assert (result.stopped, result.exit_code, result.signal) == ("timeout", None, None)
-    assert time.monotonic() - started < 8
+    assert time.monotonic() - started < 12
     sshd.thaw()
 
 
@@ -154,9 +156,10 @@ async def test_limits_and_keepalive_change_without_a_new_login(sshd: Sshd, start
     await link.link.reconfigure(
         config.model_copy(update={"connection": Connection(keepalive_interval=0.5, keepalive_count_max=2)})
     )
+    await eventually(lambda: "Accepted publickey" in sshd.log.read_text(), "the line of the login")
     assert sshd.log.read_text().count("Accepted publickey") == 1
     sshd.freeze()
-    await eventually(lambda: link.status.state is LinkState.FAILED, "keepalive to notice", seconds=5)
+    await eventually(lambda: link.status.state is LinkState.FAILED, "keepalive to notice", seconds=15)
     sshd.thaw()
 
 
@@ -214,17 +217,20 @@ async def test_a_corrected_target_does_not_wait_for_the_wrong_one(sshd: Sshd, st
         link = start_link(config.model_copy(update={"target": wrong}))
         await link.until_reason("Unreachable", seconds=5)
         await link.link.reconfigure(config)
-        await link.until_connected(seconds=2)
+        # Before the wrong one would have been given up.
+        await link.until_connected(seconds=5)
 
 
-async def test_calls_that_wait_when_the_link_ends_get_an_error(sshd: Sshd, start_link: StartLink) -> None:
+async def test_calls_that_wait_when_the_link_ends_get_an_error(
+    sshd: Sshd, start_link: StartLink, usual_calls: None
+) -> None:
     link = start_link(sshd.sidecar_config(connection=Connection(max_connections=1)))
     await link.until_connected()
     # More than one connection carries, so that some still wait for a session.
     tasks = [asyncio.create_task(link.run("sleep 98.5")) for _ in range(20)]
     await eventually(lambda: sshd.running("98.5"), "a command to run")
-    await asyncio.wait_for(link.stop(), 10)
-    results = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 10)
+    await asyncio.wait_for(link.stop(), PATIENCE_SECONDS)
+    results = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), PATIENCE_SECONDS)
     assert all(isinstance(result, LinkError) for result in results)
 
 

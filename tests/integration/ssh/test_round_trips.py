@@ -1,6 +1,5 @@
 """What a command costs over a long way."""
 
-import asyncio
 import statistics
 import time
 
@@ -11,9 +10,9 @@ from tests.integration.delay_proxy import delayed
 from tests.integration.ssh.running import StartLink
 from tests.integration.sshd import Sshd, SshdFactory
 
-ROUND_TRIP = 0.2
+ROUND_TRIP = 0.4
 """Long, so that what a busy machine adds counts little."""
-CALLS = 10
+CALLS = 7
 
 
 def through(server: Sshd, port: int) -> SidecarConfig:
@@ -32,13 +31,13 @@ async def test_a_command_costs_one_round_trip(
         link = start_link(through(server, port))
         await link.run(command)
         # The shells that wait need their time once.
-        await asyncio.sleep(1)
+        await link.until_at_rest()
         taken = []
         for _ in range(CALLS):
             started = time.monotonic()
             assert (await link.run(command)).exit_code == 0
             taken.append(time.monotonic() - started)
-            await asyncio.sleep(max(0.0, 0.25 - taken[-1]))
+            await link.until_at_rest()
         trips = statistics.median(taken) / ROUND_TRIP
         print(f"{trips:.2f} round trips at p50, {max(taken) / ROUND_TRIP:.2f} at most")
         assert trips < 1.4

@@ -7,9 +7,10 @@ import shutil
 import asyncssh
 import pytest
 
+from fairlead_sidecar.ssh import pool
 from fairlead_sidecar.ssh.request import CommandRequest, Script
 from tests.integration.ssh.running import Ran, RunningLink, StartLink
-from tests.integration.sshd import SshdFactory, eventually
+from tests.integration.sshd import PATIENCE_SECONDS, SshdFactory, eventually
 
 POSIX = ["/bin/bash", "/bin/dash", "/usr/bin/zsh", "/usr/bin/mksh"]
 FOREIGN = ["/usr/bin/tcsh", "/usr/bin/fish"]
@@ -107,7 +108,11 @@ async def one_of_each(link: RunningLink) -> None:
 
 
 @pytest.mark.parametrize("shell", [*POSIX, *FOREIGN])
-async def test_every_login_shell_works(sshd_factory: SshdFactory, start_link: StartLink, shell: str) -> None:
+async def test_every_login_shell_works(
+    sshd_factory: SshdFactory, start_link: StartLink, monkeypatch: pytest.MonkeyPatch, shell: str
+) -> None:
+    # The first commands wait for the environment; here for as long as a slow machine needs for it.
+    monkeypatch.setattr(pool, "FACTS_SECONDS", PATIENCE_SECONDS)
     assert shutil.which(shell), f"this machine has no {shell}"
     server = sshd_factory(username="deploy", shell=shell)
     (server.home / ".profile").write_text('export LOGIN_ONLY="yes it\'s"\n')
@@ -120,6 +125,6 @@ async def test_every_login_shell_works(sshd_factory: SshdFactory, start_link: St
     link = start_link(server.sidecar_config())
     await one_of_each(link)
     await asyncio.gather(*(one_of_each(link) for _ in range(3)))
-    ran = await link.run("sleep 88.5; true", timeout=1)
+    ran = await link.run("sleep 88.5; true", timeout=3)
     assert (ran.stopped, ran.signal) == ("timeout", "TERM")
     await eventually(lambda: not server.running("88.5"), "its end")

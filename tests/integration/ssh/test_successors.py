@@ -106,11 +106,11 @@ async def test_a_successor_becomes_the_key_and_no_command_fails(sshd: Sshd, star
     (sshd.secret / "next-ssh-privatekey").unlink()
     sshd.authorize(successor)
     assert (await long).stdout == b"done\n"
-    await asyncio.sleep(1.5)
+    before = runs
+    await eventually(lambda: runs > max(50, before + 10), "calls before and after")
     done.set()
     await asyncio.gather(*work)
     assert not failures, failures[:3]
-    assert runs > 50
     assert link.counts.connected == [True]
 
 
@@ -172,7 +172,7 @@ async def test_a_certificate_of_the_next_authority_is_used_once_the_host_trusts_
     await eventually(
         lambda: certified_sshd.log.read_text().count("Accepted publickey") >= 3, "trials with the certificate in use"
     )
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 30
     assert link.status.certificate_serial == 1
     trust(certified_sshd, AUTHORITY, NEXT_AUTHORITY)
     await until_key(link, key)

@@ -34,6 +34,8 @@ class Seen:
     connections: set[Any] = field(default_factory=set)
     requests: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     """Method and headers."""
+    waiting: int = 0
+    """Calls of `wait` that have begun."""
     cancelled: int = 0
     """Calls of `wait` that were cancelled."""
 
@@ -76,8 +78,9 @@ def mcp_app(kind: str, seen: Seen, *, event_store: EventStore | None = None) -> 
 
     @server.tool(structured_output=False)
     async def wait() -> str:
+        seen.waiting += 1
         try:
-            await anyio.sleep(30)
+            await anyio.sleep(300)
         except anyio.get_cancelled_exc_class():
             seen.cancelled += 1
             raise
@@ -178,6 +181,6 @@ def http_server(port: int, kind: str = "stream", **settings: Any) -> HttpServer:
 @asynccontextmanager
 async def session_with(link: Link, server: HttpServer, **setup: Any) -> AsyncIterator[UpstreamSession]:
     """A session through the link; `setup` are fields of `Setup`."""
-    settings = {"server": "probe", "start_timeout": 15.0, "probe": server.transport != "SSE", **setup}
+    settings = {"server": "probe", "start_timeout": 60.0, "probe": server.transport != "SSE", **setup}
     async with open_session(http_wire(server, link.open_connection), Setup(**settings)) as session:
         yield session

@@ -65,11 +65,11 @@ def running_m2m(directory: Path) -> Iterator[M2m]:
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
     try:
         m2m = M2m(directory, port, key_server_port, process)
-        until(lambda: _listens(port) and _listens(key_server_port), "m2m's server", seconds=30)
+        until(lambda: _listens(port) and _listens(key_server_port), "m2m's server")
         yield m2m
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
 
 
 def new_secret(directory: Path) -> tuple[Path, asyncssh.SSHKey]:

@@ -39,4 +39,4 @@ async def test_a_server_that_goes_away_while_nobody_uses_it_is_noticed_and_so_is
             session = await server.session("a")
             assert text(await session.request("tools/call", call("noop"), Person())) == "ok"
     finally:
-        await asyncio.wait_for(server.stop(LinkDown("The test is over.")), 15)
+        await asyncio.wait_for(server.stop(LinkDown("The test is over.")), 60)

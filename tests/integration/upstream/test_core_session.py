@@ -11,6 +11,7 @@ from fairlead_sidecar.upstream.session import UpstreamSession
 from fairlead_sidecar.upstream.session_opening import open_session
 from fairlead_sidecar.upstream.session_setup import Setup
 from fairlead_sidecar.upstream.spec import Json
+from tests.integration.sshd import eventually
 from tests.integration.upstream.local_wire import LocalServer, Person, call, text, workshop
 
 ERAS = ["handshake", "modern"]
@@ -69,8 +70,9 @@ async def test_progress_reaches_the_request_under_the_clients_own_token_and_befo
 @pytest.mark.parametrize("era", ERAS)
 async def test_a_cancelled_caller_cancels_the_request_at_the_server(era: str) -> None:
     async with opened(era) as session:
-        waiting = asyncio.create_task(session.request("tools/call", call("wait"), Person()))
-        await asyncio.sleep(0.2)
+        anna = Person()
+        waiting = asyncio.create_task(session.request("tools/call", call("wait", "token"), anna))
+        await eventually(lambda: bool(anna.progressed), "the server to have begun")
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting

@@ -156,7 +156,7 @@ async def test_a_hanging_start_does_not_hold_up_the_end() -> None:
         await asyncio.sleep(0.2)
         begun = time.monotonic()
         await it.upstreams.close()
-        assert time.monotonic() - begun < 2
+        assert time.monotonic() - begun < 10
 
 
 async def test_fifty_servers_start_together_and_take_little_memory() -> None:

@@ -29,7 +29,7 @@ async def failure(answer: Answer, sshd: Sshd, start_link: StartLink, kind: str =
     link = start_link(sshd.sidecar_config()).link
     async with serving(answering(answer)) as port:
         with pytest.raises(UpstreamError) as raised:
-            async with session_with(link, http_server(port, kind, **server), probe=False, start_timeout=10.0):
+            async with session_with(link, http_server(port, kind, **server), probe=False, start_timeout=60.0):
                 pass
     assert not isinstance(raised.value, NotResponding)
     return raised.value.message

@@ -41,7 +41,7 @@ def m2m(tmp_path_factory: pytest.TempPathFactory) -> Iterator[M2m]:
 @asynccontextmanager
 async def session_with(link: Link, server: SshServer) -> AsyncIterator[UpstreamSession]:
     open_wire = ssh_wire(server, link.tunnel, name="m2m", settings=Connection())
-    async with open_session(open_wire, Setup(server="m2m", start_timeout=30)) as session:
+    async with open_session(open_wire, Setup(server="m2m", start_timeout=60)) as session:
         yield session
 
 

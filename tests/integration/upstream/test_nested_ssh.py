@@ -49,7 +49,7 @@ def behind(sshd: Sshd, **changes: Any) -> SshServer:
 @asynccontextmanager
 async def session_with(link: Link, server: SshServer, **settings: Any) -> AsyncIterator[UpstreamSession]:
     open_wire = ssh_wire(server, link.tunnel, name="workshop", settings=Connection(**settings))
-    async with open_session(open_wire, Setup(server="workshop", start_timeout=20)) as session:
+    async with open_session(open_wire, Setup(server="workshop", start_timeout=60)) as session:
         yield session
 
 
@@ -104,11 +104,12 @@ async def test_nothing_listens(sshd: Sshd, start_link: StartLink) -> None:
 
 
 async def test_what_does_not_answer_is_given_up(sshd: Sshd, start_link: StartLink) -> None:
-    link = start_link(sshd.sidecar_config()).link
+    running = start_link(sshd.sidecar_config())
+    await running.until_connected()
     async with accepting() as port:
         target = Target(address="127.0.0.1", port=port, username="mcp")
         with pytest.raises(NotResponding, match="sent no SSH greeting within 1 s"):
-            async with session_with(link, behind(sshd, target=target), connect_timeout=1.0):
+            async with session_with(running.link, behind(sshd, target=target), connect_timeout=1.0):
                 pass
 
 
@@ -124,7 +125,7 @@ async def test_a_link_that_is_lost_ends_the_call_with_its_name(
 ) -> None:
     host, inner = sshd_factory(), sshd_factory()
     async with session_with(start_link(host.sidecar_config()).link, behind(inner)) as session:
-        waiting = asyncio.create_task(session.request("tools/call", call("sleep", seconds=30)))
+        waiting = asyncio.create_task(session.request("tools/call", call("sleep", seconds=300)))
         await asyncio.sleep(0.2)
         host.drop_connections()
         with pytest.raises(LinkDown):
@@ -137,7 +138,7 @@ async def test_a_server_that_drops_the_connection_is_not_taken_for_the_link(
 ) -> None:
     host, inner = sshd_factory(), sshd_factory()
     async with session_with(start_link(host.sidecar_config()).link, behind(inner)) as session:
-        waiting = asyncio.create_task(session.request("tools/call", call("sleep", seconds=30)))
+        waiting = asyncio.create_task(session.request("tools/call", call("sleep", seconds=300)))
         await asyncio.sleep(0.2)
         inner.drop_connections()
         with pytest.raises(Exited, match=f"127.0.0.1:{inner.port} closed the connection"):

@@ -34,7 +34,7 @@ async def served(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Zoo]
             difficult("loud", "stderr"),
         )
         async with zoo(directory, *more) as served:
-            await until(lambda: served.status("m2m").ready and served.status("loud").ready, "m2m", seconds=30)
+            await until(lambda: served.status("m2m").ready and served.status("loud").ready, "m2m")
             yield served
 
 
@@ -150,7 +150,6 @@ async def test_those_that_misbehave_are_named_and_disturb_nobody(served: Zoo) ->
     await until(
         lambda: served.status("crash").reason == "StartFailed" and served.status("hang").reason == "NotResponding",
         "the reasons",
-        seconds=20,
     )
     assert "can't open the database" in served.status("crash").message
     async with raw_http(served.url(), headers=served.endpoint.bearer()) as raw:

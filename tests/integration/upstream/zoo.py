@@ -78,11 +78,11 @@ def everything_on_http(published: Published, mode: str, log: Path) -> Iterator[i
     with log.open("wb") as output:
         process = subprocess.Popen(command, env={**os.environ, "PORT": str(port)}, stdout=output, stderr=output)
     try:
-        until(lambda: _listens(process.pid), f"server-everything {mode}", seconds=30)
+        until(lambda: _listens(process.pid), f"server-everything {mode}")
         yield port
     finally:
         process.send_signal(signal.SIGKILL)
-        process.wait(10)
+        process.wait(60)
 
 
 @contextmanager

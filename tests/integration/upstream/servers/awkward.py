@@ -52,7 +52,7 @@ def call(request: dict[str, Any], mode: str) -> None:
         sys.stdout.flush()
     if mode == "forgets":
         send({"id": "question", "method": "elicitation/create", "params": {"message": "Well?"}})
-        time.sleep(0.2)
+        time.sleep(1)
     if mode == "interrogates":
         for number in range(5000):
             send({"id": f"question-{number}", "method": "elicitation/create", "params": {"message": "Well?"}})

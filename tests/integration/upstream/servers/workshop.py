@@ -54,6 +54,7 @@ async def _count(ctx: Any, arguments: dict[str, Any]) -> str:
 
 async def _wait(ctx: Any, arguments: dict[str, Any]) -> str:
     try:
+        await ctx.session.report_progress(0, None, "begun")
         await asyncio.sleep(arguments.get("n", 60))
     except asyncio.CancelledError:
         state["cancelled"] += 1
