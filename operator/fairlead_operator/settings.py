@@ -84,7 +84,10 @@ class Settings(EndpointSettings, TokenSettings, NetworkSettings):
 
 
 def _sentence(problem: Any) -> str:
-    variable = PREFIX + str(problem["loc"][0]).upper()
-    if problem["type"] in {"missing", "string_too_short"}:
-        return f"{variable} must be set"
-    return f"{variable}: {problem['msg'].removeprefix('Value error, ')}"
+    name, *within = problem["loc"]
+    where = PREFIX + str(name).upper()
+    if not within and problem["type"] in {"missing", "string_too_short"}:
+        return f"{where} must be set"
+    if within:
+        where += f", {'.'.join(str(part) for part in within)}"
+    return f"{where}: {problem['msg'].removeprefix('Value error, ')}"

@@ -40,6 +40,14 @@ def test_lists_and_objects_are_read_from_text() -> None:
             },
             "hosts would share a URL",
         ),
+        (
+            {"FAIRLEAD_SIDECAR_DEFAULTS": '{"affinity": {"podAntiAfinity": {}}}'},
+            "FAIRLEAD_SIDECAR_DEFAULTS, affinity.podAntiAfinity: Extra inputs are not permitted",
+        ),
+        (
+            {"FAIRLEAD_SIDECAR_DEFAULTS": '{"tolerations": [{"efect": "NoSchedule"}]}'},
+            "FAIRLEAD_SIDECAR_DEFAULTS, tolerations.0.efect",
+        ),
     ],
 )
 def test_a_bad_value_is_refused_with_the_name_of_its_variable(changes: dict[str, str], says: str) -> None:
