@@ -54,23 +54,25 @@ class Events:
                 await self._write(event(text, number))
                 return
             await self._write(_head(number))
-            try:
-                for start in range(0, len(text), PIECE_CHARACTERS):
-                    self._holds(max(0, len(text) - start - PIECE_CHARACTERS))
-                    await self._write(text[start : start + PIECE_CHARACTERS].encode())
-            finally:
-                self._holds(0)
+            await self._write_pieces(text)
             await self._write(_END)
 
     async def answer(self, text: str, number: str) -> bool:
         """Write the last message; whether it went out as JSON, so that nobody can ask for its event again."""
-        if self._streams or len(text) > PIECE_CHARACTERS:
+        if self._streams:
             await self.send(text, number)
             return False
         self._timer.cancel()
         self._streams = self._ended = True
+        headers = [(b"content-type", b"application/json"), *self._headers]
+        if len(text) > PIECE_CHARACTERS:
+            # Clients of the Python SDK take no event above 1 MiB, but JSON of any length.
+            await self._send({"type": "http.response.start", "status": 200, "headers": headers})
+            await self._write_pieces(text)
+            await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+            return True
         body = text.encode()
-        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), *self._headers]
+        headers.insert(1, (b"content-length", b"%d" % len(body)))
         await self._send({"type": "http.response.start", "status": 200, "headers": headers})
         await self._send({"type": "http.response.body", "body": body, "more_body": False})
         return True
@@ -112,6 +114,14 @@ class Events:
         await self._send({"type": "http.response.start", "status": 200, "headers": headers})
         if self._first is not None:
             await self._write(self._first)
+
+    async def _write_pieces(self, text: str) -> None:
+        try:
+            for start in range(0, len(text), PIECE_CHARACTERS):
+                self._holds(max(0, len(text) - start - PIECE_CHARACTERS))
+                await self._write(text[start : start + PIECE_CHARACTERS].encode())
+        finally:
+            self._holds(0)
 
     async def _write(self, data: bytes) -> None:
         await self._send({"type": "http.response.body", "body": data, "more_body": True})
