@@ -21,8 +21,9 @@ from mcp_types import (
     jsonrpc_message_adapter,
 )
 from pydantic import ValidationError
-from pydantic_core import from_json
+from pydantic_core import PydanticSerializationError, from_json
 
+from fairlead_sidecar.errors import InvalidRequest
 from fairlead_sidecar.ssh.failures import quoted
 from fairlead_sidecar.upstream.errors import ProtocolError, UpstreamError
 
@@ -40,8 +41,10 @@ _QUOTED_BYTES = 16 * 1024
 _LONG_BYTES = 256 * 1024
 # It begins with letters that are the same in all cases: only so does a search in megabytes take no time.
 _LONE_SURROGATE = re.compile(
-    r"\\u[dD](?:[89abAB][\da-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB][\da-fA-F]{2}\\u[dD])[c-fC-F])"
+    r"\\u[dD](?:[89abAB][\da-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB][\da-fA-F]{2}\\u[dD])[c-fC-F][\da-fA-F]{2})"
 )
+MAX_LONE_SURROGATES = 10_000
+"""How many of a message are replaced; one with more is an error."""
 
 
 def parse(data: bytes | bytearray, mask: Callable[[str], str] = str) -> JSONRPCMessage:
@@ -69,17 +72,37 @@ def parse(data: bytes | bytearray, mask: Callable[[str], str] = str) -> JSONRPCM
 def _load(data: bytes | bytearray) -> Any:
     # Straight to Python's objects: the adapter's own JSON parser holds every long string once more.
     if len(data) < _LONG_BYTES:
-        return from_json(data)
+        try:
+            return from_json(data)
+        except ValueError:
+            return from_json(_whole(data.decode()))
     if data.count(b"[") + data.count(b"{") > MAX_CONTAINERS or data.count(b",") > MAX_MEMBERS:
         raise ValueError(f"more than {MAX_CONTAINERS} lists and objects, or {MAX_MEMBERS} values in them")
     text = data.decode()
     if isinstance(data, bytearray):
         data.clear()
-    # The quicker parser needs twice a long string's room beside it. It refuses lone surrogates, as UTF-8 has none.
-    value = from_json(text) if _LONE_SURROGATE.search(text) else json.loads(text)
+    # The quicker parser needs twice a long string's room beside it.
+    value = from_json(_whole(text)) if _LONE_SURROGATE.search(text) else json.loads(text)
     if text.count("[") + text.count("{") > MAX_DEPTH and _too_deep(value):
         raise RecursionError(f"more than {MAX_DEPTH} lists and objects in each other")
     return value
+
+
+def _whole(text: str) -> str:
+    """JSON without lone surrogates, each of which becomes U+FFFD.
+
+    Programs whose strings are UTF-16 write them where they have cut one in the middle of a character. Neither UTF-8 nor
+    most clients know them.
+    """
+
+    def replaced(match: re.Match[str]) -> str:
+        before = match.start()
+        while before and text[before - 1] == "\\":
+            before -= 1
+        # Behind an odd number of backslashes it is no escape, but what an escaped backslash is followed by.
+        return match[0] if (match.start() - before) % 2 else "\\ufffd"
+
+    return _LONE_SURROGATE.sub(replaced, text, count=MAX_LONE_SURROGATES)
 
 
 def _too_deep(value: Any) -> bool:
@@ -93,8 +116,15 @@ def _too_deep(value: Any) -> bool:
 
 
 def render(message: JSONRPCMessage) -> bytes:
-    """Write one message as a single line of JSON, without a line end."""
-    return message.model_dump_json(by_alias=True, exclude_unset=True).encode()
+    """Write one message as a single line of JSON, without a line end.
+
+    Raises:
+        InvalidRequest: It has text that can't be written.
+    """
+    try:
+        return message.model_dump_json(by_alias=True, exclude_unset=True).encode()
+    except PydanticSerializationError:
+        raise InvalidRequest("The arguments hold half of a character (a lone surrogate).") from None
 
 
 def failure(request_id: RequestId, error: UpstreamError) -> JSONRPCError:
