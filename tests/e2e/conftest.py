@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +11,17 @@ from tests.e2e.support.hosts import Shop, SshHost, deploy_ssh_host
 from tests.e2e.support.install import Installation, install
 from tests.e2e.support.kube import Kube, Object
 from tests.e2e.support.objects import mcp_token, remote_host, secret
+from tests.e2e.support.waiting import wait_until
+
+TIMEOUT = 300
+"""Seconds for a test: longer than it waits for anything, so that what it waited for in vain is in its message."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give every test here that time, unless it has its own."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(TIMEOUT))
 
 
 @pytest.fixture(scope="session")
@@ -71,6 +83,8 @@ def _new_shop_namespace(kube: Kube) -> str:
     """A namespace with the strictest Pod Security that Kubernetes has."""
     name = f"shop-{uuid.uuid4().hex[:6]}"
     kube.apply(_namespace(name, level="restricted"))
+    # Without it the API server refuses pods, and it comes a moment later.
+    wait_until(lambda: kube.get("serviceaccount", "default", name), what=f"{name} has an account for pods")
     return name
 
 

@@ -39,7 +39,7 @@ def test_two_hosts_at_the_same_url_the_older_one_keeps_it(shop: Shop) -> None:
     def conflict() -> bool:
         return condition(shop.host("web-02"), "Exposed").get("reason") == "EndpointConflict"
 
-    wait_until(conflict, timeout=30, what="EndpointConflict")
+    wait_until(conflict, what="EndpointConflict")
     response = initialize(shop.url(), None)
     assert response.headers["fairlead-instance"] == shop.host()["metadata"]["uid"]
 

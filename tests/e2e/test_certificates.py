@@ -2,6 +2,7 @@
 
 import json
 import re
+from typing import Any
 
 from tests.e2e.support.agent import call
 from tests.e2e.support.certificates import (
@@ -25,7 +26,7 @@ from tests.e2e.support.waiting import wait_until
 
 def pods(shop: Shop, name: str) -> list[str]:
     """UIDs of the host's pods."""
-    return [pod["metadata"]["uid"] for pod in shop.kube.list("pods", shop.namespace, f"fairlead.dev/host={name}")]
+    return [pod["metadata"]["uid"] for pod in shop.pods(name)]
 
 
 async def test_a_host_that_trusts_only_the_authority_lets_the_sidecar_in_and_calls_carry_the_serial(
@@ -53,15 +54,14 @@ async def test_a_host_that_trusts_only_the_authority_lets_the_sidecar_in_and_cal
     shop.wait_routed("web-02")
     result = await call(shop.url("web-02"), shop.token("second"), "execute_command", command="id -un")
     assert result["stdout"] == "deploy\n"
-    log = shop.kube.run("logs", "-n", shop.namespace, "deployment/rh-web-02")
-    records = [json.loads(line) for line in log.splitlines() if '"log":"audit"' in line and '"id -un"' in line]
-    assert [record["certificate_serial"] for record in records] == [serial]
-    assert f"serial {serial}" in own_ssh_host_log(own_ssh_host)
 
+    def records() -> list[dict[str, Any]]:
+        log = shop.kube.run("logs", "-n", shop.namespace, "deployment/rh-web-02")
+        return [json.loads(line) for line in log.splitlines() if '"log":"audit"' in line and '"id -un"' in line]
 
-def own_ssh_host_log(host: SshHost) -> str:
-    """What sshd has written."""
-    return host.kube.run("logs", "-n", host.namespace, f"deployment/{host.name}")
+    told = wait_until(records, what="the call is in the log")
+    assert [record["certificate_serial"] for record in told] == [serial]
+    wait_until(lambda: f"serial {serial}" in own_ssh_host.log(), what="the login is in the host's log")
 
 
 def test_new_credentials_revoke_the_former_and_the_host_refuses_those_by_the_list(
@@ -69,7 +69,7 @@ def test_new_credentials_revoke_the_former_and_the_host_refuses_those_by_the_lis
 ) -> None:
     shop.kube.apply(authority(shop.namespace))
     keys = trusted_keys(shop)
-    wait_until(lambda: authority_status(shop).get("keyRevocationList"), timeout=20, what="a list is published")
+    wait_until(lambda: authority_status(shop).get("keyRevocationList"), what="a list is published")
     write(own_ssh_host, REVOKED, revocation_list(shop))
     trust_only_authorities(own_ssh_host, keys, f"RevokedKeys {REVOKED}")
     shop.kube.apply(certified(shop, "web-02", own_ssh_host))
@@ -78,18 +78,12 @@ def test_new_credentials_revoke_the_former_and_the_host_refuses_those_by_the_lis
     before = pods(shop, "web-02")
 
     shop.kube.run("annotate", "rh", "web-02", "-n", shop.namespace, "fairlead.dev/rotate=monday")
-    wait_until(
-        lambda: authority_status(shop).get("revokedSerials") == [first], timeout=20, what="the first one is revoked"
-    )
+    wait_until(lambda: authority_status(shop).get("revokedSerials") == [first], what="the first one is revoked")
     write(own_ssh_host, REVOKED, revocation_list(shop))
     # Whoever is connected has to log in again, which the list allows with the new certificate only.
     own_ssh_host.run("sh", "-c", "pkill -f '^sshd-session|^sshd: deploy' || true")
-    (second,) = wait_until(
-        lambda: serials(shop, "web-02") - {first}, timeout=20, what="another certificate is in force"
-    )
-    wait_until(
-        lambda: f"serial {second}" in own_ssh_host_log(own_ssh_host), timeout=30, what="the new certificate logs in"
-    )
+    (second,) = wait_until(lambda: serials(shop, "web-02") - {first}, what="another certificate is in force")
+    wait_until(lambda: f"serial {second}" in own_ssh_host.log(), what="the new certificate logs in")
     shop.wait_ready("web-02")
     assert pods(shop, "web-02") == before
 
@@ -110,15 +104,13 @@ def test_a_new_pod_gets_a_certificate_of_its_own(shop: Shop, own_ssh_host: SshHo
     def new_pods() -> list[str]:
         return [uid for uid in pods(shop, "web-02") if uid != former]
 
-    (uid,) = wait_until(new_pods, timeout=30, what="another pod")
+    (uid,) = wait_until(new_pods, what="another pod")
     wait_until(
         lambda: f"/{uid}" in shown(own_ssh_host, certificate(shop, "web-02")),
-        timeout=30,
         what="a certificate that is made out to it",
     )
     wait_until(
-        lambda: f"{shop.namespace}/web-02/{uid}" in own_ssh_host_log(own_ssh_host),
-        timeout=30,
+        lambda: f"{shop.namespace}/web-02/{uid}" in own_ssh_host.log(),
         what="the new pod logs in with it",
     )
     shop.wait_ready("web-02")
@@ -133,17 +125,14 @@ def test_a_host_behind_a_bastion_with_certificates_passes_it_and_gets_its_renewa
     bastion["spec"]["suspended"] = True
     shop.kube.apply(bastion)
     shop.kube.patch("rh", "web-01", shop.namespace, {"spec": {"jumpHosts": [{"hostRef": {"name": "bastion"}}]}})
-    (first,) = wait_until(lambda: serials(shop, "bastion"), timeout=20, what="the bastion has a certificate")
-    wait_until(
-        lambda: f"serial {first}" in own_ssh_host_log(own_ssh_host), timeout=60, what="web-01 comes through the bastion"
-    )
+    (first,) = wait_until(lambda: serials(shop, "bastion"), what="the bastion has a certificate")
+    wait_until(lambda: f"serial {first}" in own_ssh_host.log(), what="web-01 comes through the bastion")
     shop.wait_ready()
     said = shown(own_ssh_host, certificate(shop, "bastion"))
     assert re.search(r"Extensions:\s+permit-port-forwarding\n", said), said
-    wait_until(lambda: len(pods(shop, "web-01")) == 1, timeout=60, what="the former pod is gone")
-    before = pods(shop, "web-01")
+    before = [shop.only_pod()["metadata"]["uid"]]
     shop.kube.run("annotate", "rh", "bastion", "-n", shop.namespace, "fairlead.dev/rotate=monday")
-    (second,) = wait_until(lambda: serials(shop, "bastion") - {first}, timeout=20, what="a new certificate")
-    wait_until(lambda: f"serial {second}" in own_ssh_host_log(own_ssh_host), timeout=30, what="web-01 logs in with it")
+    (second,) = wait_until(lambda: serials(shop, "bastion") - {first}, what="a new certificate")
+    wait_until(lambda: f"serial {second}" in own_ssh_host.log(), what="web-01 logs in with it")
     shop.wait_ready()
     assert pods(shop, "web-01") == before

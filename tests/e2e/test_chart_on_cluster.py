@@ -25,7 +25,7 @@ KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh
 def helm_test(cluster: Description, release: str, namespace: str) -> str:
     """Run `helm test`; what its pod reported."""
     where = ["--namespace", namespace, "--kubeconfig", cluster.kubeconfig]
-    return helm(cluster.helm, "test", release, *where, "--logs", "--timeout", "90s")
+    return helm(cluster.helm, "test", release, *where, "--logs", "--timeout", "180s")
 
 
 def may(kube: Kube, account: str, verb: str, resource: str, *where: str) -> bool:
@@ -95,7 +95,7 @@ def test_helm_test_fails_where_a_permission_is_missing(stranger: Path, ready_url
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=120,
     )
 
     assert result.returncode == 1, result.stderr
@@ -144,7 +144,7 @@ def scoped_release(cluster: Description, namespace: str) -> Iterator[str]:
     values = chart_values(load.ensure(State.of_checkout()), cluster)
     values |= {"crds": {"enabled": False}, "watchNamespaces": [namespace], "replicas": 2}
     where = ["--namespace", namespace, "--kubeconfig", cluster.kubeconfig]
-    helm(cluster.helm, "install", "scoped", CHART, *where, "--wait", "--timeout", "90s", values=values)
+    helm(cluster.helm, "install", "scoped", CHART, *where, "--wait", "--timeout", "240s", values=values)
     yield "scoped"
     helm(cluster.helm, "uninstall", "scoped", *where)
 

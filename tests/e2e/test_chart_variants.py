@@ -10,6 +10,7 @@ from tests.cluster import build
 from tests.cluster.state import Description
 from tests.e2e.support.chart import render
 from tests.e2e.support.kube import Kube, Object
+from tests.e2e.support.waiting import wait_until
 
 MONITORING = "servicemonitors.monitoring.coreos.com"
 HERE = "{namespace}"
@@ -101,7 +102,10 @@ def monitoring(kube: Kube) -> Iterator[None]:
         return
     source = str(build.prometheus_crds())
     kube.run("apply", "--server-side", "-f", source)
-    kube.run("wait", "--for=condition=Established", "--timeout=30s", "-f", source)
+    kube.run("wait", "--for=condition=Established", "--timeout=60s", "-f", source)
+    # The API server serves it a moment later, and tells of it later still.
+    served = ("api-resources", "--api-group=monitoring.coreos.com", "--output=name", "--cached=false")
+    wait_until(lambda: MONITORING in kube.run(*served, check=False).split(), what="the CRDs are served")
     yield
     kube.run("delete", "--wait=false", "-f", source)
 

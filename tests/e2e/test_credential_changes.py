@@ -17,8 +17,8 @@ from tests.e2e.support.load import steady_calls
 from tests.e2e.support.objects import mcp_token, remote_host, secret
 from tests.e2e.support.waiting import wait_until
 
-TRIALS = 90.0
-"""Seconds within which a successor that the host knows is surely tried."""
+TRIALS = 120.0
+"""Seconds within which a successor that the host knows is surely tried: that is once a minute."""
 
 
 @pytest.fixture
@@ -33,11 +33,6 @@ def working(shop: Shop) -> None:
     shop.wait_ready("web-02")
     shop.wait_token_ready("second")
     shop.wait_routed("web-02")
-
-
-def sshd_log(host: SshHost) -> str:
-    """What sshd has written."""
-    return host.kube.run("logs", "-n", host.namespace, f"deployment/{host.name}")
 
 
 def test_a_password_is_changed_under_load(busy: Shop, own_ssh_host: SshHost) -> None:
@@ -55,11 +50,9 @@ def test_a_password_is_changed_under_load(busy: Shop, own_ssh_host: SshHost) -> 
     with steady_calls(busy, "web-02", "second") as load:
         own_ssh_host.run("sh", "-c", "echo deploy:second | chpasswd")
         load.until_more()
-        logins = sshd_log(own_ssh_host).count("Accepted password")
+        logins = own_ssh_host.log().count("Accepted password")
         busy.kube.apply(secret(busy.namespace, "web-02-ssh", password="second"))
-        wait_until(
-            lambda: sshd_log(own_ssh_host).count("Accepted password") > logins, timeout=30, what="the new one logs in"
-        )
+        wait_until(lambda: own_ssh_host.log().count("Accepted password") > logins, what="the new one logs in")
 
 
 def test_a_generated_key_is_rotated_under_load(busy: Shop, own_ssh_host: SshHost) -> None:
@@ -74,12 +67,12 @@ def test_a_generated_key_is_rotated_under_load(busy: Shop, own_ssh_host: SshHost
     busy.kube.apply(
         remote_host(busy.namespace, "web-02", own_ssh_host.address, own_ssh_host.public_host_key, auth=auth)
     )
-    first = wait_until(lambda: status("publicKey"), timeout=20, what="status.publicKey")
+    first = wait_until(lambda: status("publicKey"), what="status.publicKey")
     authorize(first)
     working(busy)
     with steady_calls(busy, "web-02", "second") as load:
         busy.kube.run("annotate", "rh", "web-02", "-n", busy.namespace, "fairlead.dev/rotate=monday")
-        second = wait_until(lambda: status("nextPublicKey"), timeout=20, what="status.nextPublicKey")
+        second = wait_until(lambda: status("nextPublicKey"), what="status.nextPublicKey")
         load.until_more()
         authorize(first, second)
         wait_until(lambda: status("publicKey") == second, timeout=TRIALS, what="the host has accepted the new key")
@@ -87,8 +80,12 @@ def test_a_generated_key_is_rotated_under_load(busy: Shop, own_ssh_host: SshHost
         load.until_more()
     assert not status("nextPublicKey")
     assert condition(busy.host("web-02"), "CredentialsReady")["reason"] == "KeyGenerated"
-    events = busy.kube.list("events.events.k8s.io", busy.namespace)
-    assert any(event["reason"] == "KeyRotated" and first in event["note"] for event in events)
+
+    def told() -> bool:
+        events = busy.kube.list("events.events.k8s.io", busy.namespace)
+        return any(event["reason"] == "KeyRotated" and first in event["note"] for event in events)
+
+    wait_until(told, what="the Event")
 
 
 def test_a_certificate_is_renewed_under_load(busy: Shop, own_ssh_host: SshHost) -> None:
@@ -100,8 +97,8 @@ def test_a_certificate_is_renewed_under_load(busy: Shop, own_ssh_host: SshHost) 
         for validity in ("50m", "40m", "30m"):
             before = serials(busy, "web-02")
             busy.kube.apply(certified(busy, "web-02", own_ssh_host, validity=validity))
-            (new,) = wait_until(lambda: serials(busy, "web-02") - before, timeout=20, what="a new certificate")  # noqa: B023 - called at once
-            wait_until(lambda: f"serial {new}" in sshd_log(own_ssh_host), timeout=30, what="it logs in")  # noqa: B023 - as above
+            (new,) = wait_until(lambda: serials(busy, "web-02") - before, what="a new certificate")  # noqa: B023 - called at once
+            wait_until(lambda: f"serial {new}" in own_ssh_host.log(), what="it logs in")  # noqa: B023 - as above
 
 
 def test_the_authority_is_rotated_under_load(busy: Shop, own_ssh_host: SshHost) -> None:
@@ -117,7 +114,7 @@ def test_the_authority_is_rotated_under_load(busy: Shop, own_ssh_host: SshHost) 
     old = fingerprints()["Active"]
     with steady_calls(busy, "web-02", "second") as load:
         busy.kube.run("annotate", "sshca", "fleet", "-n", busy.namespace, "fairlead.dev/rotate=monday")
-        wait_until(lambda: "Next" in fingerprints(), timeout=20, what="a second key")
+        wait_until(lambda: "Next" in fingerprints(), what="a second key")
         new = fingerprints()["Next"]
         load.until_more(100)
         assert fingerprints() == {"Active": old, "Next": new}, "the host does not trust the second key yet"
@@ -125,7 +122,7 @@ def test_the_authority_is_rotated_under_load(busy: Shop, own_ssh_host: SshHost) 
         assert len(both.splitlines()) == 2
         trust(own_ssh_host, both)
         wait_until(lambda: fingerprints() == {"Active": new}, timeout=TRIALS, what="the second key takes over")
-        wait_until(lambda: len(trusted_keys(busy).splitlines()) == 1, timeout=20, what="one line is left")
+        wait_until(lambda: len(trusted_keys(busy).splitlines()) == 1, what="one line is left")
         trust(own_ssh_host, trusted_keys(busy))
         load.until_more()
     busy.wait_ready("web-02")

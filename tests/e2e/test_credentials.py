@@ -6,6 +6,9 @@ from tests.e2e.support.kube import condition, wait_condition
 from tests.e2e.support.objects import mcp_token, remote_host, secret
 from tests.e2e.support.waiting import wait_until
 
+SOON = 60.0
+"""Seconds: without having been told, the kubelet would take longer to look at what a pod mounts."""
+
 
 def _apply_host(shop: Shop, name: str, **spec: object) -> None:
     host = shop.ssh_host
@@ -31,7 +34,7 @@ def test_a_wrong_key_is_an_authentication_failure_until_the_secret_is_mended_wit
     assert "deploy" in found["message"]
     pods = _pod_names(shop, "web-02")
     shop.kube.apply(secret(shop.namespace, "web-02-ssh", ssh_privatekey=shop.ssh_host.private_key))
-    shop.wait_ready("web-02", timeout=20)
+    shop.wait_ready("web-02", timeout=SOON)
     assert _pod_names(shop, "web-02") == pods
 
 
@@ -46,18 +49,16 @@ def test_a_wrong_passphrase_says_so(shop: Shop) -> None:
     assert found["status"] == "False"
     assert "passphrase" in found["message"]
     shop.kube.apply(secret(shop.namespace, "web-02-ssh", ssh_privatekey=encrypted, passphrase="right"))
-    shop.wait_ready("web-02", timeout=20)
+    shop.wait_ready("web-02", timeout=SOON)
 
 
 async def test_a_generated_key_logs_in_once_its_public_half_is_authorized(shop: Shop) -> None:
     _apply_host(shop, "web-02", auth={"type": "Generated", "generated": {}})
-    public_key = wait_until(
-        lambda: shop.host("web-02").get("status", {}).get("publicKey"), timeout=20, what="status.publicKey"
-    )
+    public_key = wait_until(lambda: shop.host("web-02").get("status", {}).get("publicKey"), what="status.publicKey")
     shop.wait_not_ready("AuthenticationFailed", "web-02")
     authorize = f"echo '{public_key}' >> /home/deploy/.ssh/authorized_keys"
     shop.ssh_host.run("sh", "-c", f"mkdir -p /home/deploy/.ssh && {authorize}")
-    shop.wait_ready("web-02", timeout=30)
+    shop.wait_ready("web-02")
     shop.kube.apply(mcp_token(shop.namespace, "second", ["web-02"]))
     shop.wait_token_ready("second")
     shop.wait_routed("web-02")
@@ -79,7 +80,7 @@ def test_a_wrong_host_key_stops_everything_and_shows_the_fingerprint(shop: Shop)
         shop.namespace,
         {"spec": {"hostKey": {"type": "Pinned", "pinned": {"publicKeys": [shop.ssh_host.public_host_key]}}}},
     )
-    shop.wait_ready("web-02", timeout=20)
+    shop.wait_ready("web-02", timeout=SOON)
 
 
 def test_an_unknown_host_name_is_unreachable_and_says_which(shop: Shop) -> None:

@@ -18,7 +18,7 @@ def _exposed(shop: Shop, reason: str) -> Object:
         found = condition(shop.host(), "Exposed")
         return found if found.get("reason") == reason else None
 
-    return wait_until(probe, timeout=30, what=f"Exposed with the reason {reason}")
+    return wait_until(probe, what=f"Exposed with the reason {reason}")
 
 
 def test_a_public_url_without_tls_is_exposed_with_a_warning(shop: Shop, cluster: Description) -> None:
@@ -27,9 +27,11 @@ def test_a_public_url_without_tls_is_exposed_with_a_warning(shop: Shop, cluster:
     _publish(shop, host, f"http://{host}:{port}/{shop.namespace}/web-01/mcp")
     found = _exposed(shop, "InsecureHTTP")
     assert "TLS" in found["message"]
-    assert condition(shop.host(), "Ready")["status"] == "True"
-    events = shop.kube.run("events", "-n", shop.namespace, "--for", "remotehost/web-01")
-    assert "InsecureHTTP" in events
+    shop.wait_ready()
+    wait_until(
+        lambda: "InsecureHTTP" in shop.kube.run("events", "-n", shop.namespace, "--for", "remotehost/web-01"),
+        what="the Event",
+    )
 
 
 def test_a_url_that_leads_elsewhere_looks_like_one_where_nothing_answers(shop: Shop, cluster: Description) -> None:
@@ -44,14 +46,14 @@ def test_a_url_that_leads_elsewhere_looks_like_one_where_nothing_answers(shop: S
             found = condition(shop.host(), "Exposed")
             return found if url in found.get("message", "") else None
 
-        found = wait_until(about_it, timeout=30, what=f"Exposed says something of {url}")
+        found = wait_until(about_it, what=f"Exposed says something of {url}")
         assert (found["status"], found["reason"]) == ("False", "EndpointUnreachable")
         messages.add(found["message"].replace(url, ""))
     assert len(messages) == 1, "the operator must not tell what answers where"
-    assert condition(shop.host(), "Ready")["status"] == "True"
+    shop.wait_ready()
 
 
 def test_a_url_that_the_cluster_cannot_reach_does_not_gate_ready(shop: Shop) -> None:
     found = _exposed(shop, "EndpointUnreachable")
     assert found["status"] != "True"
-    assert condition(shop.host(), "Ready")["status"] == "True"
+    shop.wait_ready()

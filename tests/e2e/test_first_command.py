@@ -30,11 +30,11 @@ def test_kubectl_get_shows_what_a_person_needs(shared_shop: Shop) -> None:
     def read() -> tuple[list[str], str, str] | None:
         """The table, and the reason of `Exposed` where it was the same before and after."""
         reason = condition(shared_shop.host(), "Exposed")["reason"]
-        table = shared_shop.kube.run("get", "rh", "-n", shared_shop.namespace)
+        table = shared_shop.kube.run("get", "rh", "web-01", "-n", shared_shop.namespace)
         same = condition(shared_shop.host(), "Exposed")["reason"] == reason
         return (table.splitlines(), reason, shared_shop.url()) if same else None
 
-    (header, row), reason, url = wait_until(read, timeout=30, what="status that stands still")
+    (header, row), reason, url = wait_until(read, what="status that stands still")
     assert header.split() == ["NAME", "READY", "REASON", "EXPOSED", "URL", "AGE"]
     assert row.split()[:5] == ["web-01", "True", "Ready", reason, url]
 
@@ -66,7 +66,7 @@ def test_the_internal_port_is_not_routed_by_the_ingress(shared_shop: Shop) -> No
 
 
 def test_the_sidecar_has_no_way_to_the_kubernetes_api(shared_shop: Shop) -> None:
-    (pod,) = shared_shop.kube.list("pods", shared_shop.namespace)
+    pod = shared_shop.only_pod()
     assert pod["spec"]["automountServiceAccountToken"] is False
     assert pod["spec"]["enableServiceLinks"] is False
     mounts = [mount["mountPath"] for mount in pod["spec"]["containers"][0]["volumeMounts"]]

@@ -9,7 +9,7 @@ from tests.e2e.support.agent import call, try_call
 from tests.e2e.support.hosts import Shop, SshHost, new_key, private_pem, public_line
 from tests.e2e.support.kube import condition, wait_condition
 from tests.e2e.support.objects import mcp_token, remote_host, secret
-from tests.e2e.support.waiting import wait_until
+from tests.e2e.support.waiting import settled, wait_until
 
 FIRST_USE = {"type": "TrustOnFirstUse"}
 ANNOTATION = "fairlead.dev/accept-host-key"
@@ -29,16 +29,14 @@ def change_key(server: SshHost, key: asyncssh.SSHKey) -> str:
             authorized_keys=public_line(user_key),
         )
     )
-    server.kube.run(
-        "rollout", "status", "-n", server.namespace, f"deployment/{server.name}", "--timeout=60s", timeout=70
-    )
+    server.wait_on()
     return str(key.get_fingerprint())
 
 
 def connections(server: SshHost) -> int:
     """How many were made to the server since it started."""
-    log = server.kube.run("logs", "-n", server.namespace, f"deploy/{server.name}")
-    return sum("Connection" in line or "Accepted" in line or "host key" in line for line in log.splitlines())
+    lines = settled(server.log, what="the server's log", pause=1).splitlines()
+    return sum("Connection" in line or "Accepted" in line or "host key" in line for line in lines)
 
 
 def add(shop: Shop, server: SshHost, **spec: object) -> None:
@@ -72,7 +70,7 @@ async def test_the_first_key_is_pinned_and_agents_work(shop: Shop, own_ssh_host:
     host = shop.host(NAME)
     assert host["status"]["pinnedHostKey"] == own_ssh_host.public_host_key
     assert condition(host, "HostKeyTrusted")["reason"] == "HostKeyMatches"
-    assert events(shop, "HostKeyPinned")[0][0] == "Normal"
+    assert wait_until(lambda: events(shop, "HostKeyPinned"), what="an Event")[0][0] == "Normal"
     shop.wait_token_ready("second")
     shop.wait_routed(NAME)
     result = await call(shop.url(NAME), shop.token("second"), "execute_command", command="id -un")
@@ -91,7 +89,7 @@ def test_another_key_stops_everything_until_a_person_accepts_it(shop: Shop, own_
     assert former in found["message"]
     assert new in found["message"]
     assert ANNOTATION in found["message"], "what to do"
-    (kind, note) = wait_until(lambda: events(shop, "HostKeyMismatch"), timeout=20, what="an Event")[0]
+    (kind, note) = wait_until(lambda: events(shop, "HostKeyMismatch"), what="an Event")[0]
     assert kind == "Warning"
     assert former in note
     assert new in note
@@ -112,16 +110,15 @@ def test_another_key_stops_everything_until_a_person_accepts_it(shop: Shop, own_
             if "code" in (answer := try_call(shop.url(NAME), shop.token("second"), "execute_command", command="true"))
             else None
         ),
-        timeout=30,
         what="the new pod answers",
     )
     assert refused["code"] == "host_key_mismatch", refused
     assert connections(own_ssh_host) == before
 
     accept(shop, new)
-    shop.wait_ready(NAME, timeout=20)
+    shop.wait_ready(NAME)
     assert fingerprint(shop.host(NAME)["status"]["pinnedHostKey"]) == new
-    assert events(shop, "HostKeyAccepted")[0][0] == "Normal"
+    assert wait_until(lambda: events(shop, "HostKeyAccepted"), what="an Event")[0][0] == "Normal"
     result = try_call(shop.url(NAME), shop.token("second"), "execute_command", command="id -un")
     assert result["stdout"] == "deploy\n"
 
@@ -140,7 +137,7 @@ def test_the_former_key_goes_on_once_a_person_says_so(shop: Shop, own_ssh_host: 
     change_key(own_ssh_host, key)
     assert condition(shop.host(NAME), "Ready")["reason"] == "HostKeyMismatch", "it does not heal by itself"
     accept(shop, str(key.get_fingerprint()))
-    shop.wait_ready(NAME, timeout=20)
+    shop.wait_ready(NAME)
     assert "refusedHostKey" not in shop.host(NAME)["status"]
 
 

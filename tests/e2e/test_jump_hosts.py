@@ -66,10 +66,16 @@ def seen_from(shop: Shop) -> str:
     return str(result.get("stdout", result)).strip()
 
 
+def address(host: SshHost) -> str:
+    """The address that a server connects from."""
+    (pod,) = host.kube.list("pods", host.namespace, host.selector)
+    return str(pod["status"]["podIP"])
+
+
 def until_seen_from(shop: Shop, host: SshHost) -> None:
-    """Wait until web-01 is reached from this host."""
-    (pod,) = shop.kube.list("pods", host.namespace, host.selector)
-    wait_until(lambda: seen_from(shop) == pod["status"]["podIP"], timeout=60, what=f"commands come from {host.name}")
+    """Wait until web-01 is reached from this host, and from no other."""
+    wait_until(lambda: seen_from(shop) == address(host), what=f"commands come from {host.name}")
+    shop.only_pod()
     shop.wait_ready()
 
 
@@ -98,8 +104,9 @@ def test_a_way_leads_through_several_servers_each_with_its_own_key(shop: Shop, n
     shop.kube.apply(secret(shop.namespace, "inner-login", ssh_privatekey=inner.private_key))
     jump_through(shop, reference("edge"), inline(inner, "inner-login"))
     until_seen_from(shop, inner)
-    # What the first one accepts is no good for the second.
+    # What the first one accepts is no good for the second; the pod must have it before it connects anew.
     shop.kube.apply(secret(shop.namespace, "inner-login", ssh_privatekey=edge.private_key))
+    wait_condition(shop.kube, "rh", "web-01", shop.namespace, "Connected", "True", reason="AuthenticationFailed")
     inner.scale(0)
     inner.scale(1)
     found = shop.wait_not_ready("AuthenticationFailed")
@@ -143,7 +150,7 @@ def test_a_circle_is_named_and_what_worked_goes_on(shop: Shop, new_host: NewHost
     add(shop, "bastion", bastion, jumpHosts=[reference("web-01")])
     found = shop.wait_not_ready("JumpCycle")
     assert "web-01 -> bastion -> web-01" in found["message"]
-    assert seen_from(shop), "the connection there was is used"
+    assert seen_from(shop) == address(bastion), "the connection there was is used"
     add(shop, "bastion", bastion)
     shop.wait_ready()
 

@@ -11,7 +11,7 @@ from tests.e2e.support.hosts import Shop, SshHost
 from tests.e2e.support.install import Installation
 from tests.e2e.support.kube import Kube, Object, condition
 from tests.e2e.support.objects import mcp_token, remote_host, secret
-from tests.e2e.support.waiting import holds_for, wait_until
+from tests.e2e.support.waiting import holds_for, settled, wait_until
 
 PORT = 8090
 STOCK: dict[str, Any] = {
@@ -35,7 +35,7 @@ def stock(kube: Kube, installation: Installation, namespace: str, ssh_host: SshH
     shop.wait_routed()
     yield shop
     kube.delete("rh", "web-01", namespace)
-    wait_until(lambda: not ssh_host.processes("shop_stock.py"), timeout=30, what="no server is left behind on the host")
+    wait_until(lambda: not ssh_host.processes("shop_stock.py"), what="no server is left behind on the host")
 
 
 def serve(shop: Shop, *servers: dict[str, Any]) -> None:
@@ -60,7 +60,7 @@ def wait_server(shop: Shop, status: str, reason: str, name: str = "stock") -> Ob
         return found if current and (ready.get("status"), ready.get("reason")) == (status, reason) else None
 
     try:
-        return wait_until(probe, timeout=60, what=f"the server {name}: Ready={status} {reason}")
+        return wait_until(probe, what=f"the server {name}: Ready={status} {reason}")
     except AssertionError as error:
         raise AssertionError(f"{error}; {server(shop, name)}") from None
 
@@ -87,13 +87,8 @@ def alone(shop: Shop, name: str = "stock") -> str:
 
 
 def pod(shop: Shop) -> str:
-    """The uid of the only pod; a Secret that the operator saw after its host has led to a second one for a moment."""
-
-    def only() -> str | None:
-        found = shop.kube.list("pods", shop.namespace, "fairlead.dev/host=web-01")
-        return str(found[0]["metadata"]["uid"]) if len(found) == 1 else None
-
-    return wait_until(only, timeout=60, what="one pod")
+    """The UID of the only pod."""
+    return str(shop.only_pod()["metadata"]["uid"])
 
 
 def described(shop: Shop) -> str:
@@ -133,7 +128,7 @@ def test_a_token_gets_of_it_what_its_permissions_and_its_selection_of_tools_leav
     assert "fairlead:call" in refusal.headers["www-authenticate"]
     assert call_over_http(stock.url(), stock.token("reader"), "stock__sell", item="lamps").status_code == 403
     stock.kube.patch("mcptoken", "reader", stock.namespace, {"spec": {"tools": {"deny": ["stock__*"]}}})
-    wait_until(lambda: not tools(stock.url(), stock.token("reader")) & prefixed, timeout=10, what="the tools are gone")
+    wait_until(lambda: not tools(stock.url(), stock.token("reader")) & prefixed, what="the tools are gone")
 
 
 def test_a_read_only_host_leaves_the_tools_that_say_they_change_nothing(stock: Shop) -> None:
@@ -144,7 +139,6 @@ def test_a_read_only_host_leaves_the_tools_that_say_they_change_nothing(stock: S
             {name for name in tools(stock.url(), stock.token()) if name.startswith("stock__")}
             == {"stock__in_stock", "stock__branch"}
         ),
-        timeout=30,
         what="the tool that changes something is gone",
     )
     assert called(stock, "stock__sell", item="lamps")["is_error"]
@@ -162,18 +156,19 @@ def test_a_broken_command_is_named_by_describe_and_mending_it_takes_no_new_pod(s
     wait_server(stock, "False", "CommandNotFound")
     told = wait_until(
         lambda: text if "McpServerNotReady" in (text := described(stock)) else None,
-        timeout=20,
         what="the Event is shown",
     )
     assert "CommandNotFound" in told
     assert "shop-stok" in told
     assert not {name for name in tools(stock.url(), stock.token()) if name.startswith("stock__")}
     stock.wait_ready()
-    wait_until(lambda: exposure(stock) != "Unknown", timeout=30, what="the public URL was asked")
-    version = stock.host()["metadata"]["resourceVersion"]
-    holds_for(
-        lambda: stock.host()["metadata"]["resourceVersion"] == version, seconds=5, what="failing again is no news"
-    )
+    wait_until(lambda: exposure(stock) != "Unknown", what="the public URL was asked")
+
+    def version() -> str:
+        return str(stock.host()["metadata"]["resourceVersion"])
+
+    now = settled(version, what="the host")
+    holds_for(lambda: version() == now, seconds=10, what="failing again is no news")
     serve(stock, STOCK)
     wait_server(stock, "True", "Ready")
     assert called(stock, "stock__in_stock", item="lamps") == 12
@@ -190,10 +185,9 @@ def test_a_server_that_is_added_leaves_the_others_and_the_pod_alone(stock: Shop)
     assert called(stock, "second__in_stock", item="lamps") == 12
     assert called(stock, "stock__in_stock", item="lamps") == 10
     serve(stock, second)
-    wait_until(lambda: not server(stock), timeout=30, what="the first one is gone from the status")
+    wait_until(lambda: not server(stock), what="the first one is gone from the status")
     wait_until(
         lambda: not {name for name in tools(stock.url(), stock.token()) if name.startswith("stock__")},
-        timeout=20,
         what="its tools are gone",
     )
     assert pod(stock) == before
@@ -209,7 +203,7 @@ def test_a_missing_secret_is_named_and_its_value_reaches_the_server_when_it_is_t
     stock.kube.apply(secret(stock.namespace, "shop", branch="hidden-harbour"))
     wait_server(stock, "True", "Ready")
     # The Secret was not mounted before, so there is a new pod, and the old one may answer for a moment longer.
-    wait_until(lambda: called(stock, "stock__branch") == "hidden-harbour", timeout=30, what="the value is there")
+    wait_until(lambda: called(stock, "stock__branch") == "hidden-harbour", what="the value is there")
     assert not stock.ssh_host.processes("hidden-harbour")
     assert "hidden-harbour" not in stock.kube.run("logs", "-n", stock.namespace, "deploy/rh-web-01")
 
@@ -242,4 +236,4 @@ def test_a_server_on_ssh_is_reached_through_the_link_with_a_login_of_its_own(sto
     assert "'nested-ssh' (the MCP server nested)" in condition(stock.host(), "CredentialsReady")["message"]
     stock.kube.apply(secret(stock.namespace, "nested-ssh", ssh_privatekey=stock.ssh_host.private_key))
     wait_server(stock, "True", "Ready", "nested")
-    wait_until(lambda: called(stock, "nested__in_stock", item="lamps") == 12, timeout=30, what="it is called")
+    wait_until(lambda: called(stock, "nested__in_stock", item="lamps") == 12, what="it is called")

@@ -9,7 +9,7 @@ import pytest
 from tests.e2e.support.hosts import SshHost, new_key, private_pem, public_line
 from tests.e2e.support.kube import Kube, Object
 from tests.e2e.support.objects import remote_host, secret
-from tests.e2e.support.waiting import wait_until
+from tests.e2e.support.waiting import PATIENCE, wait_until
 
 
 @dataclass(frozen=True)
@@ -112,9 +112,9 @@ def test_kubectl_leads_to_the_cause(mistake: Mistake, kube: Kube, wrong_hosts: s
     def row() -> list[str]:
         return kube.run("get", "rh", mistake.name, "-n", wrong_hosts, "--no-headers").split()
 
-    wait_until(
-        lambda: row()[1:3] == ["False", mistake.reason], timeout=60, what=f"{mistake.name}: {mistake.reason}: {row()}"
-    )
+    # All pods start at the same time.
+    timeout = 2 * PATIENCE
+    wait_until(lambda: row()[1:3] == ["False", mistake.reason], timeout=timeout, what=f"{mistake.name}: {row()}")
 
     def missing() -> list[str]:
         told = " ".join(kube.run("describe", "rh", mistake.name, "-n", wrong_hosts).split())
@@ -122,4 +122,4 @@ def test_kubectl_leads_to_the_cause(mistake: Mistake, kube: Kube, wrong_hosts: s
         _, _, status = told.partition(" Status: ")
         return [word for word in mistake.words if word not in status]
 
-    wait_until(lambda: not missing(), timeout=20, what=f"{mistake.name}: described with {missing()}")
+    wait_until(lambda: not missing(), what=f"{mistake.name}: described with {missing()}")

@@ -6,7 +6,6 @@ from typing import Any
 from tests.e2e.support.agent import agent, try_call
 from tests.e2e.support.hosts import Shop
 from tests.e2e.support.objects import mcp_token
-from tests.e2e.support.waiting import wait_until
 
 COMMANDS = [
     {
@@ -39,7 +38,8 @@ def offer(shop: Shop, policy: dict[str, Any], **spec: Any) -> None:
 def test_a_host_offers_only_its_named_commands(shop: Shop) -> None:
     offer(shop, {"namedCommands": COMMANDS}, tools={"groups": ["Connection"]})
     shop.kube.apply(mcp_token(shop.namespace, "agent", ["web-01"], ["View", "Execute"]))
-    wait_until(lambda: "run_greet" in tools(shop), timeout=30, what="the named commands are offered")
+    shop.wait_ready()
+    shop.wait_token_ready()
     free = {"execute_command", "execute_script", "read_file", "write_file", "list_directory", "search_files"}
     assert not tools(shop) & free
     assert {"run_greet", "run_touch", "connection_status"} <= tools(shop)
@@ -53,7 +53,7 @@ def test_a_host_offers_only_its_named_commands(shop: Shop) -> None:
 
 def test_a_read_only_host_offers_what_changes_nothing(shop: Shop) -> None:
     offer(shop, {"namedCommands": COMMANDS, "readOnly": True})
-    wait_until(lambda: "run_greet" in tools(shop), timeout=30, what="the policy is in force")
+    shop.wait_ready()
     offered = tools(shop)
     assert {"run_greet", "read_file", "list_directory", "connection_status"} <= offered
     assert not offered & {"run_touch", "execute_command", "execute_script", "write_file", "edit_file", "delete_path"}

@@ -7,6 +7,7 @@ import pytest
 
 from tests.e2e.support.hosts import Shop
 from tests.e2e.support.kube import Object
+from tests.e2e.support.waiting import settled
 
 
 def selected(shop: Shop, peer: Object) -> set[str]:
@@ -33,18 +34,20 @@ def test_it_is_about_the_hosts_pod_and_no_other(shared_shop: Shop, policy: Objec
 
 
 def test_its_ports_are_those_of_the_pod(shared_shop: Shop, policy: Object) -> None:
-    (pod,) = shared_shop.kube.list("pods", shared_shop.namespace, "fairlead.dev/host=web-01")
+    pod = shared_shop.only_pod()
     named = {port["name"] for port in pod["spec"]["containers"][0]["ports"]}
     assert {port["port"] for rule in policy["ingress"] for port in rule["ports"]} == named
 
 
 def test_health_and_metrics_are_for_the_operator_alone(shared_shop: Shop, policy: Object) -> None:
     (rule,) = (rule for rule in policy["ingress"] if rule["ports"][0]["port"] == "internal")
-    operators = shared_shop.kube.list(
-        "pods", shared_shop.installation.namespace, "app.kubernetes.io/component=operator"
-    )
     (peer,) = rule["from"]
-    assert selected(shared_shop, peer) == {pod["metadata"]["name"] for pod in operators} != set()
+
+    def operators() -> set[str]:
+        return {pod["metadata"]["name"] for pod in shared_shop.installation.pods()}
+
+    found = settled(operators, what="the operator")
+    assert selected(shared_shop, peer) == found != set()
 
 
 def test_the_ssh_servers_port_and_dns_are_all_that_can_be_reached(shared_shop: Shop, policy: Object) -> None:

@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 
-from tests.e2e.support.agent import agent, initialize
+from tests.e2e.support.agent import agent, initialize, wait_status
 from tests.e2e.support.hosts import Shop
 from tests.e2e.support.objects import mcp_token
-from tests.e2e.support.waiting import holds_for, wait_until
+from tests.e2e.support.waiting import holds_for, settled, wait_until
 
 pytestmark = pytest.mark.alone
 
@@ -40,15 +40,17 @@ def _last_used(shop: Shop) -> str | None:
 def _use_token(shop: Shop) -> str:
     """Use the token for the first time, so that its status needs no word of that any more within this hour."""
     assert initialize(shop.url(), shop.token()).status_code == 200
-    return wait_until(lambda: _last_used(shop), timeout=20, what="the token's last use in its status")
+    return wait_until(lambda: _last_used(shop), what="the token's last use in its status")
 
 
 async def test_a_killed_operator_interrupts_no_session_and_changes_nothing(shop: Shop) -> None:
-    hour, before = _use_token(shop), _versions(shop)
+    hour, before = _use_token(shop), settled(lambda: _versions(shop), what="the state")
     async with agent(shop.url(), shop.token()) as client:
-        running = asyncio.create_task(client.call_tool("execute_command", {"command": "sleep 8; echo survived"}))
-        shop.installation.kill_operator()
-        shop.installation.wait_operator_ready()
+        running = asyncio.create_task(client.call_tool("execute_command", {"command": "sleep 15; echo survived"}))
+        await asyncio.to_thread(wait_until, lambda: shop.ssh_host.processes("sleep 15"), what="the command runs")
+        await asyncio.to_thread(shop.installation.kill_operator)
+        assert not running.done()
+        await asyncio.to_thread(shop.installation.wait_operator_ready)
         result = await running
     assert result.structured_content is not None
     assert result.structured_content["stdout"] == "survived\n"
@@ -69,7 +71,7 @@ def test_what_is_deleted_while_the_operator_is_down_is_gone_for_good(shop: Shop)
     with shop.installation.operator_down():
         shop.kube.delete("mcptoken", "doomed", shop.namespace)
         assert initialize(url, kept).status_code == 200, "hosts go on without the operator"
-    wait_until(lambda: initialize(url, doomed).status_code == 401, timeout=20, what="the token deleted meanwhile")
+    wait_status(url, doomed, 401, what="the token deleted meanwhile is refused")
     assert initialize(url, kept).status_code == 200
     shop.kube.wait_gone("secret", "mcpt-doomed", shop.namespace)
 
@@ -78,7 +80,6 @@ def test_what_is_deleted_while_the_operator_is_down_is_gone_for_good(shop: Shop)
         shop.kube.delete("mcptoken", "agent", shop.namespace)
     wait_until(
         lambda: not [c for c in _children(shop) if "rh-web-01" in c or "mcpt-" in c],
-        timeout=60,
         what="all that belonged to them is gone",
     )
     assert "secret/web-01-ssh" in _children(shop), "the user's own Secret stays"
@@ -90,32 +91,21 @@ def test_deleting_host_and_token_removes_all_that_belongs_to_them(shop: Shop) ->
     shop.kube.delete("mcptoken", "agent", shop.namespace)
     wait_until(
         lambda: not [c for c in _children(shop) if "rh-web-01" in c or "mcpt-" in c],
-        timeout=60,
         what="all that belonged to them is gone",
     )
     assert "secret/web-01-ssh" in _children(shop)
 
 
-@pytest.mark.timeout(240)
 def test_a_steady_state_causes_no_write_for_a_minute(shop: Shop) -> None:
-    # Settled means: the same for a few seconds. From then on nothing may change.
-    previous: dict[str, str] = {}
-
-    def settled() -> bool:
-        nonlocal previous
-        current = _versions(shop)
-        same, previous = current == previous, current
-        return same
-
-    wait_until(settled, timeout=30, interval=3, what="the state settles")
-    holds_for(lambda: _versions(shop) == previous, seconds=60, what="no object changes", interval=5)
+    before = settled(lambda: _versions(shop), what="the state", pause=5)
+    holds_for(lambda: _versions(shop) == before, seconds=60, what="no object changes", interval=5)
 
 
 def test_a_suspended_host_has_no_pod_and_comes_back_at_the_same_url(shop: Shop) -> None:
     url = shop.url()
     shop.kube.patch("rh", "web-01", shop.namespace, {"spec": {"suspended": True}})
     shop.wait_not_ready("Suspended")
-    wait_until(lambda: not shop.kube.list("pods", shop.namespace), timeout=60, what="no pod")
+    wait_until(lambda: not shop.kube.list("pods", shop.namespace), what="no pod")
     assert shop.url() == url
     shop.kube.patch("rh", "web-01", shop.namespace, {"spec": {"suspended": False}})
     shop.wait_ready()

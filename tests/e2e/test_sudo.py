@@ -45,7 +45,7 @@ def test_sudo_is_refused_until_the_policy_and_the_token_allow_it(sudo_shop: Shop
     allow(own_ssh_host, "root,app) NOPASSWD: ALL")
     assert run(sudo_shop, sudo=True)["is_error"]
     set_policy(sudo_shop, type="Passwordless", users=["app"])
-    wait_until(lambda: run(sudo_shop, as_user="app").get("stdout") == "app\n", timeout=30, what="commands run as app")
+    wait_until(lambda: run(sudo_shop, as_user="app").get("stdout") == "app\n", what="commands run as app")
     assert run(sudo_shop)["stdout"] == "deploy\n"
     assert run(sudo_shop, sudo=True)["code"] == "policy_denied"
     assert run(sudo_shop, "plain", as_user="app")["is_error"]
@@ -57,11 +57,11 @@ def test_a_password_comes_from_its_secret_and_shows_nowhere(sudo_shop: Shop, own
     own_ssh_host.run("sh", "-c", "echo deploy:right-password | chpasswd")
     sudo_shop.kube.apply(secret(sudo_shop.namespace, "db-01-sudo", password="wrong-password"))
     set_policy(sudo_shop, type="Password", passwordSecretRef={"name": "db-01-sudo", "key": "password"})
-    wait_until(
-        lambda: run(sudo_shop, sudo=True).get("code") == "sudo_failed", timeout=60, what="the password is refused"
-    )
+    wait_until(lambda: run(sudo_shop, sudo=True).get("code") == "sudo_failed", what="the password is refused")
+    # A Secret that was not mounted before takes a new pod.
+    sudo_shop.only_pod("db-01")
     sudo_shop.kube.apply(secret(sudo_shop.namespace, "db-01-sudo", password="right-password"))
-    wait_until(lambda: run(sudo_shop, sudo=True).get("stdout") == "root\n", timeout=60, what="the password is taken")
+    wait_until(lambda: run(sudo_shop, sudo=True).get("stdout") == "root\n", what="the password is taken")
     seen = run(sudo_shop, sudo=True, command="ps -eo args; env; cat /proc/$PPID/environ | tr '\\0' '\\n'")
     assert "right-password" not in seen["stdout"]
     logs = sudo_shop.kube.run("logs", "-n", sudo_shop.namespace, "deploy/rh-db-01")

@@ -4,9 +4,10 @@ import asyncio
 import re
 
 import httpx
+import pytest
 
 from tests.cluster.node import PODS
-from tests.e2e.support.agent import agent, call, call_over_http, initialize
+from tests.e2e.support.agent import agent, call, call_over_http, initialize, wait_status
 from tests.e2e.support.hosts import Shop
 from tests.e2e.support.objects import mcp_token
 from tests.e2e.support.waiting import wait_until
@@ -19,12 +20,7 @@ def _from(shop: Shop, cidrs: list[str] | None, status: int) -> httpx.Response:
     """Let the token be used from there, and wait until that is so."""
     shop.kube.patch("mcptoken", "agent", shop.namespace, {"spec": {"sourceCIDRs": cidrs}})
     url, token = shop.url(), shop.token()
-    return wait_until(
-        lambda: answer if (answer := initialize(url, token)).status_code == status else None,
-        timeout=10,
-        interval=0.05,
-        what=f"{cidrs} gives {status}",
-    )
+    return wait_status(url, token, status, what=f"{cidrs} gives {status}")
 
 
 def test_a_token_is_refused_from_elsewhere_with_a_reason_of_its_own(shop: Shop) -> None:
@@ -54,6 +50,7 @@ def test_the_clients_own_address_counts_and_not_what_it_says_of_itself(shop: Sho
     assert httpx.post(shop.url(), json=body, headers=headers, timeout=30).status_code == 403
 
 
+@pytest.mark.alone
 async def test_narrower_networks_end_a_running_command(shop: Shop) -> None:
     url, token = shop.url(), shop.token()
 
@@ -63,8 +60,8 @@ async def test_narrower_networks_end_a_running_command(shop: Shop) -> None:
 
     running = asyncio.create_task(long_command())
     host = shop.ssh_host
-    await asyncio.to_thread(wait_until, lambda: host.processes("sleep 87654"), timeout=20, what="the command runs")
-    shop.kube.patch("mcptoken", "agent", shop.namespace, {"spec": {"sourceCIDRs": ELSEWHERE}})
+    await asyncio.to_thread(wait_until, lambda: host.processes("sleep 87654"), what="the command runs")
+    await asyncio.to_thread(shop.kube.patch, "mcptoken", "agent", shop.namespace, {"spec": {"sourceCIDRs": ELSEWHERE}})
     await asyncio.wait([running], timeout=10)
     assert running.done()
     assert running.exception() is not None
@@ -74,13 +71,7 @@ async def test_narrower_networks_end_a_running_command(shop: Shop) -> None:
 def _limits(shop: Shop, **limits: int) -> None:
     """Bound the host, and wait until its sidecar knows."""
     shop.kube.patch("remotehost", "web-01", shop.namespace, {"spec": {"limits": limits}})
-    generation = shop.host()["metadata"]["generation"]
-
-    def known() -> bool:
-        ready = next(c for c in shop.host()["status"]["conditions"] if c["type"] == "Ready")
-        return (ready["status"], ready["observedGeneration"]) == ("True", generation)
-
-    wait_until(known, timeout=30, what="the limits are in force")
+    shop.wait_ready()
 
 
 def test_more_requests_than_allowed_are_429_for_that_token_alone(shop: Shop) -> None:
@@ -95,17 +86,16 @@ def test_more_requests_than_allowed_are_429_for_that_token_alone(shop: Shop) -> 
 
     def accepted(name: str) -> int:
         """How many requests pass until one does not."""
+        token = shop.token(name)
         for count in range(40):
-            answer = initialize(url, shop.token(name))
+            answer = initialize(url, token)
             if answer.status_code == 429:
                 assert 0 < int(answer.headers["retry-after"]) <= 60
                 return count
             assert answer.status_code == 200
         return 40
 
-    one = wait_until(
-        lambda: count if (count := accepted("agent")) < 40 else None, timeout=20, what="the rate is in force"
-    )
+    one = wait_until(lambda: count if (count := accepted("agent")) < 40 else None, what="the rate is in force")
     assert one <= 5
     assert accepted("double") == 15
     assert initialize(url, shop.token("other")).status_code == 200
@@ -125,13 +115,12 @@ async def test_one_command_too_many_at_a_time_is_told_that_the_host_is_busy(shop
     _limits(shop, concurrentCommands=1)
     url, token = shop.url(), shop.token()
     async with agent(url, token) as client:
-        running = asyncio.create_task(client.call_tool("execute_command", {"command": "sleep 8"}))
-        await asyncio.to_thread(
-            wait_until, lambda: shop.ssh_host.processes("sleep 8"), timeout=20, what="the command runs"
-        )
+        running = asyncio.create_task(client.call_tool("execute_command", {"command": "sleep 76543; echo over"}))
+        await asyncio.to_thread(wait_until, lambda: shop.ssh_host.processes("sleep 76543"), what="the command runs")
         busy = await call(url, token, "execute_command", command="true")
         assert busy["is_error"]
         assert "host_busy" in str(busy)
+        shop.ssh_host.run("pkill", "-f", "^sleep 76543")
         assert not (await running).is_error
     assert not (await call(url, token, "execute_command", command="true"))["is_error"]
 

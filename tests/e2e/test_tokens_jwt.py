@@ -11,7 +11,7 @@ import jwt
 import pytest
 
 from fairlead_operator.credentials.json_web_tokens import SigningKey
-from tests.e2e.support.agent import call, initialize, refused
+from tests.e2e.support.agent import call, initialize, seconds_until_refused
 from tests.e2e.support.hosts import Shop
 from tests.e2e.support.objects import mcp_token
 from tests.e2e.support.waiting import wait_until
@@ -25,6 +25,7 @@ def signed(shop: Shop) -> str:
     return shop.token("signed")
 
 
+@pytest.mark.alone
 async def test_an_agent_works_with_a_jwt_until_it_is_revoked(shop: Shop, signed: str) -> None:
     url = shop.url()
     done = await call(url, signed, "execute_command", command="echo here")
@@ -33,9 +34,7 @@ async def test_an_agent_works_with_a_jwt_until_it_is_revoked(shop: Shop, signed:
     assert url in claims["aud"]
     assert (claims["sub"], claims["client_id"]) == ("signed-agent", f"{shop.namespace}/signed")
     shop.kube.delete("mcptoken", "signed", shop.namespace, wait=False)
-    began = time.monotonic()
-    wait_until(lambda: refused(url, signed), timeout=30, what="401", interval=0.02)
-    assert time.monotonic() - began < 2.0
+    assert seconds_until_refused(url, signed) < 2.0
 
 
 Forge = Callable[[SigningKey, dict[str, Any]], str]
@@ -90,7 +89,7 @@ def test_no_forgery_is_accepted_not_even_with_the_real_key(shop: Shop, signed: s
 async def test_an_opaque_token_and_a_jwt_work_beside_each_other_while_the_format_changes(shop: Shop) -> None:
     url, opaque = shop.url(), shop.token()
     shop.kube.patch("mcptoken", "agent", shop.namespace, {"spec": {"format": "JWT"}})
-    wait_until(lambda: shop.token() != opaque, timeout=20, what="a JWT", interval=0.05)
+    wait_until(lambda: shop.token() != opaque, what="a JWT", interval=0.05)
     for text in (shop.token(), opaque):
         assert (await call(url, text, "connection_status"))["host"] == "web-01"
 
@@ -112,7 +111,7 @@ def test_another_signing_key_takes_over_and_a_token_of_the_former_goes_on(shop: 
         )
         return bool(jwt.get_unverified_header(shop.token("signed"))["kid"] != kid)
 
-    wait_until(taken_over, timeout=60, interval=2, what="the new key signs")
+    wait_until(taken_over, interval=2, what="the new key signs")
     assert statuses == {200}
     assert initialize(url, shop.token("signed")).status_code == 200
     assert initialize(url, signed).status_code == 200

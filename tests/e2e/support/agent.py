@@ -11,6 +11,8 @@ from mcp.client import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
 
+from tests.e2e.support.waiting import seconds_until, wait_until
+
 
 @asynccontextmanager
 async def agent(url: str, token: str) -> AsyncIterator[Client]:
@@ -34,7 +36,7 @@ def try_call(url: str, token: str, tool: str, **arguments: Any) -> dict[str, Any
     result: dict[str, Any] = {}
     try:
         result = asyncio.run(call(url, token, tool, **arguments))
-    except* MCPError as refusal:
+    except* (MCPError, httpx2.TransportError) as refusal:
         result = {"refused": str(refusal.exceptions)}
     return result
 
@@ -45,13 +47,30 @@ def initialize(url: str, token: str | None) -> httpx.Response:
     return _post(url, token, "initialize", {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": client})
 
 
+def answer(url: str, token: str | None) -> httpx.Response | None:
+    """As `initialize`, for waiting: None where a revocation, or a pod's end, met this very answer and cut it."""
+    try:
+        return initialize(url, token)
+    except (httpx.RemoteProtocolError, httpx.ReadError):
+        return None
+
+
+def wait_status(url: str, token: str | None, status: int, *, what: str) -> httpx.Response:
+    """Wait until `initialize` is answered with this status code."""
+    return wait_until(
+        lambda: found if (found := answer(url, token)) is not None and found.status_code == status else None, what=what
+    )
+
+
 def refused(url: str, token: str) -> bool:
     """Whether the token is no good there any more."""
-    try:
-        return initialize(url, token).status_code == 401
-    except httpx.RemoteProtocolError:
-        # The revocation met this very answer and cut it.
-        return False
+    found = answer(url, token)
+    return found is not None and found.status_code == 401
+
+
+def seconds_until_refused(url: str, token: str) -> float:
+    """How long the token still works."""
+    return seconds_until(lambda: refused(url, token), what="401")
 
 
 def call_over_http(url: str, token: str, tool: str, **arguments: Any) -> httpx.Response:

@@ -37,9 +37,7 @@ def authority_status(shop: Shop, name: str = "fleet") -> Object:
 def trusted_keys(shop: Shop) -> str:
     """What the authority says belongs into TrustedUserCAKeys."""
     return str(
-        wait_until(
-            lambda: authority_status(shop).get("trustedUserCAKeys"), timeout=20, what="the authority has a public key"
-        )
+        wait_until(lambda: authority_status(shop).get("trustedUserCAKeys"), what="the authority has a public key")
     )
 
 

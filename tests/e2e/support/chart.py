@@ -32,7 +32,7 @@ def helm(program: str, *arguments: str, values: dict[str, Any] | None = None) ->
         capture_output=True,
         text=True,
         check=False,
-        timeout=150,
+        timeout=270,
     )
     if result.returncode:
         raise HelmError(result.stderr.strip())

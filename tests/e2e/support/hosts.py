@@ -8,10 +8,10 @@ import asyncssh
 from tests.cluster import sshhost
 from tests.cluster.images import load
 from tests.cluster.state import State
-from tests.e2e.support.agent import initialize
+from tests.e2e.support.agent import answer
 from tests.e2e.support.install import Installation
 from tests.e2e.support.kube import Kube, Object, wait_condition
-from tests.e2e.support.waiting import wait_until
+from tests.e2e.support.waiting import PATIENCE, wait_until
 
 
 @dataclass(frozen=True)
@@ -49,13 +49,19 @@ class SshHost:
         """Switch the host off (0) or on (1), and wait until it is."""
         self.kube.run("scale", "-n", self.namespace, f"deployment/{self.name}", f"--replicas={replicas}")
         if replicas:
-            self.kube.run("rollout", "status", "-n", self.namespace, f"deployment/{self.name}", "--timeout=60s")
+            self.wait_on()
         else:
-            wait_until(
-                lambda: not self.kube.list("pods", self.namespace, self.selector),
-                timeout=60,
-                what="the host is off",
-            )
+            wait_until(lambda: not self.kube.list("pods", self.namespace, self.selector), what="the host is off")
+
+    def wait_on(self) -> None:
+        """Wait until the server runs as it was applied last, and no other."""
+        self.kube.run(
+            "rollout", "status", "-n", self.namespace, f"deployment/{self.name}", f"--timeout={PATIENCE:.0f}s"
+        )
+
+    def log(self) -> str:
+        """What sshd has written since it started; it may be some moments late."""
+        return self.kube.run("logs", "-n", self.namespace, f"deployment/{self.name}")
 
 
 @dataclass(frozen=True)
@@ -73,23 +79,32 @@ class Shop:
         assert found is not None
         return found
 
-    def wait_ready(self, name: str = "web-01", *, timeout: float = 60) -> Object:
+    def wait_ready(self, name: str = "web-01", *, timeout: float = PATIENCE) -> Object:
         """Wait until the host is Ready."""
         return wait_condition(self.kube, "remotehost", name, self.namespace, "Ready", "True", timeout=timeout)
 
-    def wait_not_ready(self, reason: str, name: str = "web-01", *, timeout: float = 60) -> Object:
+    def wait_not_ready(self, reason: str, name: str = "web-01", *, timeout: float = PATIENCE) -> Object:
         """Wait until the host is not Ready for this reason."""
         return wait_condition(
             self.kube, "remotehost", name, self.namespace, "Ready", "False", reason=reason, timeout=timeout
         )
 
-    def wait_routed(self, name: str = "web-01", *, timeout: float = 20) -> None:
+    def wait_routed(self, name: str = "web-01") -> None:
         """Wait until the Ingress controller routes the host's URL: it takes a moment longer than Ready."""
-        instance = self.host(name)["metadata"]["uid"]
+        url, instance = self.url(name), self.host(name)["metadata"]["uid"]
         wait_until(
-            lambda: initialize(self.url(name), None).headers.get("fairlead-instance") == instance,
-            timeout=timeout,
+            lambda: (found := answer(url, None)) is not None and found.headers.get("fairlead-instance") == instance,
             what=f"the Ingress controller routes {name}",
+        )
+
+    def pods(self, name: str = "web-01") -> list[Object]:
+        """The host's pods."""
+        return self.kube.list("pods", self.namespace, f"fairlead.dev/host={name}")
+
+    def only_pod(self, name: str = "web-01") -> Object:
+        """The host's pod, once it is the only one: the one that it takes the place of answers for some seconds more."""
+        return wait_until(
+            lambda: found[0] if len(found := self.pods(name)) == 1 else None, what=f"there is one pod of {name}"
         )
 
     def wait_token_ready(self, name: str = "agent") -> Object:
@@ -133,5 +148,5 @@ def deploy_ssh_host(kube: Kube, namespace: str, name: str) -> SshHost:
         )
     )
     host = SshHost(kube, namespace, name, private_pem(user_key), public_line(host_key))
-    kube.run("rollout", "status", "-n", namespace, f"deployment/{name}", "--timeout=60s", timeout=70)
+    host.wait_on()
     return host

@@ -12,7 +12,7 @@ from tests.cluster.images import load
 from tests.cluster.locks import exclusive
 from tests.cluster.node import PODS
 from tests.cluster.state import REPOSITORY, Description, State
-from tests.e2e.support.kube import Kube
+from tests.e2e.support.kube import Kube, Object, condition
 from tests.e2e.support.waiting import wait_until
 
 NAMESPACE = "fairlead-system"
@@ -35,16 +35,18 @@ class Installation:
         )
 
     def wait_operator_ready(self) -> None:
-        """Wait until a new operator pod is Ready."""
-        self.kube.run("rollout", "status", self.operator, "-n", self.namespace, "--timeout=90s", timeout=100)
+        """Wait until an operator runs and is Ready. What the Deployment says of that may be about one just killed."""
+        wait_until(lambda: any(_is_ready(pod) for pod in self.pods()), what="the operator is ready")
+
+    def pods(self) -> list[Object]:
+        """The operator's pods."""
+        return self.kube.list("pods", self.namespace, self._selector)
 
     @contextlib.contextmanager
     def operator_down(self) -> Iterator[None]:
         """No operator runs within the block; afterwards one does."""
         self.kube.run("scale", self.operator, "-n", self.namespace, "--replicas=0")
-        wait_until(
-            lambda: not self.kube.list("pods", self.namespace, self._selector), timeout=60, what="no operator runs"
-        )
+        wait_until(lambda: not self.pods(), what="no operator runs")
         try:
             yield
         finally:
@@ -54,6 +56,10 @@ class Installation:
     @property
     def _selector(self) -> str:
         return "app.kubernetes.io/component=operator"
+
+
+def _is_ready(pod: Object) -> bool:
+    return "deletionTimestamp" not in pod["metadata"] and condition(pod, "Ready").get("status") == "True"
 
 
 def chart_values(images: dict[str, str], cluster: Description) -> dict[str, object]:
@@ -73,7 +79,7 @@ def install(cluster: Description, kube: Kube) -> Installation:
     """Install or upgrade the release, and wait until the operator is Ready."""
     values = chart_values(load.ensure(State.of_checkout()), cluster)
     command = [cluster.helm, "upgrade", RELEASE, str(REPOSITORY / "charts" / "fairlead"), "--install", "--wait"]
-    command += ["--namespace", NAMESPACE, "--create-namespace", "--timeout", "120s", "--values", "-"]
+    command += ["--namespace", NAMESPACE, "--create-namespace", "--timeout", "300s", "--values", "-"]
     # Several processes of a test run may install at the same time; the second one finds everything as it should be.
     with exclusive(Path(tempfile.gettempdir()) / f"fairlead-install-{REPOSITORY.name}.lock"):
         result = subprocess.run(

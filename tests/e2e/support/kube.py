@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from tests.e2e.support.waiting import wait_until
+from tests.e2e.support.waiting import PATIENCE, wait_until
 
 Object = dict[str, Any]
 
@@ -23,7 +23,7 @@ class Kube:
     kubectl: str
     kubeconfig: str
 
-    def run(self, *arguments: str, stdin: str | None = None, check: bool = True, timeout: float = 60) -> str:
+    def run(self, *arguments: str, stdin: str | None = None, check: bool = True, timeout: float = 120) -> str:
         """Kubectl's standard output.
 
         Raises:
@@ -73,9 +73,9 @@ class Kube:
         """Merge-patch an object."""
         self.run("patch", kind, name, "-n", namespace, "--type=merge", "-p", json.dumps(patch))
 
-    def wait_gone(self, kind: str, name: str, namespace: str, timeout: float = 60) -> None:
+    def wait_gone(self, kind: str, name: str, namespace: str) -> None:
         """Wait until the object is no more."""
-        wait_until(lambda: self.get(kind, name, namespace) is None, timeout=timeout, what=f"{kind}/{name} is gone")
+        wait_until(lambda: self.get(kind, name, namespace) is None, what=f"{kind}/{name} is gone")
 
 
 def condition(obj: Object | None, kind: str) -> Object:
@@ -85,7 +85,15 @@ def condition(obj: Object | None, kind: str) -> Object:
 
 
 def wait_condition(
-    kube: Kube, kind: str, name: str, namespace: str, type_: str, status: str, *, reason: str = "", timeout: float = 60
+    kube: Kube,
+    kind: str,
+    name: str,
+    namespace: str,
+    type_: str,
+    status: str,
+    *,
+    reason: str = "",
+    timeout: float = PATIENCE,
 ) -> Object:
     """Wait until the condition has the status (and reason) for the newest generation; the condition is returned."""
 
