@@ -43,11 +43,14 @@ def ssh_command(options: ServeOptions) -> str:
 
 
 def _about_host_key(options: ServeOptions, target: Target) -> str:
+    removal = f"ssh-keygen -R {_known_hosts_name(target)}"
+    if options.known_hosts is not None:
+        removal += f" -f {shlex.quote(str(options.known_hosts))}"
     return (
         "Compare the fingerprint with what the host itself says (run there: ssh-keygen -lf "
         "/etc/ssh/ssh_host_ed25519_key.pub). "
         f"If it is the same, run `{ssh_command(options)}` once and answer yes; if the key has changed and you know "
-        f"why, remove the old one first (ssh-keygen -R {_known_hosts_name(target)}). Nothing was sent to the host."
+        f"why, remove the old one first ({removal}). Nothing was sent to the host."
     )
 
 
