@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+import sys
 from http import HTTPStatus
 from typing import Any, cast
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from fairlead_sidecar.access.responses import HELD_KEY
@@ -25,6 +27,7 @@ STALLED_SECONDS = 30.0
 """How long a client may take nothing of what waits for it before its connection is closed."""
 TOTAL_UNSENT_BYTES = 32 * 1024 * 1024
 """What may wait on one port for clients that read slowly. Beyond it the connection goes that has waited for longest."""
+_OF_UPGRADES = frozenset({b"connection", b"upgrade", b"http2-settings"})
 
 
 class BoundedHttp(HttpToolsProtocol):
@@ -43,6 +46,7 @@ class BoundedHttp(HttpToolsProtocol):
         self._unsent = 0
         self._held = 0
         self._stalled: asyncio.TimerHandle | None = None
+        self._parsed = self._again = b""
 
     def refused(self, reason: str) -> None:
         """Called when a connection is refused before it became a request; `reason` is short and bounded."""
@@ -88,7 +92,11 @@ class BoundedHttp(HttpToolsProtocol):
         # uvicorn stops watching an idle connection at its first byte, even one that begins no request (CR, LF).
         if self._in_head and self._idle:
             self._end_in(HEAD_SECONDS)
-        super().data_received(data)
+        self._again = data
+        while self._again and not self.transport.is_closing():
+            self._parsed, self._again = self._again, b""
+            super().data_received(self._parsed)
+        self._parsed = b""
 
     def on_message_begin(self) -> None:
         """A head begins."""
@@ -102,12 +110,16 @@ class BoundedHttp(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """The head is there; the body behind it is bounded by who reads it."""
+        if self._asks_for_upgrade:
+            return
         self._go_on()
         self._in_head, self._head_bytes = False, 0
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
         """The next head may follow."""
+        if self._asks_for_upgrade:
+            return
         self._go_on()
         self._in_head = True
         super().on_message_complete()
@@ -115,12 +127,35 @@ class BoundedHttp(HttpToolsProtocol):
             # Answered before its end came: uvicorn no longer watches.
             self._end_in(HEAD_SECONDS)
 
+    def _unsupported_upgrade_warning(self) -> None:
+        """Serve a request that offers to go on with another protocol (h2c) as if it did not: RFC 9110, section 7.8.
+
+        The parser has stopped behind its head and would take neither its body nor another request.
+        """
+        upgrade = sys.exception()
+        if not isinstance(upgrade, httptools.HttpParserUpgrade) or self.parser.get_method() == b"CONNECT":
+            return
+        options = b",".join(value for name, value in self.headers if name == b"connection").lower()
+        kept = [(name, value) for name, value in self.headers if name not in _OF_UPGRADES]
+        if b"close" in {option.strip() for option in options.split(b",")}:
+            kept.append((b"connection", b"close"))
+        version = self.parser.get_http_version().encode()
+        head = b"%b %b HTTP/%b\r\n" % (self.parser.get_method(), self.url, version)
+        head += b"".join(b"%b: %b\r\n" % header for header in kept) + b"\r\n"
+        self._again = head + self._parsed[upgrade.args[0] :]
+        self.parser = httptools.HttpRequestParser(self)
+
     def on_response_complete(self) -> None:
         """An answer is complete, perhaps before its request is."""
         self._idle_since = self.loop.time()
         super().on_response_complete()
         if not self._in_head:
             self._end_in(LINGER_SECONDS)
+
+    @property
+    def _asks_for_upgrade(self) -> bool:
+        """Whether the request whose head is there will be taken anew, without that wish."""
+        return self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT"
 
     @property
     def waiting(self) -> int:
