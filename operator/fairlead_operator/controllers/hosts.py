@@ -168,7 +168,10 @@ class HostController:
             return RETRY_DELETING if troubles.waiting else None
         obstacle, passing = troubles.obstacle(closed=closed), troubles.passing
         if passing is not None and obstacle is None:
-            raise passing
+            if host.status.get("conditions") or datetime.now(UTC) - host.created < GRACE:
+                raise passing
+            # Of a host that nothing was said of yet: a webhook that does not answer may be like that for days.
+            obstacle = troubles.first
         again = await self._report(
             host, hops, endpoint, runtime, credentials=credentials, host_key=host_key, obstacle=obstacle
         )

@@ -88,6 +88,11 @@ class Troubles:
         found = _obstacle(told[0])
         return Obstacle(found.reason, found.message + _CLOSED, found.retry, closed=True) if closed else found
 
+    @property
+    def first(self) -> Obstacle | None:
+        """What was met first, whether it passes or not."""
+        return _obstacle(self._met[0]) if self._met else None
+
 
 _REFUSALS = (Invalid, Forbidden, NotFound)
 
