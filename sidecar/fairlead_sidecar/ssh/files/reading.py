@@ -103,11 +103,11 @@ async def _whole(file: asyncssh.SFTPClientFile) -> tuple[int, bytes | None, str 
     """Size; content and hash if the file is small and stands still."""
     before = await file.stat()
     size = before.size or 0
-    if not 0 < size <= HASHED_BYTES:
-        # A size of 0 is what generated files have too: these are read as they come.
+    if size > HASHED_BYTES:
         return size, None, None
     data = await read(file, 0, size + 1)
     after = await file.stat()
+    # Generated files have a size of 0 whatever is in them: these are read as they come.
     if len(data) != size or not same_state(before, after):
         return after.size or 0, None, None
     return size, data, hashlib.sha256(data).hexdigest()
