@@ -228,10 +228,11 @@ class Pool:
 
     # --- connections ---
 
-    def _add(self, login: Login) -> None:
+    def _add(self, login: Login) -> Member:
         member = Member(login)
         self._members.append(member)
         login.events.on_lost = lambda: self._lost(member)
+        return member
 
     def _lost(self, member: Member) -> None:
         if member not in self._members:
@@ -248,12 +249,16 @@ class Pool:
         self._on_lost()
 
     def _grown(self, login: Login | None) -> None:
+        member = None
         if login is not None:
             if self._members and not self._draining:
-                self._add(login)
+                member = self._add(login)
             else:
                 login.connection.abort()
         self._balance()
+        if member is not None:
+            # What it was made for may be over, and then nothing would ever close it.
+            self._close_if_unused(member)
 
     def _close_if_unused(self, member: Member) -> None:
         """Close a connection that nothing runs on any more: after a while, or at once when draining."""

@@ -96,12 +96,14 @@ class RunningLink:
 
         def rests() -> bool:
             some = self.link._pool
-            return some is not None and not (
-                self.link._works or some._startups or some._starting or (refilled and len(some._warm) < pool.WARM)
-            )
+            if some is None or not some.answered.is_set() or some._waiting or some._urgent or some._starting:
+                return False
+            # No session but those of shells that wait.
+            at_rest = len(some._owner) == len(some._warm) and all(shell.ready.is_set() for shell in some._warm)
+            return at_rest and (not refilled or len(some._warm) == pool.WARM)
 
         await self._until(rests, "a link at rest", PATIENCE_SECONDS)
-        # Not only what was asked for last has been answered, but sessions that have served are closed, too.
+        # Nor does anything follow: a session that has served is closed a little later.
         await asyncio.sleep(0.5)
         await self._until(rests, "a link at rest", PATIENCE_SECONDS)
 

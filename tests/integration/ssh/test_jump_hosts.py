@@ -87,7 +87,9 @@ async def test_more_connections_to_the_target_need_no_more_logins_to_the_jump_ho
 async def test_the_way_outlives_the_connection_that_it_was_made_for(servers: list[Sshd], start_link: StartLink) -> None:
     bastion, *_, target = servers
     link = start_link(target.sidecar_config(jump_hosts=way_through(bastion)))
-    await link.until_connected()
+    # Only then its connection has all its processes.
+    await link.run("true")
+    await link.until_at_rest()
     first = target.connection_processes()
     # Until told to go on: those of the first connection must not have ended when a slow machine has the second one.
     tasks = [asyncio.create_task(link.run("until test -e go-on; do sleep 1; done; echo done")) for _ in range(30)]

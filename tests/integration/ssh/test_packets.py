@@ -14,6 +14,12 @@ from tests.integration.ssh.running import StartLink
 from tests.integration.sshd import SshdFactory, eventually
 
 
+@pytest.fixture(autouse=True)
+def one_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second look for what former sidecars left does not come into the way."""
+    monkeypatch.setattr("fairlead_sidecar.ssh.runner.AGAIN_SECONDS", 3600.0)
+
+
 class Watched:
     """What connections send: the type of each packet, and how many writes that takes."""
 

@@ -157,7 +157,11 @@ async def test_a_call_that_finds_no_session_in_its_time_is_told_so(
     assert (await link.run("echo free")).stdout == b"free\n"
 
 
-async def test_calls_are_served_in_the_order_they_came(sshd_factory: SshdFactory, start_link: StartLink) -> None:
+async def test_calls_are_served_in_the_order_they_came(
+    sshd_factory: SshdFactory, start_link: StartLink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Which of two gets the only session is open while it is tried whether the server gives more.
+    monkeypatch.setattr("fairlead_sidecar.ssh.limit._PROBE_FIRST", 3600.0)
     server = sshd_factory(username="deploy", options={"MaxSessions": "1"})
     link = start_link(server.sidecar_config(connection=Connection(max_connections=1)))
     await link.run("true")
