@@ -181,6 +181,16 @@ Url = Annotated[
 ]
 """The public URL of an endpoint."""
 
+_HOST_URL = re.compile(r"https?://([^]/?#@:\s[]+|\[[0-9A-Fa-f:.]+\])(:[1-9][0-9]{0,4})?([/?][^#\s]*)?", re.ASCII)
+
+
+def _check_host_url(url: str) -> str:
+    if not _HOST_URL.fullmatch(url):
+        # Not quoted: it may hold a password.
+        raise ValueError("must be a full URL, http or https, without user, password (use headers), fragment or spaces")
+    return url
+
+
 HostUrl = Annotated[
     str,
     Field(min_length=8, max_length=512),
@@ -190,6 +200,7 @@ HostUrl = Annotated[
         "must be a full URL as seen from the host, such as http://127.0.0.1:8080/mcp: http or https, without user,"
         " password (use headers), fragment or spaces",
     ),
+    AfterValidator(_check_host_url),
 ]
 """The URL of something that the host can reach."""
 

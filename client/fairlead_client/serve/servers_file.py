@@ -64,10 +64,10 @@ class ServersFile:
     def _said(self) -> dict[str, tuple[str, dict[str, Any]]]:
         """Place and content of each server, by its name in the file."""
         try:
-            content = json.loads(self._file.read_text(), object_pairs_hook=self._once)
+            content = json.loads(self._file.read_text("utf-8-sig"), object_pairs_hook=self._once)
         except OSError as error:
             raise HostFileError(f"{self._file} can't be read: {error.strerror}") from error
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
             raise HostFileError(f"{self._file} is no JSON: {error}") from error
         named = [key for key in ("mcpServers", "servers") if isinstance(content, dict) and key in content]
         if len(named) != 1 or not isinstance(content[named[0]], dict):
