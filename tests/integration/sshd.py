@@ -21,6 +21,7 @@ import socket
 import subprocess
 import time
 import uuid
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -422,16 +423,35 @@ def _ports() -> Iterator[int]:
 
 
 _candidates = _ports()
+_claims: deque[int] = deque()
+_MOST_CLAIMS = 300
 
 
 def free_port() -> int:
     """A TCP port of 127.0.0.1 that nothing listens on, and that was given to nobody else for a long while."""
     for port in _candidates:
+        if not _claim(port):
+            continue
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(("127.0.0.1", port))
             return port
     raise AssertionError("unreachable")
+
+
+def _claim(port: int) -> bool:
+    """Keep it from other processes that run tests: whoever it is for listens on it only later."""
+    claim = socket.socket(socket.AF_UNIX)
+    try:
+        # A name without a file, which ends with its socket.
+        claim.bind(f"\0fairlead-tests-port-{port}")
+    except OSError:
+        claim.close()
+        return False
+    _claims.append(claim.detach())
+    if len(_claims) > _MOST_CLAIMS:
+        os.close(_claims.popleft())
+    return True
 
 
 def until(condition: Callable[[], bool], what: str, *, seconds: float = PATIENCE_SECONDS) -> None:

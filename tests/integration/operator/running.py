@@ -16,6 +16,10 @@ from tests.integration.operator.control_plane import OPERATOR_NAMESPACE, Control
 from tests.integration.sshd import free_port
 
 PATIENCE = 60.0
+QUIET = 5.0
+"""Seconds without any change after which nothing more is to be expected."""
+_WRITTEN = ("remotehost", "mcptoken", "sshca", "secret", "configmap", "service", "deployment", "ingress", "events")
+"""The kinds that the operator may write."""
 
 
 class RunningOperator:
@@ -120,15 +124,25 @@ class Cluster:
 
     def versions(self) -> dict[str, str]:
         """resourceVersion of all that the operator may write."""
-        kinds = (
-            "remotehosts,mcptokens,sshcertificateauthorities,secrets,configmaps,services,deployments,ingresses,"
-            "events.events.k8s.io"
-        )
-        text = self.plane.kubectl("get", kinds, "-n", self.namespace, "-o", "json")
         return {
-            f"{item['kind']}/{item['metadata']['name']}": item["metadata"]["resourceVersion"]
-            for item in json.loads(text)["items"]
+            f"{kind}/{item['metadata']['name']}": item["metadata"]["resourceVersion"]
+            for kind in _WRITTEN
+            for item in self.plane.reader.all(kind, self.namespace)
         }
+
+    def settled(self) -> dict[str, str]:
+        """The same, once nothing has changed for a while."""
+        versions, since = self.versions(), time.monotonic()
+
+        def unchanged() -> bool:
+            nonlocal versions, since
+            now = self.versions()
+            if now != versions:
+                versions, since = now, time.monotonic()
+            return time.monotonic() - since > QUIET
+
+        until(unchanged, "nothing changes any more")
+        return versions
 
     def rendered(self, host: str = "web-01") -> str | None:
         """What a host's sidecar is told, letter by letter; None where there is nothing yet."""

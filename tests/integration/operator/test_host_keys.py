@@ -108,7 +108,7 @@ def pins(cluster: Cluster, name: str = "web-01") -> list[str]:
 
 def secrets(cluster: Cluster) -> dict[str, str]:
     """The versions of all Secrets."""
-    return {name: version for name, version in cluster.versions().items() if name.startswith("Secret/")}
+    return {name: version for name, version in cluster.versions().items() if name.startswith("secret/")}
 
 
 def told_of(cluster: Cluster, reason: str, *texts: str) -> bool:
@@ -127,6 +127,7 @@ def test_the_first_key_is_pinned_and_no_other_is_learnt(
     until(lambda: told_of(cluster, "HostKeyPinned", fingerprint(first)), "people are told")
     owner = cluster.found("secret", SECRET)["metadata"]["ownerReferences"][0]
     assert owner["name"] == "web-01"
+    cluster.settled()
     written = secrets(cluster)
     operator.stop()
     operator = start()

@@ -4,18 +4,6 @@ from tests.integration.operator.manifests import authority, certificate_auth, ho
 from tests.integration.operator.running import Cluster, RunningOperator, until
 
 
-def _settle(cluster: Cluster) -> dict[str, str]:
-    """The versions of everything, once nothing has changed for a while."""
-    seen = [cluster.versions()]
-
-    def unchanged() -> bool:
-        seen.append(cluster.versions())
-        return len(seen) > 20 and all(versions == seen[-1] for versions in seen[-20:])
-
-    until(unchanged, "nothing changes any more", seconds=100)
-    return seen[-1]
-
-
 def _everything(cluster: Cluster) -> None:
     cluster.plane.apply(
         secret(cluster.namespace, "web-01-ssh", password="x"),
@@ -39,15 +27,15 @@ def test_a_steady_state_causes_no_writes_not_even_across_a_restart(
     until(
         lambda: cluster.condition("remotehost", "web-01", "Ready") == ("False", "PodNotReady"), "the host has a status"
     )
-    before = _settle(cluster)
+    before = cluster.settled()
     applies = operator.metric("fairlead_applies_total")
-    assert _settle(cluster) == before
+    assert cluster.settled() == before
     assert operator.metric("fairlead_applies_total") == applies
     assert operator.stop() == 0
     again = start_operator()
     again.until_working()
     until(lambda: again.metric("fairlead_reconciles_total") >= 5, "everything was looked at")
-    assert _settle(cluster) == before
+    assert cluster.settled() == before
 
 
 def test_what_was_deleted_while_no_operator_ran_is_gone_after_its_start(
@@ -71,7 +59,7 @@ def test_a_restart_never_revokes_a_token_that_is_good(
     operator = start_operator()
     operator.until_working()
     _everything(cluster)
-    _settle(cluster)
+    cluster.settled()
     version = cluster.found("secret", "rh-web-01")["metadata"]["resourceVersion"]
     operator.stop()
     again = start_operator()

@@ -130,7 +130,7 @@ def test_a_restart_keeps_token_and_keys(cluster: Cluster, start_operator: Callab
     operator = start_operator()
     operator.until_working()
     text = _given(cluster)
-    versions = cluster.versions()
+    versions = cluster.settled()
     operator.stop()
     again = start_operator()
     again.until_working()
