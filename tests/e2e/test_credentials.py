@@ -7,7 +7,7 @@ from tests.e2e.support.objects import mcp_token, remote_host, secret
 from tests.e2e.support.waiting import wait_until
 
 SOON = 60.0
-"""Seconds: without having been told, the kubelet would take longer to look at what a pod mounts."""
+"""Seconds: without having been told, the kubelet would mostly take longer to look at what a pod mounts."""
 
 
 def _apply_host(shop: Shop, name: str, **spec: object) -> None:
