@@ -196,7 +196,7 @@ def test_a_serial_that_a_person_revokes_is_replaced(fleet: Fleet, operator: Runn
     serial = facts(before).serial
     fleet.cluster.plane.apply(authority(fleet.cluster.namespace, revokedSerials=[serial, 7]))
     until(lambda: fleet.refuses(before), "its certificate is in the list", seconds=SOON)
-    assert fleet.status()["revokedSerials"] == [7, serial]
+    until(lambda: fleet.status()["revokedSerials"] == [7, serial], "the status says so")
     until(lambda: fleet.text("web-01") not in {"", before}, "the host gets another one")
     until(lambda: fleet.serials() == {fleet.certificate("web-01").serial}, "which alone is in force")
 

@@ -61,6 +61,7 @@ def test_switched_off_they_are_taken_away(cluster: Cluster, start_operator: Star
     first.until_working()
     cluster.plane.apply(host(cluster.namespace))
     until(lambda: cluster.get("networkpolicy", "rh-web-01"), "the policy exists")
+    until(lambda: cluster.get("deployment", "rh-web-01"), "the Deployment exists")
     first.stop()
     start_operator().until_working()
     until(lambda: not cluster.get("networkpolicy", "rh-web-01"), "the policy is gone")

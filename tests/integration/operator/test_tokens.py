@@ -43,7 +43,7 @@ def test_suspending_a_token_revokes_it_and_resuming_brings_the_same_one_back(
     ids = cluster.tokens()
     cluster.plane.apply(token(cluster.namespace, suspended=True))
     until(lambda: not cluster.tokens(), "the host no longer knows it")
-    assert cluster.reason("mcptoken", "agent") == "Suspended"
+    until(lambda: cluster.reason("mcptoken", "agent") == "Suspended", "the status says why")
     cluster.plane.apply(token(cluster.namespace, suspended=False))
     until(lambda: cluster.tokens() == ids, "the host knows it again")
 

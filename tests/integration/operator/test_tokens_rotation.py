@@ -48,8 +48,8 @@ def test_the_annotation_brings_another_token_which_hosts_know_before_its_secret_
     assert _token(cluster) == before, "nobody can read a token that hosts don't know yet"
     until(lambda: _token(cluster) != before, "the Secret shows the new token")
     until(lambda: len(_events(cluster, "Rotated")) == 1, "an Event tells of it")
-    status = cluster.found("mcptoken", "agent")["status"]
-    assert _token(cluster).split("_")[1] == status["tokenID"]
+    shown = _token(cluster).split("_")[1]
+    until(lambda: cluster.status("mcptoken", "agent")["tokenID"] == shown, "the status names it")
     until(lambda: _ends(cluster, before) < timedelta(hours=1, seconds=5), "the former token ends after the overlap")
     assert _ends(cluster, _token(cluster)) > timedelta(hours=700)
     assert len({grant["uid"] for grant in _grants(cluster)}) == 1
