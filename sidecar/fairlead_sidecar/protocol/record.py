@@ -44,7 +44,7 @@ class Recorder:
 
     @contextlib.contextmanager
     def recording(self, ctx: Context, tool: str) -> Iterator[Record]:
-        """Account for the call that runs in the block, in the event loop's next turn: its answer need not wait."""
+        """Account for the call that runs in the block."""
         record = Record(tool)
         try:
             yield record
@@ -52,14 +52,15 @@ class Recorder:
             record.outcome = (self._callers.revoked(record.caller) or Cancelled).code
             raise
         finally:
-            asyncio.get_running_loop().call_soon(self._write, ctx, record, time.monotonic() - record.started)
+            self._write(ctx, record)
 
     def deny(self, record: Record, reason: str) -> None:
         """The call is refused."""
         record.decision, record.outcome = "deny", reason
         self._sidecar.metrics.denial(reason)
 
-    def _write(self, ctx: Context, record: Record, seconds: float) -> None:
+    def _write(self, ctx: Context, record: Record) -> None:
+        seconds = time.monotonic() - record.started
         if record.server is None:
             self._sidecar.metrics.call(record.label, record.outcome, seconds)
         else:
