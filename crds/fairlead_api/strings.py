@@ -181,25 +181,25 @@ Url = Annotated[
 ]
 """The public URL of an endpoint."""
 
-_HOST_URL = re.compile(r"https?://([^]/?#@:\s[]+|\[[0-9A-Fa-f:.]+\])(:[1-9][0-9]{0,4})?([/?][^#\s]*)?", re.ASCII)
+_HOST_URL = r"https?://([^]/?#@:\s[]+|\[[0-9A-Fa-f:.]+\])(:[1-9][0-9]{0,4})?([/?][^#\s]*)?"
+_HOST_URL_IN_CEL = _HOST_URL.replace("\\", "\\\\")
+_HOST_URL_RULE = (
+    "must be a full URL as seen from the host, such as http://127.0.0.1:8080/mcp: http or https, without user,"
+    " password (use headers), fragment or spaces"
+)
 
 
 def _check_host_url(url: str) -> str:
-    if not _HOST_URL.fullmatch(url):
+    if not re.fullmatch(_HOST_URL, url, re.ASCII):
         # Not quoted: it may hold a password.
-        raise ValueError("must be a full URL, http or https, without user, password (use headers), fragment or spaces")
+        raise ValueError(_HOST_URL_RULE)
     return url
 
 
 HostUrl = Annotated[
     str,
     Field(min_length=8, max_length=512),
-    Cel(
-        "self.matches('^https?://([^]/?#@:\\\\s[]+|\\\\[[0-9A-Fa-f:.]+\\\\])(:[1-9][0-9]{0,4})?([/?][^#\\\\s]*)?$')"
-        " && isURL(self)",
-        "must be a full URL as seen from the host, such as http://127.0.0.1:8080/mcp: http or https, without user,"
-        " password (use headers), fragment or spaces",
-    ),
+    Cel(f"self.matches('^{_HOST_URL_IN_CEL}$') && isURL(self)", _HOST_URL_RULE),
     AfterValidator(_check_host_url),
 ]
 """The URL of something that the host can reach."""

@@ -124,7 +124,10 @@ def render(message: JSONRPCMessage) -> bytes:
     try:
         return message.model_dump_json(by_alias=True, exclude_unset=True).encode()
     except PydanticSerializationError:
-        raise InvalidRequest("The arguments hold half of a character (a lone surrogate).") from None
+        raise InvalidRequest(
+            "The arguments hold half of a character (a lone surrogate), which no UTF-8 has.",
+            hint="Send the character whole, or leave it out.",
+        ) from None
 
 
 def failure(request_id: RequestId, error: UpstreamError) -> JSONRPCError:

@@ -37,7 +37,7 @@ def test_a_file_that_is_nested_without_end_is_refused(tmp_path: Path) -> None:
 def test_what_is_no_url_of_http_is_refused_without_being_shown(tmp_path: Path, url: str) -> None:
     file = tmp_path / "servers.json"
     file.write_text(json.dumps({"mcpServers": {"app": {"url": url}}}))
-    with pytest.raises(HostFileError, match=r"mcpServers.app: http.url: must be a full URL, http or https") as refused:
+    with pytest.raises(HostFileError, match=r"mcpServers.app: http.url: must be a full URL as seen from") as refused:
         ServersFile(file, {})
     assert "secret" not in str(refused.value)
 
