@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -86,12 +87,15 @@ class Silent(Person):
             self.left_alone.set()
 
 
-async def test_a_question_ends_with_the_request_it_belongs_to() -> None:
+async def test_a_question_ends_with_the_request_it_belongs_to(tmp_path: Path) -> None:
     async with open_session(awkward("forgets").open, Setup(server="a")) as session, asyncio.timeout(30):
         anna = Silent()
-        await session.request("tools/call", call("a"), anna, client="a")
+        request = session.request("tools/call", call("a", asked=str(tmp_path / "asked")), anna, client="a")
+        working = asyncio.create_task(request)
+        await anna.was_asked.wait()
+        (tmp_path / "asked").touch()
+        await working
         await anna.left_alone.wait()
-        assert anna.was_asked.is_set()
 
 
 async def test_a_question_ends_when_its_request_is_cancelled() -> None:

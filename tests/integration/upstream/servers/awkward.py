@@ -52,7 +52,8 @@ def call(request: dict[str, Any], mode: str) -> None:
         sys.stdout.flush()
     if mode == "forgets":
         send({"id": "question", "method": "elicitation/create", "params": {"message": "Well?"}})
-        time.sleep(1)
+        while not os.path.exists(params["arguments"]["asked"]):  # noqa: PTH110 - pathlib takes long to import
+            time.sleep(0.01)
     if mode == "interrogates":
         for number in range(5000):
             send({"id": f"question-{number}", "method": "elicitation/create", "params": {"message": "Well?"}})
